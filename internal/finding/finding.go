@@ -1,0 +1,249 @@
+// Package finding defines what Tapio tells people: a prediction or a diagnosis, as Go values and as the JSON that the
+// findings endpoint serves, `tapio check -o json` prints, and people script against. The JSON is stable: fields are
+// added, never renamed. Its JSON Schema is schema.json.
+package finding
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// APIVersion is the version of the JSON form; a reader refuses any other.
+const APIVersion = "tapio/v1"
+
+// Kind says whether a finding is about the future or the present.
+type Kind string
+
+// The kinds of a finding.
+const (
+	Prediction Kind = "prediction"
+	Diagnosis  Kind = "diagnosis"
+)
+
+// Severity is the impact of a finding on users of the entity.
+type Severity string
+
+// The severities, worst first.
+const (
+	Critical Severity = "critical"
+	Warning  Severity = "warning"
+	Info     Severity = "info"
+)
+
+// Rank orders severities: the higher, the worse; 0 is unknown.
+func (s Severity) Rank() int {
+	switch s {
+	case Critical:
+		return 3
+	case Warning:
+		return 2
+	case Info:
+		return 1
+	}
+	return 0
+}
+
+// State is where a finding is in its life. Pending findings are not served.
+type State string
+
+// The states of a finding that people see.
+const (
+	Active   State = "active"
+	Resolved State = "resolved"
+)
+
+// Layer is where a piece of evidence was observed.
+type Layer string
+
+// The layers of a node and of a cluster.
+const (
+	LayerEBPF       Layer = "ebpf"
+	LayerCgroup     Layer = "cgroup"
+	LayerJournald   Layer = "journald"
+	LayerSystemd    Layer = "systemd"
+	LayerRuntime    Layer = "runtime"
+	LayerKubernetes Layer = "kubernetes"
+)
+
+// Risk is what applying a remedy can cost.
+type Risk string
+
+// The risks of a remedy.
+const (
+	RiskNone Risk = "none"
+	RiskLow  Risk = "low"
+	RiskHigh Risk = "high"
+)
+
+// Report is one answer of a findings source: everything it knows at GeneratedAt.
+type Report struct {
+	APIVersion  string     `json:"apiVersion"`
+	GeneratedAt time.Time  `json:"generatedAt"`
+	Source      Source     `json:"source"`
+	Coverage    []Coverage `json:"coverage"`
+	Summary     Summary    `json:"summary"`
+	Findings    []Finding  `json:"findings"`
+}
+
+// Source names what produced a report.
+type Source string
+
+// The sources of a report.
+const (
+	SourceCollector Source = "collector"
+	SourceAPIServer Source = "api-server"
+)
+
+// CoverageState is how well a layer is observed.
+type CoverageState string
+
+// The coverage states.
+const (
+	CoverageOK       CoverageState = "ok"
+	CoverageDegraded CoverageState = "degraded"
+	CoverageAbsent   CoverageState = "absent"
+)
+
+// Coverage says how well one layer is observed, and why not better.
+type Coverage struct {
+	Layer  Layer         `json:"layer"`
+	State  CoverageState `json:"state"`
+	Reason string        `json:"reason,omitempty"`
+}
+
+// Summary counts the entities that were looked at, each by its worst active finding.
+type Summary struct {
+	Healthy  int `json:"healthy"`
+	Warning  int `json:"warning"`
+	Critical int `json:"critical"`
+}
+
+// Finding is one prediction or diagnosis about one entity. ID is stable across updates and restarts.
+type Finding struct {
+	ID          string     `json:"id"`
+	Kind        Kind       `json:"kind"`
+	Pattern     string     `json:"pattern"`
+	Severity    Severity   `json:"severity"`
+	State       State      `json:"state"`
+	Title       string     `json:"title"`
+	Explanation string     `json:"explanation"`
+	Entity      Entity     `json:"entity"`
+	Confidence  float64    `json:"confidence"`
+	Forecast    *Forecast  `json:"prediction,omitempty"`
+	Outcome     *Outcome   `json:"outcome,omitempty"`
+	Evidence    []Evidence `json:"evidence"`
+	Series      *Series    `json:"series,omitempty"`
+	Causes      []string   `json:"causes,omitempty"`
+	Effects     []string   `json:"effects,omitempty"`
+	Remedies    []Remedy   `json:"remedies,omitempty"`
+	FirstSeen   time.Time  `json:"firstSeen"`
+	LastSeen    time.Time  `json:"lastSeen"`
+}
+
+// Entity is what a finding is about, in the words of the platform: Container, Pod, Unit, Cgroup, Node, …
+type Entity struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Container string `json:"container,omitempty"`
+	UID       string `json:"uid,omitempty"`
+	Node      string `json:"node,omitempty"`
+	Owner     *Owner `json:"owner,omitempty"`
+}
+
+// Owner is the workload that an entity belongs to.
+type Owner struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// Forecast is when the predicted event will happen: At, and between Earliest and Latest with probability Coverage.
+type Forecast struct {
+	Event    string    `json:"event"`
+	At       time.Time `json:"at"`
+	Earliest time.Time `json:"earliest"`
+	Latest   time.Time `json:"latest"`
+	Coverage float64   `json:"coverage"`
+}
+
+// Outcome compares a diagnosis with the prediction that preceded it.
+type Outcome struct {
+	// Prediction is the id of the preceding prediction.
+	Prediction string `json:"prediction"`
+	// PredictedAt is when the event was predicted to happen, as said at MadeAt.
+	PredictedAt time.Time `json:"predictedAt"`
+	// MadeAt is when the prediction was first made.
+	MadeAt time.Time `json:"madeAt"`
+	// ActualAt is when it happened.
+	ActualAt time.Time `json:"actualAt"`
+	// ErrorSeconds is PredictedAt − ActualAt: positive when the event came earlier than predicted.
+	ErrorSeconds float64 `json:"errorSeconds"`
+	// WithinInterval says whether ActualAt lay between the earliest and latest time said at MadeAt.
+	WithinInterval bool `json:"withinInterval"`
+}
+
+// Evidence is one observed fact that a finding rests on.
+type Evidence struct {
+	Time   time.Time `json:"time"`
+	Layer  Layer     `json:"layer"`
+	Signal string    `json:"signal"`
+	Text   string    `json:"text"`
+	// Value is the observed quantity, in Unit (UCUM, as in OpenTelemetry: By, By/min, 1, s); absent when there is none.
+	Value *float64 `json:"value,omitempty"`
+	Unit  string   `json:"unit,omitempty"`
+}
+
+// Series is the recent course of the resource that a finding is about, oldest first, for sparklines. It is bounded.
+type Series struct {
+	Resource string    `json:"resource"`
+	Unit     string    `json:"unit"`
+	Limit    float64   `json:"limit"`
+	Start    time.Time `json:"start"`
+	// StepSeconds is the distance between two values.
+	StepSeconds float64   `json:"stepSeconds"`
+	Values      []float64 `json:"values"`
+}
+
+// Remedy is something that helps. Command and Patch are shown to people; nothing is applied unless they ask for it.
+type Remedy struct {
+	ID      string          `json:"id"`
+	Title   string          `json:"title"`
+	Risk    Risk            `json:"risk"`
+	Command string          `json:"command,omitempty"`
+	Patch   json.RawMessage `json:"patch,omitempty"`
+}
+
+// Display is the short name people know an entity by.
+func (e Entity) Display() string {
+	switch {
+	case e.Owner != nil && e.Owner.Name != "":
+		return e.Owner.Name
+	case e.Container != "" && e.Name != "":
+		return e.Name + "/" + e.Container
+	case e.Container != "":
+		return e.Container
+	}
+	return e.Name
+}
+
+// Validate reports what is wrong with a finding that came from outside this process.
+func (f Finding) Validate() error {
+	switch {
+	case f.ID == "":
+		return fmt.Errorf("finding: id is empty")
+	case f.Kind != Prediction && f.Kind != Diagnosis:
+		return fmt.Errorf("finding %s: kind is %q, want prediction or diagnosis", f.ID, f.Kind)
+	case f.Pattern == "":
+		return fmt.Errorf("finding %s: pattern is empty", f.ID)
+	case f.Severity.Rank() == 0:
+		return fmt.Errorf("finding %s: severity is %q, want critical, warning or info", f.ID, f.Severity)
+	case f.State != Active && f.State != Resolved:
+		return fmt.Errorf("finding %s: state is %q, want active or resolved", f.ID, f.State)
+	case !(f.Confidence >= 0 && f.Confidence <= 1):
+		return fmt.Errorf("finding %s: confidence is %v, want 0 to 1", f.ID, f.Confidence)
+	case f.Kind == Prediction && f.Forecast == nil:
+		return fmt.Errorf("finding %s: a prediction needs the field prediction", f.ID)
+	}
+	return nil
+}
