@@ -1,0 +1,90 @@
+package correlation
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/your-org/tapio/internal/correlation/pattern"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// lately is how long before an event a prediction may have been withdrawn and still count as having foreseen it: at the
+// limit a workload can live on for a minute with flat usage.
+const lately = 2 * time.Minute
+
+// predictionOf returns the prediction that a diagnosis about the subject makes true, or nil.
+func (e *Engine) predictionOf(s *subject, p *pattern.Pattern, at time.Time) *life {
+	l := e.lives[ID(p.Confirms, s.entity.ID)]
+	if l == nil || l.First == nil || l.Stage == pending || l.Finding.FirstSeen.After(at) {
+		return nil
+	}
+	if l.Stage == resolved && at.Sub(l.Held) > lately {
+		return nil
+	}
+	return l
+}
+
+// foreseen says in a sentence how right the prediction was that the diagnosis makes true.
+func (e *Engine) foreseen(s *subject, p *pattern.Pattern, known *life) string {
+	var o *finding.Outcome
+	if known != nil && known.Finding.Outcome != nil {
+		o = known.Finding.Outcome
+	} else if pl := e.predictionOf(s, p, s.latest(p)); pl != nil {
+		o = outcome(pl, s.latest(p))
+	}
+	if o == nil {
+		return ""
+	}
+	off := "to the second"
+	if d := time.Duration(o.ErrorSeconds * float64(time.Second)).Round(time.Second); d > 0 {
+		off = pattern.HumanDuration(d) + " sooner than first said"
+	} else if d < 0 {
+		off = pattern.HumanDuration(-d) + " later than first said"
+	}
+	within := "within"
+	if !o.WithinInterval {
+		within = "outside"
+	}
+	return fmt.Sprintf("It was foreseen %s before: it came %s, %s the interval given.",
+		pattern.HumanDuration(o.ActualAt.Sub(o.MadeAt)), off, within)
+}
+
+// confirm joins a new diagnosis with the prediction that preceded it: the diagnosis says how right it was, and the prediction,
+// having come true, is over.
+func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life, m *pattern.Match) {
+	at := s.latest(p)
+	pl := e.predictionOf(s, p, at)
+	if pl == nil || l.Finding.Outcome != nil {
+		return
+	}
+	l.Finding.Outcome = outcome(pl, at)
+	l.Finding.Causes = []string{pl.Finding.ID}
+	l.changed = true
+	pl.Finding.Effects = []string{l.Finding.ID}
+	pl.resolve(now)
+	if o := s.outlooks[e.patterns[p.Confirms].Forecast.Resource]; o != nil {
+		o.series.Restart()
+	}
+}
+
+func outcome(pl *life, at time.Time) *finding.Outcome {
+	f := pl.First
+	return &finding.Outcome{Prediction: pl.Finding.ID, PredictedAt: f.At, MadeAt: pl.Finding.FirstSeen, ActualAt: at,
+		ErrorSeconds:   f.At.Sub(at).Seconds(),
+		WithinInterval: !at.Before(f.Earliest) && !at.After(f.Latest)}
+}
+
+// latest is the time of the first event of the latest run of a diagnosis' triggers: when it happened.
+func (s *subject) latest(p *pattern.Pattern) time.Time {
+	var at time.Time
+	for _, c := range p.Signals {
+		if c.Role != pattern.Trigger {
+			continue
+		}
+		events := s.timeline.Events(time.Time{}, c.Any...)
+		if n := len(events); n > 0 && (at.IsZero() || events[n-1].First.Before(at)) {
+			at = events[n-1].First
+		}
+	}
+	return at
+}

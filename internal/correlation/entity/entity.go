@@ -1,0 +1,165 @@
+// Package entity names what signals are about: a container, a pod, a systemd unit, a bare cgroup, a node.
+package entity
+
+import (
+	"path"
+	"strings"
+
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// Kind is the type of an entity, as people call it. Kubernetes' own kinds keep their names.
+type Kind string
+
+// The kinds of entities that exist today.
+const (
+	Container Kind = "Container"
+	Pod       Kind = "Pod"
+	Unit      Kind = "Unit"
+	Cgroup    Kind = "Cgroup"
+	Node      Kind = "Node"
+)
+
+// ID identifies an entity across processes and restarts: its kind and the key that the platform gives it. It contains
+// the node's name for what exists per node only (units, bare cgroups).
+type ID string
+
+// Entity is something that can fail. The zero value is no entity.
+type Entity struct {
+	ID   ID
+	Kind Kind
+	// Name is what people call it: the pod's name for containers of a pod, the unit's name, the cgroup's path.
+	Name      string
+	Namespace string
+	Container string
+	UID       string
+	Node      string
+	Owner     *finding.Owner
+	// ContainerID is the runtime's id, where there is one.
+	ContainerID string
+	// CgroupPath is where the entity's processes are accounted, below the mount point. It orders entities by containment.
+	CgroupPath string
+	// CgroupVersion is "1" or "2", or empty when not known.
+	CgroupVersion string
+}
+
+// Attributes are the resource attributes that identify entities, under the names of the semantic conventions and, where
+// these have none, Tapio's own.
+type Attributes interface {
+	// String returns the attribute's value, or "".
+	String(name string) string
+}
+
+// The resource attributes that New reads.
+const (
+	AttrContainerID   = "container.id"
+	AttrContainerName = "k8s.container.name"
+	AttrPlainName     = "container.name"
+	AttrPodUID        = "k8s.pod.uid"
+	AttrPodName       = "k8s.pod.name"
+	AttrNamespace     = "k8s.namespace.name"
+	AttrNode          = "k8s.node.name"
+	AttrHost          = "host.name"
+	AttrUnit          = "systemd.unit"
+	AttrCgroup        = "cgroup.path"
+	AttrCgroupVersion = "cgroup.version"
+)
+
+// workloads are the semantic conventions' attributes that name the owner of a pod, the most useful to a person first.
+var workloads = []struct{ attribute, kind string }{
+	{"k8s.deployment.name", "Deployment"},
+	{"k8s.statefulset.name", "StatefulSet"},
+	{"k8s.daemonset.name", "DaemonSet"},
+	{"k8s.cronjob.name", "CronJob"},
+	{"k8s.job.name", "Job"},
+	{"k8s.replicaset.name", "ReplicaSet"},
+}
+
+// New returns the entity that resource attributes describe, the most specific one they name; node is the name of the node
+// where they say none. It returns false when they name nothing that Tapio knows.
+func New(a Attributes, node string) (Entity, bool) {
+	e := Entity{
+		Namespace:   a.String(AttrNamespace),
+		Container:   a.String(AttrContainerName),
+		UID:         a.String(AttrPodUID),
+		ContainerID: a.String(AttrContainerID),
+		CgroupPath:  a.String(AttrCgroup),
+
+		CgroupVersion: a.String(AttrCgroupVersion),
+		Node:          first(a.String(AttrNode), a.String(AttrHost), node),
+	}
+	for _, w := range workloads {
+		if name := a.String(w.attribute); name != "" {
+			e.Owner = &finding.Owner{Kind: w.kind, Name: name}
+			break
+		}
+	}
+	pod, unit := a.String(AttrPodName), a.String(AttrUnit)
+	switch {
+	case e.ContainerID != "":
+		e.Kind, e.ID = Container, ID("container:"+e.ContainerID)
+		e.Name = first(pod, a.String(AttrPlainName), short(e.ContainerID))
+	case e.UID != "" && e.Container != "":
+		e.Kind, e.ID = Container, ID("container:"+e.UID+"/"+e.Container)
+		e.Name = first(pod, e.UID)
+	case e.UID != "":
+		e.Kind, e.ID = Pod, ID("pod:"+e.UID)
+		e.Name = first(pod, e.UID)
+	case unit != "":
+		e.Kind, e.ID, e.Name = Unit, ID("unit:"+e.Node+":"+unit), unit
+	case e.CgroupPath != "":
+		e.Kind, e.ID, e.Name = Cgroup, ID("cgroup:"+e.Node+":"+e.CgroupPath), strings.TrimPrefix(e.CgroupPath, "/")
+	case a.String(AttrNode) != "" || a.String(AttrHost) != "":
+		e.Kind, e.ID, e.Name = Node, ID("node:"+e.Node), e.Node
+	default:
+		return Entity{}, false
+	}
+	return e, true
+}
+
+// Workload is the key under which an entity's past is remembered: what stays the same when a container is replaced.
+func (e Entity) Workload() string {
+	if e.Owner != nil {
+		return strings.Join([]string{e.Namespace, e.Owner.Kind, e.Owner.Name, e.Container}, "/")
+	}
+	if e.UID != "" && e.Container != "" {
+		return "pod/" + e.UID + "/" + e.Container
+	}
+	return string(e.ID)
+}
+
+// Within says whether e's processes are accounted below outer's on the same node.
+func (e Entity) Within(outer Entity) bool {
+	return e.Node == outer.Node && e.ID != outer.ID && outer.CgroupPath != "" &&
+		strings.HasPrefix(e.CgroupPath, path.Clean(outer.CgroupPath)+"/")
+}
+
+// Finding is the entity in the form of a finding's JSON.
+func (e Entity) Finding() finding.Entity {
+	f := finding.Entity{Kind: string(e.Kind), Namespace: e.Namespace, Name: e.Name, Container: e.Container, UID: e.UID, Node: e.Node}
+	if e.Owner != nil {
+		o := *e.Owner
+		f.Owner = &o
+	}
+	if f.UID == "" {
+		f.UID = e.ContainerID
+	}
+	return f
+}
+
+func first(names ...string) string {
+	for _, n := range names {
+		if n != "" {
+			return n
+		}
+	}
+	return ""
+}
+
+// short cuts a container id to the length that container tools print.
+func short(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}

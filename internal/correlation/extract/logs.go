@@ -1,0 +1,73 @@
+package extract
+
+import (
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// event turns one log event into signals.
+type event func(r plog.LogRecord) []signal.Signal
+
+// events are the accepted log events by name.
+var events = map[string]event{
+	"cgroup.memory.oom_kill": func(r plog.LogRecord) []signal.Signal {
+		count := max(number(r, "memory.event.count"), 1)
+		return []signal.Signal{{Kind: signal.OOMKill, Layer: finding.LayerCgroup, Value: count, Unit: "{event}"}}
+	},
+	"cgroup.removed": func(plog.LogRecord) []signal.Signal {
+		return []signal.Signal{{Kind: signal.Removed, Layer: finding.LayerCgroup, Value: 1}}
+	},
+}
+
+// Logs calls visit for what log records say of each entity they name. node names the node where the records do not.
+func Logs(ld plog.Logs, node string, visit func(signal.Batch)) {
+	for _, rl := range ld.ResourceLogs().All() {
+		e, known := entity.New(attributes{first: rl.Resource().Attributes()}, node)
+		for _, sl := range rl.ScopeLogs().All() {
+			for _, r := range sl.LogRecords().All() {
+				extract, ok := events[r.EventName()]
+				if !ok || !known {
+					continue
+				}
+				b := signal.Batch{Entity: e, Signals: extract(r)}
+				for i := range b.Signals {
+					b.Signals[i].Entity, b.Signals[i].Time = e.ID, occurred(r)
+				}
+				visit(b)
+			}
+		}
+	}
+}
+
+// occurred is when a record's event happened; where it does not say, when it was observed.
+func occurred(r plog.LogRecord) time.Time {
+	if t := r.Timestamp(); t != 0 {
+		return t.AsTime()
+	}
+	return r.ObservedTimestamp().AsTime()
+}
+
+func number(r plog.LogRecord, name string) float64 {
+	v, ok := r.Attributes().Get(name)
+	if !ok {
+		return 0
+	}
+	switch v.Type() {
+	case pcommon.ValueTypeInt:
+		return float64(v.Int())
+	case pcommon.ValueTypeDouble:
+		return v.Double()
+	}
+	var f float64
+	if _, err := fmt.Sscan(v.AsString(), &f); err != nil {
+		return 0
+	}
+	return f
+}

@@ -1,0 +1,168 @@
+// Package extract turns OpenTelemetry records into signals. Only the extractors know where a signal came from.
+package extract
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// Metrics calls visit for what metrics say of each entity they name. node names the node where the metrics do not.
+func Metrics(md pmetric.Metrics, node string, visit func(signal.Batch)) {
+	for _, rm := range md.ResourceMetrics().All() {
+		b := batches{node: node, resource: rm.Resource().Attributes(), byID: map[entity.ID]int{}}
+		for _, sm := range rm.ScopeMetrics().All() {
+			for _, m := range sm.Metrics().All() {
+				if measures, ok := metrics[m.Name()]; ok {
+					b.metric(m, measures)
+				}
+			}
+		}
+		for _, batch := range b.all {
+			addUsed(&batch)
+			visit(batch)
+		}
+	}
+}
+
+// batches collects the signals of one resource: of one entity, but for cAdvisor's metrics.
+type batches struct {
+	node     string
+	resource pcommon.Map
+	byID     map[entity.ID]int
+	all      []signal.Batch
+}
+
+func (b *batches) metric(m pmetric.Metric, measures []measure) {
+	var points pmetric.NumberDataPointSlice
+	switch m.Type() {
+	case pmetric.MetricTypeGauge:
+		points = m.Gauge().DataPoints()
+	case pmetric.MetricTypeSum:
+		points = m.Sum().DataPoints()
+		if m.Sum().AggregationTemporality() == pmetric.AggregationTemporalityDelta {
+			return // a counter is read as a running total; deltas would be read as resets
+		}
+	default:
+		return
+	}
+	cadvisor := strings.HasPrefix(m.Name(), "container_")
+	for _, p := range points.All() {
+		value := p.DoubleValue()
+		if p.ValueType() == pmetric.NumberDataPointValueTypeInt {
+			value = float64(p.IntValue())
+		}
+		if math.IsNaN(value) || math.IsInf(value, 0) || value < 0 || p.Flags().NoRecordedValue() {
+			continue
+		}
+		for _, ms := range measures {
+			if !ms.chooses(p.Attributes()) {
+				continue
+			}
+			s := signal.Signal{Time: p.Timestamp().AsTime(), Kind: ms.kind, Layer: finding.LayerCgroup, Shape: signal.Gauge, Value: value, Unit: m.Unit()}
+			if ms.scale != 0 {
+				s.Value *= ms.scale
+			}
+			if ms.counter {
+				s.Shape = signal.Counter
+				if start := p.StartTimestamp(); start != 0 {
+					s.Start = start.AsTime()
+				}
+			}
+			attrs := attributes{first: b.resource}
+			if cadvisor {
+				attrs.labels = p.Attributes()
+				attrs.labelled = true
+			}
+			b.add(attrs, s)
+		}
+	}
+}
+
+func (ms measure) chooses(attrs pcommon.Map) bool {
+	switch ms.attribute {
+	case "":
+		return true
+	case "pressure.stall":
+		resource, _ := attrs.Get("pressure.resource")
+		kind, _ := attrs.Get("pressure.kind")
+		return text(resource)+"."+text(kind) == ms.value
+	}
+	v, ok := attrs.Get(ms.attribute)
+	return ok && text(v) == ms.value
+}
+
+// text is an attribute's value; the zero Value of a missing attribute has none.
+func text(v pcommon.Value) string {
+	if v == (pcommon.Value{}) {
+		return ""
+	}
+	return v.AsString()
+}
+
+func (b *batches) add(attrs attributes, s signal.Signal) {
+	e, ok := entity.New(attrs, b.node)
+	if !ok {
+		return
+	}
+	i, ok := b.byID[e.ID]
+	if !ok {
+		i = len(b.all)
+		b.byID[e.ID] = i
+		b.all = append(b.all, signal.Batch{Entity: e})
+	}
+	s.Entity = e.ID
+	b.all[i].Signals = append(b.all[i].Signals, s)
+}
+
+// addUsed replaces the parts of what the kernel cannot take back by their sum. Without anonymous memory there is no sum: the
+// usage as a whole says nothing, since page cache may be most of it.
+func addUsed(b *signal.Batch) {
+	sum, at, known := 0.0, time.Time{}, false
+	kept := b.Signals[:0]
+	for _, s := range b.Signals {
+		switch s.Kind {
+		case anon:
+			known, at = true, s.Time
+			sum += s.Value
+		case shmem, kernel:
+			sum += s.Value
+		default:
+			kept = append(kept, s)
+		}
+	}
+	b.Signals = kept
+	if known {
+		b.Signals = append(b.Signals, signal.Signal{Time: at, Kind: signal.MemoryUsed, Layer: finding.LayerCgroup, Entity: b.Entity.ID,
+			Shape: signal.Gauge, Value: sum, Unit: "By"})
+	}
+}
+
+// attributes looks resource attributes up; of cAdvisor's metrics, in the labels of the data point first.
+type attributes struct {
+	first    pcommon.Map
+	labels   pcommon.Map
+	labelled bool
+}
+
+// String returns the attribute's value, or "".
+func (a attributes) String(name string) string {
+	if a.labelled {
+		if label, ok := labels[name]; ok {
+			if v, ok := a.labels.Get(label); ok && v.AsString() != "" {
+				return v.AsString()
+			}
+		}
+	}
+	if v, ok := a.first.Get(name); ok {
+		return v.AsString()
+	}
+	return ""
+}

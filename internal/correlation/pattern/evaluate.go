@@ -1,0 +1,254 @@
+package pattern
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/cel-go/cel"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/timeline"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// fresh is how long a reading counts where its clause sets no window.
+const fresh = time.Minute
+
+// maxEvidence bounds the pieces of evidence of one clause: the latest ones tell.
+const maxEvidence = 8
+
+// Input is what a pattern is held against: one entity at one time.
+type Input struct {
+	Now      time.Time
+	Entity   entity.Entity
+	Timeline *timeline.Timeline
+	// Forecast is that of the pattern's resource, nil where there is none; Confidence and Rate (unit/s) belong to it, and
+	// Reached says how it came about.
+	Forecast   *finding.Forecast
+	Confidence float64
+	Rate       float64
+	Reached    string
+	// Foreseen says how right the prediction was that this diagnosis makes true; empty where there was none.
+	Foreseen string
+	// Told says that people have been told already: then Forecast.Until counts, not Forecast.When.
+	Told bool
+}
+
+// Match is what a pattern has to say of an entity.
+type Match struct {
+	Severity    finding.Severity
+	Confidence  float64
+	Title       string
+	Explanation string
+	Evidence    []finding.Evidence
+	Remedies    []finding.Remedy
+	// Since is the time of the earliest evidence.
+	Since time.Time
+}
+
+// seen is what one clause saw.
+type seen struct {
+	clause *Clause
+	events []timeline.Event
+	kind   string
+	read   *timeline.Reading
+	Count  int
+	Sum    float64
+	Value  float64
+	Time   time.Time
+	Text   string
+	// Attributes are those of the latest event.
+	Attributes map[string]string
+}
+
+// Evaluate holds the pattern against an entity. It returns nil when the pattern does not hold. An error means that a
+// condition or text could not be evaluated for another reason than missing evidence, which is no error: the condition
+// then does not hold.
+func (p *Pattern) Evaluate(in Input) (*Match, error) {
+	if p.Forecast != nil && in.Forecast == nil {
+		return nil, nil
+	}
+	vars := map[string]any{"r": in.Timeline.Values(), "increase": in.Timeline.Increases(), "entity": facts(in.Entity),
+		"confidence": in.Confidence, "eta": 0.0}
+	if in.Forecast != nil {
+		vars["eta"] = in.Forecast.At.Sub(in.Now).Seconds()
+	}
+	matched := make(map[string]*seen, len(p.Signals))
+	doubt, triggered := 1.0, p.Forecast != nil
+	for _, c := range p.Signals {
+		s, ok := c.look(in, vars)
+		vars[c.ID] = ok
+		if !ok {
+			if c.Required {
+				return nil, nil
+			}
+			continue
+		}
+		matched[c.ID] = s
+		doubt *= 1 - c.Weight
+		triggered = triggered || c.Role == Trigger
+	}
+	if !triggered || !holds(p.when, vars) {
+		return nil, nil
+	}
+	m := &Match{Confidence: 1 - doubt}
+	if f := p.Forecast; f != nil {
+		cond := f.when
+		if in.Told {
+			cond = f.until
+		}
+		if !holds(cond, vars) {
+			return nil, nil
+		}
+		m.Confidence = in.Confidence
+	}
+	for _, rule := range p.Severity {
+		if holds(rule.when, vars) {
+			m.Severity = rule.Is
+			break
+		}
+	}
+	return m, p.describe(m, in, matched, vars)
+}
+
+// describe fills in everything that people read.
+func (p *Pattern) describe(m *Match, in Input, matched map[string]*seen, vars map[string]any) error {
+	data := &story{in: in, matched: matched}
+	for _, c := range p.Signals {
+		s := matched[c.ID]
+		if s == nil {
+			continue
+		}
+		evidence, err := s.evidence(data)
+		if err != nil {
+			return fmt.Errorf("pattern %s: text of %s: %w", p.Name, c.ID, err)
+		}
+		m.Evidence = append(m.Evidence, evidence...)
+	}
+	slices.SortStableFunc(m.Evidence, func(a, b finding.Evidence) int { return a.Time.Compare(b.Time) })
+	m.Since = in.Now
+	if len(m.Evidence) > 0 {
+		m.Since = m.Evidence[0].Time
+	}
+	var err error
+	if m.Title, err = sentence(p.title, data); err != nil {
+		return fmt.Errorf("pattern %s: %w", p.Name, err)
+	}
+	if m.Explanation, err = sentence(p.explanation, data); err != nil {
+		return fmt.Errorf("pattern %s: %w", p.Name, err)
+	}
+	for _, r := range p.Remedies {
+		if !holds(r.when, vars) {
+			continue
+		}
+		f := finding.Remedy{ID: r.ID, Risk: r.Risk}
+		if f.Title, err = sentence(r.title, data); err != nil {
+			return fmt.Errorf("pattern %s: remedy %s: %w", p.Name, r.ID, err)
+		}
+		for _, c := range r.Commands {
+			if !holds(c.when, vars) {
+				continue
+			}
+			if f.Command, err = render(c.run, data); err != nil {
+				return fmt.Errorf("pattern %s: remedy %s: %w", p.Name, r.ID, err)
+			}
+			break
+		}
+		m.Remedies = append(m.Remedies, f)
+	}
+	return nil
+}
+
+// look gathers what the clause is about and says whether its condition holds.
+func (c *Clause) look(in Input, vars map[string]any) (*seen, bool) {
+	window := time.Duration(c.Within)
+	if window == 0 {
+		window = fresh
+	}
+	s := &seen{clause: c, Attributes: map[string]string{}}
+	s.events = in.Timeline.Events(in.Now.Add(-window), c.Any...)
+	for _, e := range s.events {
+		s.Sum += e.Value
+	}
+	if n := len(s.events); n > 0 {
+		last := s.events[n-1]
+		s.Count, s.Value, s.Time, s.Text = n, last.Value, last.Time, last.Text
+		if last.Attributes != nil {
+			s.Attributes = last.Attributes
+		}
+	} else {
+		for _, kind := range c.Any {
+			r, ok := in.Timeline.Latest(kind)
+			if ok && r.Start.IsZero() && in.Now.Sub(r.Time) <= window {
+				s.kind, s.read = kind, &r
+				s.Count, s.Value, s.Time = 1, r.Value, r.Time
+				break
+			}
+		}
+	}
+	if s.Count == 0 {
+		return nil, false
+	}
+	ok := holds(c.when, map[string]any{
+		"r": vars["r"], "increase": vars["increase"], "entity": vars["entity"], "value": s.Value, "count": s.Count, "sum": s.Sum,
+		"rate": s.Sum / window.Seconds(), "age": in.Now.Sub(s.Time).Seconds(), "text": s.Text, "attributes": s.Attributes,
+	})
+	return s, ok
+}
+
+// evidence tells what the clause saw. Signals without a text of their own are summed up in one sentence for each layer.
+func (s *seen) evidence(data *story) ([]finding.Evidence, error) {
+	if s.read != nil {
+		text, err := s.sentence(data)
+		v := s.read.Value
+		return []finding.Evidence{{Time: s.read.Time, Layer: s.read.Layer, Signal: s.kind, Text: text, Value: &v, Unit: s.read.Unit}}, err
+	}
+	var all []finding.Evidence
+	summed := map[string]int{} // layer and kind → place in all
+	for _, e := range s.events {
+		key := string(e.Layer) + " " + e.Kind
+		if at, ok := summed[key]; ok && e.Text == "" {
+			*all[at].Value += e.Value
+			continue
+		}
+		v, text := e.Value, e.Text
+		if text == "" || s.clause.text != nil {
+			var err error
+			if text, err = s.sentence(data); err != nil {
+				return nil, err
+			}
+			summed[key] = len(all)
+		}
+		all = append(all, finding.Evidence{Time: e.First, Layer: e.Layer, Signal: e.Kind, Text: text, Value: &v, Unit: e.Unit})
+	}
+	if extra := len(all) - maxEvidence; extra > 0 {
+		all = all[extra:]
+	}
+	return all, nil
+}
+
+func (s *seen) sentence(data *story) (string, error) {
+	if s.clause.text == nil {
+		return s.clause.Any[0], nil
+	}
+	return sentence(s.clause.text, data)
+}
+
+// holds evaluates a condition. A condition that asks for evidence which is not there does not hold.
+func holds(cond cel.Program, vars map[string]any) bool {
+	if cond == nil {
+		return true
+	}
+	out, _, err := cond.Eval(vars)
+	if err != nil {
+		return false
+	}
+	yes, ok := out.Value().(bool)
+	return ok && yes
+}
+
+func facts(e entity.Entity) map[string]string {
+	return map[string]string{"kind": string(e.Kind), "namespace": e.Namespace, "name": e.Name, "container": e.Container, "node": e.Node,
+		"cgroup_version": e.CgroupVersion}
+}

@@ -1,0 +1,326 @@
+// Package pattern holds failure modes as data: which signals make one up, in what order and window, how much each weighs,
+// what to tell people and what helps. A pattern is a YAML file; conditions are CEL, texts are Go templates.
+package pattern
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/google/cel-go/cel"
+	"sigs.k8s.io/yaml"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// maxFile bounds a pattern file (bytes); the largest of ours has some 3 KiB.
+const maxFile = 256 << 10
+
+// Pattern is one known failure mode.
+type Pattern struct {
+	// Name is what people call the failure mode, in kebab-case: `oom-killed`.
+	Name string `json:"name"`
+	// Summary says in one sentence what it is.
+	Summary string `json:"summary"`
+	// Kind is prediction or diagnosis.
+	Kind finding.Kind `json:"kind"`
+	// Entities are the kinds of entities that can have it; empty: all.
+	Entities []entity.Kind `json:"entities,omitempty"`
+	// Forecast is the forecast that a prediction rests on.
+	Forecast *Forecast `json:"forecast,omitempty"`
+	// Signals are the pieces of evidence.
+	Signals []*Clause `json:"signals,omitempty"`
+	// When is a CEL condition over the clauses' ids; default: at least one trigger, and all that are required.
+	When string `json:"when,omitempty"`
+	// Severity is decided by the first rule that holds; the last one has no condition.
+	Severity []Rule `json:"severity"`
+	// For is how long the conditions must hold before anybody is told.
+	For Duration `json:"for,omitempty"`
+	// Keep is how long the finding stays active after the conditions ceased to hold.
+	Keep Duration `json:"keep,omitempty"`
+	// Confirms names the prediction that this diagnosis makes true.
+	Confirms string `json:"confirms,omitempty"`
+	// Title and Explanation are the texts.
+	Title       string   `json:"title"`
+	Explanation string   `json:"explanation"`
+	Remedies    []Remedy `json:"remedies,omitempty"`
+
+	when        cel.Program
+	title       *template.Template
+	explanation *template.Template
+}
+
+// Forecast says which resource a prediction is about and when it is worth telling.
+type Forecast struct {
+	// Resource is the kind of resource: memory, pids, …
+	Resource string `json:"resource"`
+	// Event is what happens at the limit: oom_kill, …
+	Event string `json:"event"`
+	// When is a CEL condition over `confidence` (0 to 1) and `eta` (seconds) under which a prediction begins to be told;
+	// Until, one under which it goes on being told. A gap between both keeps a prediction from flapping.
+	When  string `json:"when"`
+	Until string `json:"until,omitempty"`
+
+	when, until cel.Program
+}
+
+// Clause is one piece of evidence.
+type Clause struct {
+	// ID is the clause's name in conditions and texts: an identifier.
+	ID string `json:"id"`
+	// Role is what the signal is in the story: trigger, cause, symptom or context. A pattern needs a trigger to hold.
+	Role Role `json:"role"`
+	// Any lists the kinds of signals, of whatever layer, that count for the clause.
+	Any []string `json:"any"`
+	// When is a CEL condition; default `count > 0`.
+	When string `json:"when,omitempty"`
+	// Within is how far back events count. Required for events; readings count while they are fresh.
+	Within Duration `json:"within,omitempty"`
+	// Required makes the clause a condition of the pattern.
+	Required bool `json:"required,omitempty"`
+	// Weight is the probability that the pattern holds, given this evidence alone (0 to 1, exclusive of 1).
+	Weight float64 `json:"weight,omitempty"`
+	// Text is the sentence for the evidence; default: the signal's own.
+	Text string `json:"text,omitempty"`
+
+	when cel.Program
+	text *template.Template
+}
+
+// Role is what a signal is in the story that a pattern tells.
+type Role string
+
+// The roles.
+const (
+	Trigger Role = "trigger"
+	Cause   Role = "cause"
+	Symptom Role = "symptom"
+	Context Role = "context"
+)
+
+// Rule gives a severity under a condition.
+type Rule struct {
+	Is   finding.Severity `json:"is"`
+	When string           `json:"when,omitempty"`
+
+	when cel.Program
+}
+
+// Remedy is something that helps, shown where its condition holds.
+type Remedy struct {
+	ID    string       `json:"id"`
+	Title string       `json:"title"`
+	Risk  finding.Risk `json:"risk"`
+	When  string       `json:"when,omitempty"`
+	// Commands are ways to apply it; the first whose condition holds is shown.
+	Commands []Command `json:"commands,omitempty"`
+
+	when  cel.Program
+	title *template.Template
+}
+
+// Command is one way to apply a remedy.
+type Command struct {
+	When string `json:"when,omitempty"`
+	Run  string `json:"run"`
+
+	when cel.Program
+	run  *template.Template
+}
+
+// Duration is a time.Duration that reads "10s" or "5m" in YAML.
+type Duration time.Duration
+
+// UnmarshalJSON reads a Go duration string.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	s := strings.Trim(string(b), `"`)
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("%q is no duration such as 10s or 5m", s)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+var (
+	nameRE = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+	idRE   = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+)
+
+// Load reads every *.yaml file at the top of a folder, sorted by name. Two patterns of one name are an error.
+func Load(folder fs.FS) ([]*Pattern, error) {
+	files, err := fs.Glob(folder, "*.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("list pattern files: %w", err)
+	}
+	var patterns []*Pattern
+	for _, name := range files {
+		text, err := fs.ReadFile(folder, name)
+		if err != nil {
+			return nil, fmt.Errorf("read pattern: %w", err)
+		}
+		p, err := Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("pattern file %s: %w", name, err)
+		}
+		if want := strings.TrimSuffix(path.Base(name), ".yaml"); p.Name != want {
+			return nil, fmt.Errorf("pattern file %s: name is %q, want the file's own name %q", name, p.Name, want)
+		}
+		patterns = append(patterns, p)
+	}
+	return patterns, nil
+}
+
+// Merge adds users' patterns to the built-in ones. One of the same name takes the built-in one's place.
+func Merge(builtin, users []*Pattern) []*Pattern {
+	all := slices.Clone(builtin)
+	for _, u := range users {
+		if i := slices.IndexFunc(all, func(p *Pattern) bool { return p.Name == u.Name }); i >= 0 {
+			all[i] = u
+		} else {
+			all = append(all, u)
+		}
+	}
+	return all
+}
+
+// Parse reads one pattern and compiles its conditions and texts. The error names the field and what would be right.
+func Parse(text []byte) (*Pattern, error) {
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("has %d bytes, want at most %d", len(text), maxFile)
+	}
+	p := &Pattern{}
+	if err := yaml.UnmarshalStrict(text, p); err != nil {
+		return nil, fmt.Errorf("parse: %w", err)
+	}
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
+	if err := p.compile(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Pattern) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if !nameRE.MatchString(p.Name) {
+		bad("name is %q, want kebab-case such as oom-killed", p.Name)
+	}
+	if p.Summary == "" {
+		bad("summary is empty, want one sentence")
+	}
+	if p.Title == "" {
+		bad("title is empty")
+	}
+	if p.Explanation == "" {
+		bad("explanation is empty")
+	}
+	switch p.Kind {
+	case finding.Prediction:
+		if p.Forecast == nil {
+			bad("forecast is missing: a prediction needs one")
+		} else if p.Forecast.Resource == "" || p.Forecast.Event == "" || p.Forecast.When == "" {
+			bad("forecast: resource, event and when are all needed")
+		}
+	case finding.Diagnosis:
+		if p.Forecast != nil {
+			bad("forecast: a diagnosis has none")
+		}
+		if !slices.ContainsFunc(p.Signals, func(c *Clause) bool { return c != nil && c.Role == Trigger }) {
+			bad("signals: a diagnosis needs one of role trigger")
+		}
+	default:
+		bad("kind is %q, want prediction or diagnosis", p.Kind)
+	}
+	if n := len(p.Severity); n == 0 {
+		bad("severity is empty, want a list of {is, when} whose last has no when")
+	} else if p.Severity[n-1].When != "" {
+		bad("severity[%d].when: the last rule must hold always", n-1)
+	}
+	for i, r := range p.Severity {
+		if r.Is.Rank() == 0 {
+			bad("severity[%d].is is %q, want critical, warning or info", i, r.Is)
+		}
+	}
+	ids := map[string]bool{}
+	for i, c := range p.Signals {
+		if c == nil {
+			bad("signals[%d] is empty", i)
+			continue
+		}
+		if !idRE.MatchString(c.ID) || ids[c.ID] || reserved[c.ID] {
+			bad("signals[%d].id is %q, want an identifier such as limit_hit that occurs once and is none of %s", i, c.ID, strings.Join(reservedNames(), ", "))
+		}
+		ids[c.ID] = true
+		switch c.Role {
+		case Trigger, Cause, Symptom, Context:
+		default:
+			bad("signals[%d].role is %q, want trigger, cause, symptom or context", i, c.Role)
+		}
+		if len(c.Any) == 0 {
+			bad("signals[%d].any is empty, want kinds of signals", i)
+		}
+		if !(c.Weight >= 0 && c.Weight < 1) {
+			bad("signals[%d].weight is %v, want a probability from 0 to below 1", i, c.Weight)
+		}
+		if p.Kind == finding.Diagnosis && c.Role == Trigger && c.Weight == 0 {
+			bad("signals[%d].weight is 0: a trigger must make the diagnosis likely", i)
+		}
+		if c.Within < 0 {
+			bad("signals[%d].within is negative", i)
+		}
+	}
+	for i, r := range p.Remedies {
+		if !nameRE.MatchString(r.ID) || r.Title == "" {
+			bad("remedies[%d]: id (kebab-case) and title are needed", i)
+		}
+		switch r.Risk {
+		case finding.RiskNone, finding.RiskLow, finding.RiskHigh:
+		default:
+			bad("remedies[%d].risk is %q, want none, low or high", i, r.Risk)
+		}
+	}
+	if p.For < 0 || p.Keep < 0 {
+		bad("for and keep must not be negative")
+	}
+	return errors.Join(errs...)
+}
+
+// Applies says whether an entity can have this failure mode.
+func (p *Pattern) Applies(e entity.Entity) bool {
+	return len(p.Entities) == 0 || slices.Contains(p.Entities, e.Kind)
+}
+
+// Kinds returns the kinds of signals the pattern looks at.
+func (p *Pattern) Kinds() []string {
+	var kinds []string
+	for _, c := range p.Signals {
+		kinds = append(kinds, c.Any...)
+	}
+	return kinds
+}
+
+// sentence renders a text for people: folded YAML and left-out parts leave no gaps.
+func sentence(t *template.Template, data any) (string, error) {
+	s, err := render(t, data)
+	s = strings.Join(strings.Fields(s), " ")
+	return strings.NewReplacer(" ,", ",", " .", ".").Replace(s), err
+}
+
+func render(t *template.Template, data any) (string, error) {
+	var b bytes.Buffer
+	if err := t.Execute(&b, data); err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(b.String()), nil
+}

@@ -1,0 +1,138 @@
+package pattern
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// story is what the texts of a pattern are told over.
+type story struct {
+	in      Input
+	matched map[string]*seen
+}
+
+// Entity is what the finding is about.
+func (s *story) Entity() finding.Entity { return s.in.Entity.Finding() }
+
+// CgroupPath is where the entity is accounted, below the cgroup mount.
+func (s *story) CgroupPath() string { return s.in.Entity.CgroupPath }
+
+// Forecast is the prediction's forecast; nil in a diagnosis.
+func (s *story) Forecast() *finding.Forecast { return s.in.Forecast }
+
+// Rate is the forecast's growth, per second.
+func (s *story) Rate() float64 { return s.in.Rate }
+
+// Reached says how the forecast came about.
+func (s *story) Reached() string { return s.in.Reached }
+
+// Has says whether a reading is known.
+func (s *story) Has(kind string) bool {
+	_, ok := s.in.Timeline.Values()[kind]
+	return ok
+}
+
+// Reading is the latest reading of a kind; NaN when it is not known.
+func (s *story) Reading(kind string) float64 {
+	if v, ok := s.in.Timeline.Values()[kind]; ok {
+		return v
+	}
+	return math.NaN()
+}
+
+// Ratio is one reading over another; NaN when either is not known.
+func (s *story) Ratio(of, over string) float64 { return s.Reading(of) / s.Reading(over) }
+
+// Increase is how much one counter grew over how much another did, between the last two readings.
+func (s *story) Increase(of, over string) float64 {
+	inc := s.in.Timeline.Increases()
+	return inc[of] / inc[over]
+}
+
+// Foreseen says how right the preceding prediction was; empty where there was none.
+func (s *story) Foreseen() string { return s.in.Foreseen }
+
+// Clause is what a clause saw; nil when it did not match.
+func (s *story) Clause(id string) *seen { return s.matched[id] }
+
+// In is the time from now.
+func (s *story) In(t time.Time) time.Duration { return t.Sub(s.in.Now) }
+
+// RoomierLimit proposes a memory limit: half as much again, and at least 100 MiB more, in whole MiB. (The autoscaler's rule,
+// the larger of 20 % and 100 MiB, is known to be too small and to loop.)
+func (s *story) RoomierLimit() float64 {
+	limit := s.Reading("memory.limit")
+	return math.Ceil(max(limit*1.5, limit+100<<20)/(1<<20)) * (1 << 20)
+}
+
+// Buys is how long the room between the present limit and another one lasts at the present rate.
+func (s *story) Buys(limit float64) time.Duration {
+	seconds := (limit - s.Reading("memory.limit")) / s.in.Rate
+	if !(seconds > 0) || seconds > 1e9 {
+		return 0
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// texts are the functions of the templates.
+var texts = template.FuncMap{
+	"bytes":    Bytes,
+	"percent":  func(ratio float64) string { return fmt.Sprintf("%.0f%%", ratio*100) },
+	"number":   func(v float64) string { return fmt.Sprintf("%.4g", v) },
+	"whole":    func(v float64) string { return fmt.Sprintf("%.0f", v) },
+	"mebi":     func(v float64) string { return fmt.Sprintf("%.0fMi", v/(1<<20)) },
+	"duration": HumanDuration,
+	"sh":       shellQuote,
+	"soon": func(d time.Duration) string {
+		if d < time.Second {
+			return "any moment now"
+		}
+		return "in " + HumanDuration(d)
+	},
+	"times": func(a, b float64) float64 { return a * b },
+}
+
+// shellQuote makes a word of a shell command out of a name that others chose: what is pasted must not run anything else.
+func shellQuote(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("/._-:@=+,", r))
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Bytes writes an amount of memory as people read it: 18.2 MiB.
+func Bytes(v float64) string {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return "an unknown amount"
+	}
+	for _, u := range []struct {
+		size float64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if math.Abs(v) >= u.size {
+			if v/u.size >= 100 {
+				return fmt.Sprintf("%.0f %s", v/u.size, u.name)
+			}
+			return fmt.Sprintf("%.3g %s", v/u.size, u.name)
+		}
+	}
+	return fmt.Sprintf("%.0f B", v)
+}
+
+// HumanDuration writes a duration as people read it: 7m23s, 2h5m.
+func HumanDuration(d time.Duration) string {
+	switch {
+	case d >= 24*time.Hour:
+		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return d.Round(time.Second).String()
+}

@@ -1,0 +1,84 @@
+// Package signal defines the observed facts that everything else is built on.
+package signal
+
+import (
+	"time"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// Shape says how a signal's value is to be read.
+type Shape uint8
+
+// The shapes of a signal.
+const (
+	// Event is something that happened; Value is how often (at least 1), or a quantity that Unit explains.
+	Event Shape = iota
+	// Gauge is a state that holds until the next reading.
+	Gauge
+	// Counter is a running total since Start. The timeline turns its increases into events.
+	Counter
+)
+
+// Signal is one observed fact about one entity.
+type Signal struct {
+	Time time.Time
+	// Kind names the fact, e.g. `memory.used` or `kernel.oom_kill`; the constants below are the known ones.
+	Kind   string
+	Layer  finding.Layer
+	Entity entity.ID
+	Shape  Shape
+	Value  float64
+	// Unit is in UCUM notation, as in OpenTelemetry.
+	Unit string
+	// Start is when a Counter last began at zero; zero when unknown.
+	Start time.Time
+	// Text is a sentence for people; empty where the value says it all.
+	Text string
+	// Attributes are further facts, e.g. pid or comm. They are small and few.
+	Attributes map[string]string
+}
+
+// Batch is what was observed about one entity at a time.
+type Batch struct {
+	Entity  entity.Entity
+	Signals []Signal
+}
+
+// Readings of a container, unit or cgroup.
+const (
+	// MemoryUsed is what the kernel cannot take back: anonymous memory, shared memory and unreclaimable kernel memory (By).
+	MemoryUsed = "memory.used"
+	// MemoryLimit is the hard limit (By).
+	MemoryLimit = "memory.limit"
+	// MemoryFile is the page cache, which the kernel takes back when it must (By).
+	MemoryFile = "memory.file"
+	// MemoryHigh counts how often the cgroup was throttled at memory.high; MemoryLimitHits, how often it ran into its limit.
+	MemoryHigh      = "memory.high_hits"
+	MemoryLimitHits = "memory.limit_hits"
+	// MemoryMajorFaults counts page faults that had to read from disk.
+	MemoryMajorFaults = "memory.major_faults"
+	// MemoryPressure is the share of time in which all (full) tasks stood still for want of memory, over 10 s (1).
+	MemoryPressure = "memory.pressure"
+	// OOMKill counts processes that the kernel killed in this cgroup for want of memory, by its own counters.
+	OOMKill = "cgroup.oom_kill"
+	// Removed says that the entity is gone.
+	Removed = "entity.removed"
+
+	CPUPeriods          = "cpu.periods"
+	CPUThrottledPeriods = "cpu.throttled_periods"
+	// CPUThrottledTime is the time the tasks had to wait for the next quota period (s).
+	CPUThrottledTime = "cpu.throttled_time"
+	CPULimit         = "cpu.limit"
+	// CPUStalled is the share of time in which no task could run although some wanted to, over 10 s (1).
+	CPUStalled = "cpu.stalled"
+
+	PIDsUsed      = "pids.used"
+	PIDsLimit     = "pids.limit"
+	PIDsLimitHits = "pids.limit_hits"
+
+	// Growth is what a forecast makes of the readings, per minute.
+	MemoryGrowth = "memory.growth"
+	PIDsGrowth   = "pids.growth"
+)

@@ -1,0 +1,124 @@
+package correlationprocessor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap/xconfmap"
+
+	"github.com/your-org/tapio/internal/correlation/pattern"
+	"github.com/your-org/tapio/patterns"
+)
+
+// Config is the configuration of the correlation processor.
+type Config struct {
+	// Interval is how often patterns are held against the passing of time: how soon a silent entity or a lapsed condition is
+	// noticed. New signals are looked at as they come.
+	Interval time.Duration `mapstructure:"interval"`
+	// PassThrough passes the raw log records on as well; by default a logs pipeline carries findings only. Metrics always
+	// pass.
+	PassThrough bool `mapstructure:"pass_through"`
+	// Patterns is a folder of pattern files that are added to the built-in ones; one of the same name takes its place.
+	Patterns string `mapstructure:"patterns"`
+	// DisabledPatterns are names of patterns that are left out.
+	DisabledPatterns []string `mapstructure:"disabled_patterns"`
+	// Storage is the storage extension in which findings outlive a restart.
+	Storage *component.ID `mapstructure:"storage"`
+	// SaveInterval is how often the rest of the state is stored; findings are stored before they are told.
+	SaveInterval time.Duration `mapstructure:"save_interval"`
+	// Refresh is how often an active finding is told again though nothing about it changed.
+	Refresh time.Duration `mapstructure:"refresh"`
+	// Retention is how long a resolved finding is remembered.
+	Retention time.Duration `mapstructure:"retention"`
+	// EntityTTL is how long an entity is remembered after the last signal about it.
+	EntityTTL time.Duration `mapstructure:"entity_ttl"`
+	// MaxEntities bounds the entities that are watched; the one that was silent longest is forgotten first.
+	MaxEntities int `mapstructure:"max_entities"`
+	// MaxFindings bounds the findings that are remembered, resolved ones included.
+	MaxFindings int `mapstructure:"max_findings"`
+	// Node is the name of the node that findings are about where their resource names none; default: the host's name.
+	Node string `mapstructure:"node"`
+}
+
+var _ xconfmap.Validator = (*Config)(nil)
+
+func createDefaultConfig() component.Config {
+	return &Config{
+		Interval:     time.Second,
+		SaveInterval: 30 * time.Second,
+		Refresh:      30 * time.Second,
+		Retention:    time.Hour,
+		EntityTTL:    10 * time.Minute,
+		MaxEntities:  10_000,
+		MaxFindings:  1_000,
+	}
+}
+
+// Validate checks the configuration; every error names its field.
+func (c *Config) Validate() error {
+	var errs []error
+	for _, d := range []struct {
+		field string
+		value time.Duration
+		least time.Duration
+	}{
+		{"interval", c.Interval, 100 * time.Millisecond},
+		{"save_interval", c.SaveInterval, time.Second},
+		{"refresh", c.Refresh, time.Second},
+		{"retention", c.Retention, time.Minute},
+		{"entity_ttl", c.EntityTTL, time.Minute},
+	} {
+		if d.value < d.least {
+			errs = append(errs, fmt.Errorf("%s is %s, want at least %s", d.field, d.value, d.least))
+		}
+	}
+	if c.MaxEntities < 1 || c.MaxEntities > 1_000_000 {
+		errs = append(errs, fmt.Errorf("max_entities is %d, want 1 to 1000000", c.MaxEntities))
+	}
+	if c.MaxFindings < 1 || c.MaxFindings > 100_000 {
+		errs = append(errs, fmt.Errorf("max_findings is %d, want 1 to 100000", c.MaxFindings))
+	}
+	if _, err := c.load(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// load returns the patterns that are in force.
+func (c *Config) load() ([]*pattern.Pattern, error) {
+	all, err := pattern.Load(patterns.Files)
+	if err != nil {
+		return nil, fmt.Errorf("built-in patterns: %w", err)
+	}
+	if c.Patterns != "" {
+		if info, err := os.Stat(c.Patterns); err != nil {
+			return nil, fmt.Errorf("patterns: %w", err)
+		} else if !info.IsDir() {
+			return nil, fmt.Errorf("patterns: %s is a file, want a folder of pattern files", c.Patterns)
+		}
+		users, err := pattern.Load(os.DirFS(c.Patterns))
+		if err != nil {
+			return nil, fmt.Errorf("patterns: %w", err)
+		}
+		all = pattern.Merge(all, users)
+	}
+	for _, name := range c.DisabledPatterns {
+		before := len(all)
+		kept := all[:0]
+		for _, p := range all {
+			if p.Name != name {
+				kept = append(kept, p)
+			}
+		}
+		if all = kept; len(all) == before {
+			return nil, fmt.Errorf("disabled_patterns: %q is no pattern", name)
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("disabled_patterns: leaves no pattern")
+	}
+	return all, nil
+}
