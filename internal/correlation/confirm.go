@@ -15,7 +15,7 @@ const lately = 2 * time.Minute
 // predictionOf returns the prediction that a diagnosis about the subject makes true, or nil.
 func (e *Engine) predictionOf(s *subject, p *pattern.Pattern, at time.Time) *life {
 	l := e.lives[ID(p.Confirms, s.entity.ID)]
-	if l == nil || l.First == nil || l.Stage == pending || l.Finding.FirstSeen.After(at) {
+	if l == nil || l.First == nil || l.Finding.FirstSeen.After(at) {
 		return nil
 	}
 	if l.Stage == resolved && at.Sub(l.Held) > lately {
@@ -63,7 +63,7 @@ func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life,
 	pl.Finding.Effects = []string{l.Finding.ID}
 	pl.resolve(now)
 	if o := s.outlooks[e.patterns[p.Confirms].Forecast.Resource]; o != nil {
-		o.series.Restart()
+		o.restart()
 	}
 }
 

@@ -170,7 +170,7 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 	e.expire(now)
 	busy := map[entity.ID]bool{}
 	for _, l := range e.lives {
-		if l.Stage != resolved {
+		if l.Stage == active || !l.Pending.IsZero() {
 			busy[l.Entity] = true
 		}
 	}
@@ -225,7 +225,7 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 				e.stats.FindingsRefused++
 				continue
 			}
-			l = &life{Pattern: p.Name, Entity: s.entity.ID, Stage: pending, Since: now, Finding: finding.Finding{ID: id}}
+			l = &life{Pattern: p.Name, Entity: s.entity.ID, Finding: finding.Finding{ID: id}}
 			e.lives[id] = l
 		}
 		held[id] = true
@@ -283,7 +283,7 @@ func (e *Engine) Findings() []finding.Finding {
 	defer e.mu.Unlock()
 	var out []finding.Finding
 	for _, l := range e.lives {
-		if l.Stage == active || l.Stage == resolved {
+		if l.Stage != "" {
 			out = append(out, l.Finding)
 		}
 	}

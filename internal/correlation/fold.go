@@ -16,7 +16,7 @@ const together = 15 * time.Second
 func (e *Engine) fold(now time.Time) {
 	byPattern := map[string][]*life{}
 	for _, l := range e.lives {
-		if l.Stage != resolved && e.subjects[l.Entity] != nil {
+		if (l.Stage == active || !l.Pending.IsZero()) && e.subjects[l.Entity] != nil {
 			byPattern[l.Pattern] = append(byPattern[l.Pattern], l)
 		}
 	}
@@ -28,9 +28,9 @@ func (e *Engine) fold(now time.Time) {
 			if inner < 0 {
 				continue
 			}
-			if outer.Stage == pending {
-				// Not told yet: it stays so for as long as the inner one explains it.
-				outer.Since, outer.changed = now, false
+			if outer.Stage != active || outer.ToldAt.Before(outer.Since) {
+				// Nobody was told yet, and nobody is for as long as the inner one explains it.
+				outer.Stage, outer.Pending, outer.changed = "", now, false
 			} else {
 				outer.Finding.Causes = []string{lives[inner].Finding.ID}
 				outer.resolve(now)

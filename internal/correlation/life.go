@@ -9,27 +9,30 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-// stage is where a finding is in its life: nothing → pending → active → resolved → nothing. A pending finding whose
-// conditions cease to hold was never told and leaves no trace; an active one is kept for a while, so that it does not flap.
+// stage is where a finding is in its life: nothing → active → resolved → nothing, or active again. Before it becomes active
+// its conditions must hold for a while: it is pending, and nobody is told. An active one is kept for a while after they
+// ceased to hold. Both keep it from flapping.
 type stage string
 
 const (
-	pending  stage = "pending"
 	active   stage = "active"
 	resolved stage = "resolved"
 )
 
 // life is one pattern that holds, or held, for one entity.
 type life struct {
-	Pattern string          `json:"pattern"`
-	Entity  entity.ID       `json:"entity"`
-	Stage   stage           `json:"stage"`
-	Since   time.Time       `json:"since"` // of the stage
-	Held    time.Time       `json:"held"`  // when the conditions last held
+	Pattern string    `json:"pattern"`
+	Entity  entity.ID `json:"entity"`
+	Stage   stage     `json:"stage,omitempty"` // empty: never told
+	Since   time.Time `json:"since"`           // of the stage
+	// Pending is since when the conditions hold without being told yet; zero when they do not, or are.
+	Pending time.Time `json:"pending,omitzero"`
+	Held    time.Time `json:"held"` // when the conditions last held
+	// Finding is what people are told, as of the last time the conditions held.
 	Finding finding.Finding `json:"finding"`
 	// First is the forecast as it was first told: what a prediction is measured by.
 	First *finding.Forecast `json:"first,omitempty"`
-	// Told is the finding as it was last told, and ToldAt when; what differs too little is not told again.
+	// ToldAt is when the finding was last told, and ToldForecast what was said then; what differs too little is not told again.
 	ToldAt       time.Time         `json:"toldAt"`
 	ToldForecast *finding.Forecast `json:"toldForecast,omitempty"`
 	// changed asks for the finding to be told.
@@ -39,26 +42,26 @@ type life struct {
 // hold notes that the conditions hold now.
 func (l *life) hold(now time.Time, p *pattern.Pattern, f finding.Finding) {
 	l.Held = now
-	f.ID, f.FirstSeen, f.LastSeen, f.Outcome = l.Finding.ID, l.Finding.FirstSeen, now, l.Finding.Outcome
-	if l.Stage == resolved {
-		l.Stage, l.Since, l.First, f.Outcome = pending, now, nil, nil
-	}
-	if l.Stage == pending {
-		f.FirstSeen = now
-	}
-	f.State = finding.Active
-	before := l.Finding
-	l.Finding = f
-	switch {
-	case l.Stage == pending && now.Sub(l.Since) >= time.Duration(p.For):
-		l.Stage, l.Since, l.changed = active, now, true
+	if l.Stage != active {
+		if l.Pending.IsZero() {
+			l.Pending = now
+		}
+		if now.Sub(l.Pending) < time.Duration(p.For) {
+			return
+		}
+		l.Stage, l.Since, l.Pending, l.First = active, now, time.Time{}, nil
+		l.Finding = finding.Finding{ID: l.Finding.ID, FirstSeen: now}
 		if f.Forecast != nil {
 			first := *f.Forecast
 			l.First = &first
 		}
-	case l.Stage == active && (before.Severity != f.Severity || len(before.Evidence) != len(f.Evidence) || l.moved(now)):
 		l.changed = true
 	}
+	before := l.Finding
+	f.ID, f.FirstSeen, f.LastSeen, f.State = before.ID, before.FirstSeen, now, finding.Active
+	f.Outcome, f.Causes, f.Effects = before.Outcome, before.Causes, before.Effects
+	l.Finding = f
+	l.changed = l.changed || before.Severity != f.Severity || len(before.Evidence) != len(f.Evidence) || l.moved(now)
 }
 
 // moved says whether the forecast differs from what people were last told by more than a tenth of the time left.
@@ -72,17 +75,11 @@ func (l *life) moved(now time.Time) bool {
 
 // lapse notes that the conditions do not hold now. It returns false when the life is over.
 func (l *life) lapse(now time.Time, p *pattern.Pattern, retention time.Duration) bool {
-	switch l.Stage {
-	case pending:
-		return false
-	case active:
-		if now.Sub(l.Held) >= time.Duration(p.Keep) {
-			l.resolve(now)
-		}
-	case resolved:
-		return now.Sub(l.Since) < retention
+	l.Pending = time.Time{}
+	if l.Stage == active && now.Sub(l.Held) >= time.Duration(p.Keep) {
+		l.resolve(now)
 	}
-	return true
+	return l.Stage == active || l.Stage == resolved && now.Sub(l.Since) < retention
 }
 
 // resolve ends the active time of a finding.

@@ -72,6 +72,12 @@ func (o *outlook) observe(t *timeline.Timeline, used, limit timeline.Reading) {
 		Value: o.last.Rate * 60, Unit: used.Unit + "/min"})
 }
 
+// restart begins anew: what was foreseen has happened.
+func (o *outlook) restart() {
+	o.series.Restart()
+	o.last = forecast.Forecast{}
+}
+
 // predict puts the forecast into a pattern's input. It returns false when there is none.
 func (o *outlook) predict(in *pattern.Input, event string) bool {
 	f := o.last

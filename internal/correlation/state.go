@@ -63,7 +63,7 @@ func (e *Engine) Restore(now time.Time, b []byte) error {
 	defer e.mu.Unlock()
 	for id, l := range st.Lives {
 		if l != nil && e.patterns[l.Pattern] != nil && len(e.lives) < e.settings.MaxFindings {
-			l.changed, l.Held = l.Stage != pending, now // time to look again before anything lapses
+			l.changed, l.Held = l.Stage != "", now // time to look again before anything lapses
 			e.lives[id] = l
 		}
 	}

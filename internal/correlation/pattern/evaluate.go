@@ -180,7 +180,7 @@ func (c *Clause) look(in Input, vars map[string]any) (*seen, bool) {
 	} else {
 		for _, kind := range c.Any {
 			r, ok := in.Timeline.Latest(kind)
-			if ok && r.Start.IsZero() && in.Now.Sub(r.Time) <= window {
+			if ok && !r.Counter && in.Now.Sub(r.Time) <= window {
 				s.kind, s.read = kind, &r
 				s.Count, s.Value, s.Time = 1, r.Value, r.Time
 				break

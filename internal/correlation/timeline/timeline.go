@@ -27,8 +27,9 @@ type Reading struct {
 	Value float64       `json:"value"`
 	Unit  string        `json:"unit,omitempty"`
 	Layer finding.Layer `json:"layer"`
-	// Start is when a counter began at zero.
-	Start time.Time `json:"start,omitzero"`
+	// Counter says that it is one: then Value is a running total since Start, and says nothing by itself.
+	Counter bool      `json:"counter,omitempty"`
+	Start   time.Time `json:"start,omitzero"`
 }
 
 // Event is something that happened between First and Time.
@@ -112,7 +113,7 @@ func (t *Timeline) read(s signal.Signal) bool {
 		return false
 	}
 	t.values[s.Kind] = s.Value
-	t.readings[s.Kind] = Reading{Time: s.Time, Value: s.Value, Unit: s.Unit, Layer: s.Layer, Start: s.Start}
+	t.readings[s.Kind] = Reading{Time: s.Time, Value: s.Value, Unit: s.Unit, Layer: s.Layer, Counter: s.Shape == signal.Counter, Start: s.Start}
 	return true
 }
 

@@ -1,0 +1,57 @@
+package patterntest_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/internal/correlation/pattern"
+	"github.com/your-org/tapio/internal/correlation/patterntest"
+	"github.com/your-org/tapio/patterns"
+)
+
+const folder = "../../../patterns"
+
+// Every pattern has a test file of its name, and every case runs against all patterns together, so that it also shows what
+// the others do not say.
+func TestPatterns(t *testing.T) {
+	all, err := pattern.Load(patterns.Files)
+	require.NoError(t, err)
+	require.NotEmpty(t, all)
+	for _, p := range all {
+		t.Run(p.Name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join(folder, p.Name+".test"))
+			require.NoError(t, err, "a pattern needs a test file beside it")
+			cases, err := patterntest.Parse(string(text))
+			require.NoError(t, err)
+			assert.True(t, strings.Contains(string(text), "expect "+p.Name), "no case expects %s", p.Name)
+			assert.True(t, strings.Contains(string(text), "expect none"), "no case is a near miss")
+			for _, c := range cases {
+				t.Run(strings.ReplaceAll(c.Name, " ", "-"), func(t *testing.T) {
+					assert.NoError(t, patterntest.Run(c, all), "%s.test:%d", p.Name, c.Line)
+				})
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob(folder + "/*.test")
+	require.NoError(f, err)
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		require.NoError(f, err)
+		f.Add(string(text))
+	}
+	f.Add("case x\nentity a cgroup.path=/x\n0s..1m/1s gauge a memory.used 1Mi+1Mi/s\n1m expect none\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > 1<<16 {
+			t.Skip()
+		}
+		_, _ = patterntest.Parse(text)
+	})
+}
