@@ -12,6 +12,9 @@ import (
 // APIVersion is the version of the JSON form; a reader refuses any other.
 const APIVersion = "tapio/v1"
 
+// DefaultEndpoint is where a collector serves findings, and where the CLI looks for them.
+const DefaultEndpoint = "localhost:4320"
+
 // Kind says whether a finding is about the future or the present.
 type Kind string
 
@@ -83,7 +86,12 @@ type Report struct {
 	Source      Source     `json:"source"`
 	Coverage    []Coverage `json:"coverage"`
 	Summary     Summary    `json:"summary"`
-	Findings    []Finding  `json:"findings"`
+	// Watched counts the entities that have a limit, by kind.
+	Watched map[string]int `json:"watched,omitempty"`
+	// Learning are entities whose forecast has too few samples yet, some of LearningTotal.
+	Learning      []Learning `json:"learning,omitempty"`
+	LearningTotal int        `json:"learningTotal,omitempty"`
+	Findings      []Finding  `json:"findings"`
 }
 
 // Source names what produced a report.
