@@ -6,6 +6,7 @@ package main
 import (
 	"os"
 
+	defaultconfig "github.com/your-org/tapio/internal/defaultconfig"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	envprovider "go.opentelemetry.io/collector/confmap/provider/envprovider"
@@ -18,7 +19,7 @@ func main() {
 	info := component.BuildInfo{
 		Command:     "tapio-collector",
 		Description: "OpenTelemetry Collector distribution that predicts and explains failures of containers and nodes",
-		Version:     "0.1.0",
+		Version:     fullVersion(),
 	}
 
 	set := otelcol.CollectorSettings{
@@ -27,6 +28,7 @@ func main() {
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{
 			ResolverSettings: confmap.ResolverSettings{
 				ProviderFactories: []confmap.ProviderFactory{
+					defaultconfig.NewFactory(),
 					envprovider.NewFactory(),
 					fileprovider.NewFactory(),
 					yamlprovider.NewFactory(),
@@ -34,9 +36,10 @@ func main() {
 			},
 		},
 		ProviderModules: map[string]string{
-			envprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():  "go.opentelemetry.io/collector/confmap/provider/envprovider v1.51.0",
-			fileprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "go.opentelemetry.io/collector/confmap/provider/fileprovider v1.51.0",
-			yamlprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "go.opentelemetry.io/collector/confmap/provider/yamlprovider v1.51.0",
+			defaultconfig.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "github.com/your-org/tapio v0.1.0",
+			envprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():   "go.opentelemetry.io/collector/confmap/provider/envprovider v1.51.0",
+			fileprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():  "go.opentelemetry.io/collector/confmap/provider/fileprovider v1.51.0",
+			yamlprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():  "go.opentelemetry.io/collector/confmap/provider/yamlprovider v1.51.0",
 		},
 		ConverterModules: []string{},
 	}

@@ -1,0 +1,75 @@
+# Everything that is done with this repository. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# One set of flags for build and test alike, or the build cache is filled twice.
+export GOFLAGS := -trimpath -buildvcs=false
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo -dirty)
+LDFLAGS := -X github.com/your-org/tapio/internal/version.Commit=$(COMMIT)
+COMPONENTS := receiver/cgroupreceiver processor/correlationprocessor exporter/findingsexporter
+FUZZTIME ?= 30s
+
+.PHONY: help setup build test demo generate check-generated lint fuzz bench bench-forecast release install clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: ## install what demo and test need on a Debian machine (root); nothing where it is there
+	@test/setup.sh
+
+build: ## build bin/tapio and bin/tapio-collector
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tapio ./cmd/tapio-collector
+
+demo: build ## show a real leak, its prediction, and the kernel's OOM kill (root, 3 minutes)
+	@test/demo/demo.sh
+
+test: setup build ## run everything that this machine can run, and say what was skipped and why
+	@test/run.sh
+
+generate: ## make the generated code anew: component metadata, and the distribution from builder-config.yaml
+	for c in $(COMPONENTS); do (cd $$c && go tool mdatagen metadata.yaml); done
+	go tool builder --config builder-config.yaml --skip-compilation --skip-get-modules
+	@# The distribution lives in this module, and tells its commit, which the builder cannot know.
+	rm -f cmd/tapio-collector/go.mod cmd/tapio-collector/go.sum
+	sed -i -E 's/^(\t\tVersion: +)"[^"]*",/\1fullVersion(),/' cmd/tapio-collector/main.go
+	gofmt -w cmd/tapio-collector $(COMPONENTS)
+
+check-generated: ## fail if generated code is not what generate makes
+	@before=$$(mktemp); git status --porcelain >$$before; git diff | sha256sum >>$$before; \
+	$(MAKE) --no-print-directory generate >/dev/null; \
+	{ git status --porcelain; git diff | sha256sum; } | diff $$before - >/dev/null || \
+		{ git status --short; git diff --stat; echo "generated code is not current: run 'make generate' and commit what changes" >&2; exit 1; }
+
+lint: ## check format, vet and staticcheck
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted:" $$bad >&2; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+fuzz: ## run every fuzz test for FUZZTIME (30s)
+	@test/fuzz.sh $(FUZZTIME)
+
+bench: build ## measure cost: Go benchmarks and the scripts under test/bench
+	@test/bench/bench.sh
+
+bench-forecast: ## score the forecasts on recorded memory courses
+	@go run ./test/bench/forecast
+
+release: ## cross-build the CLI and the collector into dist/
+	@for t in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
+		os=$${t%/*} arch=$${t#*/} ext=; test $$os != windows || ext=.exe; \
+		echo "tapio $$t"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -ldflags '-s -w $(LDFLAGS)' -o dist/tapio_$${os}_$${arch}$$ext ./cmd/tapio; \
+		test $$os = linux || continue; \
+		echo "tapio-collector $$t"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -ldflags '-s -w $(LDFLAGS)' -o dist/tapio-collector_$${os}_$${arch} ./cmd/tapio-collector; \
+	done
+	@cd dist && sha256sum tapio* >SHA256SUMS && cat SHA256SUMS
+
+install: build ## install both programs into /usr/local/bin, and tapio as a kubectl plugin
+	install -m 0755 bin/tapio bin/tapio-collector /usr/local/bin/
+	ln -sf tapio /usr/local/bin/kubectl-tapio
+
+clean: ## remove what was built
+	rm -rf bin dist test/.cache
