@@ -37,16 +37,16 @@ func (e *Engine) foreseen(s *subject, p *pattern.Pattern, known *life) string {
 	}
 	off := "to the second"
 	if d := time.Duration(o.ErrorSeconds * float64(time.Second)).Round(time.Second); d > 0 {
-		off = pattern.HumanDuration(d) + " sooner than first said"
+		off = finding.FormatDuration(d) + " sooner than first said"
 	} else if d < 0 {
-		off = pattern.HumanDuration(-d) + " later than first said"
+		off = finding.FormatDuration(-d) + " later than first said"
 	}
 	within := "within"
 	if !o.WithinInterval {
 		within = "outside"
 	}
 	return fmt.Sprintf("It was foreseen %s before: it came %s, %s the interval given.",
-		pattern.HumanDuration(o.ActualAt.Sub(o.MadeAt)), off, within)
+		finding.FormatDuration(o.ActualAt.Sub(o.MadeAt)), off, within)
 }
 
 // confirm joins a new diagnosis with the prediction that preceded it: the diagnosis says how right it was, and the prediction,

@@ -129,24 +129,27 @@ type Summary struct {
 
 // Finding is one prediction or diagnosis about one entity. ID is stable across updates and restarts.
 type Finding struct {
-	ID          string     `json:"id"`
-	Kind        Kind       `json:"kind"`
-	Pattern     string     `json:"pattern"`
-	Severity    Severity   `json:"severity"`
-	State       State      `json:"state"`
-	Title       string     `json:"title"`
-	Explanation string     `json:"explanation"`
-	Entity      Entity     `json:"entity"`
-	Confidence  float64    `json:"confidence"`
-	Forecast    *Forecast  `json:"prediction,omitempty"`
-	Outcome     *Outcome   `json:"outcome,omitempty"`
-	Evidence    []Evidence `json:"evidence"`
-	Series      *Series    `json:"series,omitempty"`
-	Causes      []string   `json:"causes,omitempty"`
-	Effects     []string   `json:"effects,omitempty"`
-	Remedies    []Remedy   `json:"remedies,omitempty"`
-	FirstSeen   time.Time  `json:"firstSeen"`
-	LastSeen    time.Time  `json:"lastSeen"`
+	ID       string   `json:"id"`
+	Kind     Kind     `json:"kind"`
+	Pattern  string   `json:"pattern"`
+	Severity Severity `json:"severity"`
+	State    State    `json:"state"`
+	// Title is the display sentence. A prediction's ends with the time left as of LastSeen; TitleAt counts it down.
+	Title       string `json:"title"`
+	Explanation string `json:"explanation"`
+	// Brief is what is the matter now, in a few words: "Memory usage at 85% of limit".
+	Brief      string     `json:"brief,omitempty"`
+	Entity     Entity     `json:"entity"`
+	Confidence float64    `json:"confidence"`
+	Forecast   *Forecast  `json:"prediction,omitempty"`
+	Outcome    *Outcome   `json:"outcome,omitempty"`
+	Evidence   []Evidence `json:"evidence"`
+	Series     *Series    `json:"series,omitempty"`
+	Causes     []string   `json:"causes,omitempty"`
+	Effects    []string   `json:"effects,omitempty"`
+	Remedies   []Remedy   `json:"remedies,omitempty"`
+	FirstSeen  time.Time  `json:"firstSeen"`
+	LastSeen   time.Time  `json:"lastSeen"`
 }
 
 // Entity is what a finding is about, in the words of the platform: Container, Pod, Unit, Cgroup, Node, …

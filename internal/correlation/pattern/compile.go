@@ -124,6 +124,6 @@ func (p *Pattern) compile() error {
 			c.run = tmpl(fmt.Sprintf("remedies[%d].commands[%d].run", i, j), c.Run)
 		}
 	}
-	p.title, p.explanation = tmpl("title", p.Title), tmpl("explanation", p.Explanation)
+	p.title, p.brief, p.explanation = tmpl("title", p.Title), tmpl("brief", p.Brief), tmpl("explanation", p.Explanation)
 	return errors.Join(errs...)
 }

@@ -40,6 +40,7 @@ type Match struct {
 	Severity    finding.Severity
 	Confidence  float64
 	Title       string
+	Brief       string
 	Explanation string
 	Evidence    []finding.Evidence
 	Remedies    []finding.Remedy
@@ -134,6 +135,11 @@ func (p *Pattern) describe(m *Match, in Input, matched map[string]*seen, vars ma
 	var err error
 	if m.Title, err = sentence(p.title, data); err != nil {
 		return fmt.Errorf("pattern %s: %w", p.Name, err)
+	}
+	if p.brief != nil {
+		if m.Brief, err = sentence(p.brief, data); err != nil {
+			return fmt.Errorf("pattern %s: %w", p.Name, err)
+		}
 	}
 	if m.Explanation, err = sentence(p.explanation, data); err != nil {
 		return fmt.Errorf("pattern %s: %w", p.Name, err)

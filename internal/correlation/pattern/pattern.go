@@ -48,13 +48,16 @@ type Pattern struct {
 	Keep Duration `json:"keep,omitempty"`
 	// Confirms names the prediction that this diagnosis makes true.
 	Confirms string `json:"confirms,omitempty"`
-	// Title and Explanation are the texts.
+	// Title is the headline, Brief the matter in a few words (optional), Explanation the story. A prediction's title begins with
+	// the entity and ends with the countdown, `{{soon (.In .Forecast.At)}}`.
 	Title       string   `json:"title"`
+	Brief       string   `json:"brief,omitempty"`
 	Explanation string   `json:"explanation"`
 	Remedies    []Remedy `json:"remedies,omitempty"`
 
 	when        cel.Program
 	title       *template.Template
+	brief       *template.Template
 	explanation *template.Template
 }
 

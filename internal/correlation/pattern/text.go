@@ -81,20 +81,15 @@ func (s *story) Buys(limit float64) time.Duration {
 
 // texts are the functions of the templates.
 var texts = template.FuncMap{
-	"bytes":    Bytes,
+	"bytes":    finding.FormatBytes,
 	"percent":  func(ratio float64) string { return fmt.Sprintf("%.0f%%", ratio*100) },
 	"number":   func(v float64) string { return fmt.Sprintf("%.4g", v) },
 	"whole":    func(v float64) string { return fmt.Sprintf("%.0f", v) },
 	"mebi":     func(v float64) string { return fmt.Sprintf("%.0fMi", v/(1<<20)) },
-	"duration": HumanDuration,
+	"duration": finding.FormatDuration,
 	"sh":       shellQuote,
-	"soon": func(d time.Duration) string {
-		if d < time.Second {
-			return "any moment now"
-		}
-		return "in " + HumanDuration(d)
-	},
-	"times": func(a, b float64) float64 { return a * b },
+	"soon":     finding.FormatCountdown,
+	"times":    func(a, b float64) float64 { return a * b },
 }
 
 // shellQuote makes a word of a shell command out of a name that others chose: what is pasted must not run anything else.
@@ -105,34 +100,4 @@ func shellQuote(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// Bytes writes an amount of memory as people read it: 18.2 MiB.
-func Bytes(v float64) string {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return "an unknown amount"
-	}
-	for _, u := range []struct {
-		size float64
-		name string
-	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
-		if math.Abs(v) >= u.size {
-			if v/u.size >= 100 {
-				return fmt.Sprintf("%.0f %s", v/u.size, u.name)
-			}
-			return fmt.Sprintf("%.3g %s", v/u.size, u.name)
-		}
-	}
-	return fmt.Sprintf("%.0f B", v)
-}
-
-// HumanDuration writes a duration as people read it: 7m23s, 2h5m.
-func HumanDuration(d time.Duration) string {
-	switch {
-	case d >= 24*time.Hour:
-		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
-	case d >= time.Hour:
-		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return d.Round(time.Second).String()
 }

@@ -27,7 +27,7 @@ func ParseFinding(resource pcommon.Resource, r plog.LogRecord) (finding.Finding,
 	f := finding.Finding{
 		ID: a.str(attrID), Kind: finding.Kind(a.str(attrKind)), Pattern: a.str(attrPattern),
 		Severity: finding.Severity(a.str(attrSeverity)), State: finding.State(a.str(attrState)),
-		Title: a.str(attrTitle), Explanation: a.str(attrExplanation), Confidence: a.double(attrConfidence),
+		Title: a.str(attrTitle), Brief: a.str(attrBrief), Explanation: a.str(attrExplanation), Confidence: a.double(attrConfidence),
 		FirstSeen: a.time(attrFirstSeen), LastSeen: a.time(attrLastSeen),
 		Causes: a.strings(attrCauses), Effects: a.strings(attrEffects),
 		Entity: (&reader{attrs: resource.Attributes()}).entity(),

@@ -34,6 +34,8 @@ const (
 	attrState         = "tapio.finding.state"
 	attrTitle         = "tapio.finding.title"
 	attrExplanation   = "tapio.finding.explanation"
+	attrBrief         = "tapio.finding.brief"
+	attrBrief         = "tapio.finding.brief"
 	attrConfidence    = "tapio.finding.confidence"
 	attrFirstSeen     = "tapio.finding.first_seen"
 	attrLastSeen      = "tapio.finding.last_seen"
@@ -117,6 +119,9 @@ func (w Writer) Append(f finding.Finding) {
 	a.PutStr(attrSeverity, string(f.Severity))
 	a.PutStr(attrState, string(f.State))
 	a.PutStr(attrTitle, f.Title)
+	if f.Brief != "" {
+		a.PutStr(attrBrief, f.Brief)
+	}
 	a.PutStr(attrExplanation, f.Explanation)
 	a.PutDouble(attrConfidence, f.Confidence)
 	putTime(a, attrFirstSeen, f.FirstSeen)

@@ -1,0 +1,149 @@
+//go:build linux
+
+// Program workload behaves like programs that come to grief, or only look like it, in a cgroup of its own: for the demo and
+// the end-to-end tests.
+//
+//	workload -cgroup FOLDER leak START RATE    holds START bytes at once, then RATE bytes more each second, until it is killed
+//	workload -cgroup FOLDER hold SIZE          holds SIZE bytes and grows no more
+//	workload -cgroup FOLDER cache SIZE FILE    writes and reads FILE of SIZE bytes again and again: page cache fills the limit
+//
+// Sizes are in bytes, or with the suffix Ki, Mi or Gi. It moves itself into the cgroup before it does anything.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	cgroup := flag.String("cgroup", "", "the folder of the cgroup to live in, in each hierarchy that it is to be limited in; separated by commas")
+	flag.Parse()
+	if err := run(*cgroup, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "workload:", err)
+		os.Exit(1)
+	}
+}
+
+func run(cgroups string, args []string) error {
+	for _, folder := range strings.FieldsFunc(cgroups, func(r rune) bool { return r == ',' }) {
+		if err := os.WriteFile(filepath.Join(folder, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+			return fmt.Errorf("join cgroup: %w", err)
+		}
+	}
+	if len(args) == 0 {
+	}
+	kind, args := args[0], args[1:]
+	number := func(i int, name string) int {
+		if i >= len(args) {
+			fail("%s: %s is missing", kind, name)
+		}
+		n, err := size(args[i])
+		if err != nil {
+			fail("%s: %s: %v", kind, name, err)
+		}
+		return n
+	}
+	switch kind {
+	case "leak":
+		return leak(number(0, "START"), number(1, "RATE"))
+	case "hold":
+		return leak(number(0, "SIZE"), 0)
+		return leak(0, number(0, "SIZE"))
+	case "cache":
+		if len(args) != 2 {
+			return fmt.Errorf("cache: want SIZE FILE")
+		}
+		return cache(number(0, "SIZE"), args[1])
+	}
+}
+
+func fail(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "workload: "+format+"\n", args...)
+	os.Exit(1)
+}
+
+// leak holds start bytes, and rate more each second, in steps of a tenth of one. Memory is mapped, not allocated: no garbage
+// collector has a say.
+func leak(start, rate int) error {
+	if err := grow(start); err != nil {
+		return err
+	}
+	const step = 100 * time.Millisecond
+	begin, held := time.Now(), 0
+	for range time.Tick(step) {
+		// From the clock, not by steps: a late tick must not make the leak slower.
+		due := int(float64(rate) * time.Since(begin).Seconds())
+		if err := grow(due - held); err != nil {
+			return err
+		}
+		held = due
+	}
+	return nil
+}
+
+func grow(n int) error {
+	page := os.Getpagesize()
+	if n = n / page * page; n <= 0 {
+		return nil
+	}
+	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return fmt.Errorf("map %d bytes: %w", n, err)
+	}
+	for i := 0; i < n; i += page {
+		b[i] = 1
+	}
+	return nil
+}
+
+// cache keeps the page cache of one file as full as the limit lets it be.
+func cache(n int, name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	block := make([]byte, 1<<20)
+	for written := 0; written < n; written += len(block) {
+		if _, err := f.Write(block); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	// Dirty pages cannot be dropped; clean ones are the cache that must raise no alarm.
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", name, err)
+	}
+	for {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{f}, block); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// size reads a number of bytes such as 1.5Mi.
+func size(s string) (int, error) {
+	factor := 1.0
+	for suffix, f := range map[string]float64{"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30} {
+		if rest, ok := strings.CutSuffix(s, suffix); ok {
+			s, factor = rest, f
+		}
+	}
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0 && v*factor < 1<<50) {
+		return 0, fmt.Errorf("%q is no size, want bytes such as 1048576 or 1.5Mi", s)
+	}
+	return int(v * factor), nil
+}
