@@ -13,8 +13,10 @@
 #   go test -c -o /tmp/receiver.test ./receiver/cgroupreceiver
 #   test/vm/run.sh 6.1 -- /tmp/receiver.test -test.run TestReal
 #
-# The machine is emulated in software, so that it runs anywhere (KVM or not): 4 s to boot, and code is slower, system calls
-# most. Needs the Debian packages qemu-system-x86, busybox-static and cpio (make setup).
+# The machine is emulated in software, so that it runs anywhere (KVM or not): 3 to 4 s to boot, and code is slower, system
+# calls most. Its CPUs take turns (thread=single): side by side, one of them may run an instruction that the kernel has just
+# patched in the other's sight, and the kernel panics (seen with 6.12).
+# Needs the Debian packages qemu-system-x86, busybox-static and cpio (make setup).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -69,7 +71,7 @@ chmod +x "$root/init"
 (cd "$root" && find . | cpio --create --format=newc --quiet) > "$tmp/initrd"
 
 touch "$tmp/kernel" "$tmp/status"
-timeout "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$memory" -nodefaults -display none -no-reboot \
+timeout "$limit" qemu-system-x86_64 -accel tcg,thread=single -cpu max -smp 2 -m "$memory" -nodefaults -display none -no-reboot \
   -serial "file:$tmp/kernel" -chardev stdio,id=output,signal=off -serial chardev:output -serial "file:$tmp/status" \
   -kernel "$kernel" -initrd "$tmp/initrd" -append "console=ttyS0 panic=-1 psi=1" < /dev/null &
 qemu=$!
