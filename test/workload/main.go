@@ -11,6 +11,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -39,6 +40,7 @@ func run(cgroups string, args []string) error {
 		}
 	}
 	if len(args) == 0 {
+		return errors.New("want one of leak, hold, cache")
 	}
 	kind, args := args[0], args[1:]
 	number := func(i int, name string) int {
@@ -56,13 +58,13 @@ func run(cgroups string, args []string) error {
 		return leak(number(0, "START"), number(1, "RATE"))
 	case "hold":
 		return leak(number(0, "SIZE"), 0)
-		return leak(0, number(0, "SIZE"))
 	case "cache":
 		if len(args) != 2 {
 			return fmt.Errorf("cache: want SIZE FILE")
 		}
 		return cache(number(0, "SIZE"), args[1])
 	}
+	return fmt.Errorf("%s is not known; want one of leak, hold, cache", kind)
 }
 
 func fail(format string, args ...any) {

@@ -35,7 +35,6 @@ const (
 	attrTitle         = "tapio.finding.title"
 	attrExplanation   = "tapio.finding.explanation"
 	attrBrief         = "tapio.finding.brief"
-	attrBrief         = "tapio.finding.brief"
 	attrConfidence    = "tapio.finding.confidence"
 	attrFirstSeen     = "tapio.finding.first_seen"
 	attrLastSeen      = "tapio.finding.last_seen"
