@@ -38,7 +38,7 @@ type Step struct {
 
 // Expect is what must be true of the findings at a time.
 type Expect struct {
-	// None says that there must be no active finding at all, or none of Pattern.
+	// None says that there must be no active finding at all, or none of Pattern, or none about Entity.
 	None    bool
 	Pattern string
 	Entity  string
@@ -214,17 +214,20 @@ func (c *Case) batch(words []string, at, from time.Duration) (*signal.Batch, err
 	return &signal.Batch{Entity: e, Signals: []signal.Signal{s}}, nil
 }
 
-// expectation reads `none [PATTERN]` or `PATTERN [ENTITY] [severity] [resolved] [confidence=a..b] [evidence>=n] [within=a..b]
+// expectation reads `none [PATTERN] [on=ENTITY]` or `PATTERN [on=ENTITY] [severity] [resolved] [confidence=a..b] [evidence>=n] [within=a..b]
 // [says=text] [outcome]`.
 func expectation(words []string) (*Expect, error) {
 	e := &Expect{State: finding.Active}
 	if words[0] == "none" {
 		e.None = true
-		if len(words) > 2 {
-			return nil, fmt.Errorf("want expect none [PATTERN]")
-		}
-		if len(words) == 2 {
-			e.Pattern = words[1]
+		for i, w := range words[1:] {
+			if name, value, ok := strings.Cut(w, "="); ok && name == "on" {
+				e.Entity = value
+			} else if i == 0 && !ok {
+				e.Pattern = w
+			} else {
+				return nil, fmt.Errorf("%q is no part of expect none [PATTERN] [on=ENTITY]", w)
+			}
 		}
 		return e, nil
 	}
