@@ -120,39 +120,26 @@ func (s *store) report(now time.Time, wanted func(finding.Finding) bool) finding
 	defer s.mu.Unlock()
 	r := finding.Report{APIVersion: finding.APIVersion, GeneratedAt: now.UTC(), Source: finding.SourceCollector,
 		Coverage: []finding.Coverage{}, Findings: []finding.Finding{}, Watched: map[string]int{}}
-	worst := map[finding.Entity]int{}
+	all := make([]finding.Finding, 0, len(s.findings))
 	for _, e := range s.findings {
-		if e.finding.State == finding.Active {
-			key := e.finding.Entity
-			key.Owner = nil // a pointer would make every key its own
-			worst[key] = max(worst[key], e.finding.Severity.Rank())
-		}
+		all = append(all, e.finding)
 		if wanted(e.finding) {
 			r.Findings = append(r.Findings, e.finding)
 		}
 	}
-	slices.SortFunc(r.Findings, urgency)
-	for _, rank := range worst {
-		switch rank {
-		case finding.Critical.Rank():
-			r.Summary.Critical++
-		case finding.Warning.Rank():
-			r.Summary.Warning++
-		}
-	}
+	finding.Sort(r.Findings)
 	s.describe(now, &r)
+	r.Summary = finding.Summarize(r.Watched, all)
 	return r
 }
 
 // describe adds what the sources say of themselves.
 func (s *store) describe(now time.Time, r *finding.Report) {
 	byLayer := map[finding.Layer]finding.Coverage{}
-	total := 0
 	for _, node := range slices.Sorted(maps.Keys(s.sources)) {
 		st := s.sources[node]
 		for kind, n := range st.Watched {
 			r.Watched[kind] += n
-			total += n
 		}
 		r.Learning = append(r.Learning, st.Learning...)
 		r.LearningTotal += st.LearningTotal
@@ -172,7 +159,6 @@ func (s *store) describe(now time.Time, r *finding.Report) {
 	}
 	slices.SortFunc(r.Coverage, func(a, b finding.Coverage) int { return strings.Compare(string(a.Layer), string(b.Layer)) })
 	r.Learning = r.Learning[:min(len(r.Learning), maxLearning)]
-	r.Summary.Healthy = max(total-r.Summary.Warning-r.Summary.Critical, 0)
 }
 
 // coverageRank orders states: what is degraded on one node is told before what is absent on another, and that before ok.
@@ -184,16 +170,4 @@ func coverageRank(s finding.CoverageState) int {
 		return 1
 	}
 	return 2
-}
-
-// urgency orders findings: active before resolved, the worst first, then the nearest, then the newest.
-func urgency(a, b finding.Finding) int {
-	at := func(f finding.Finding) int64 {
-		if f.Forecast != nil {
-			return f.Forecast.At.Unix()
-		}
-		return 0
-	}
-	return cmp.Or(strings.Compare(string(a.State), string(b.State)), b.Severity.Rank()-a.Severity.Rank(), cmp.Compare(at(a), at(b)),
-		b.FirstSeen.Compare(a.FirstSeen), strings.Compare(a.ID, b.ID))
 }
