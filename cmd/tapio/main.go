@@ -1,0 +1,19 @@
+// Command tapio says what is broken in a cluster or on a node, why, what will break next and when, and how to fix it.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/root"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := root.Run(ctx, cli.System(), os.Args)
+	stop()
+	os.Exit(status)
+}

@@ -1,0 +1,177 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// group is one severity as people read it.
+type group struct {
+	severity     finding.Severity
+	label        string
+	colour       cli.Colour
+	one, several string
+}
+
+var groups = []group{
+	{finding.Critical, "CRITICAL", cli.Red, "needs help now", "need help now"},
+	{finding.Warning, "WARNING", cli.Yellow, "has issues", "have issues"},
+	{finding.Info, "NOTE", cli.Bold, "is worth a look", "are worth a look"},
+}
+
+// writeText writes a report for people: who is well, who is not and why, and what could not be seen.
+func writeText(o *Options, r finding.Report) error {
+	env := o.Env
+	var b strings.Builder
+	active := slices.DeleteFunc(slices.Clone(r.Findings), func(f finding.Finding) bool { return f.State != finding.Active })
+	healthy(&b, o, r, len(active))
+	for _, g := range groups {
+		fs := slices.DeleteFunc(slices.Clone(active), func(f finding.Finding) bool { return f.Severity != g.severity })
+		if len(fs) == 0 {
+			continue
+		}
+		entities := map[string]string{} // by display name: kind
+		for _, f := range fs {
+			entities[f.Entity.Namespace+"/"+f.Entity.Display()] = f.Entity.Kind
+		}
+		need := g.several
+		if len(entities) == 1 {
+			need = g.one
+		}
+		fmt.Fprintf(&b, "%s %s %s\n", env.Paint(g.colour, g.label+":"), cli.Count(len(entities), noun(slices.Collect(maps.Values(entities)))), need)
+		for _, f := range fs {
+			b.WriteString("  - " + line(env.Now(), f) + "\n")
+			if o.Output == "wide" {
+				detail(&b, env, f)
+			}
+		}
+	}
+	learning(&b, o, r)
+	seen(&b, o, r)
+	if len(active) > 0 && o.Output == "text" && !o.Watch {
+		fmt.Fprintf(&b, "\nCause and fix: tapio why %s\n", cli.Clean(active[0].Entity.Display()))
+	}
+	_, err := env.Out.Write([]byte(b.String()))
+	return err
+}
+
+func healthy(b *strings.Builder, o *Options, r finding.Report, active int) {
+	env, total := o.Env, 0
+	for _, n := range r.Watched {
+		total += n
+	}
+	switch {
+	case o.Query.Entity != "" || o.Query.Namespace != "":
+		if active == 0 {
+			fmt.Fprintf(b, "%s nothing is known to be wrong with %s\n", env.Paint(cli.Green, "HEALTHY:"), asked(o))
+		}
+	case total == 0:
+		fmt.Fprintf(b, "%s nothing is watched: there is no container, unit or cgroup with a limit\n", env.Paint(cli.Yellow, "UNKNOWN:"))
+	case r.Summary.Healthy > 0:
+		fmt.Fprintf(b, "%s %s running normally\n", env.Paint(cli.Green, "HEALTHY:"), cli.Count(r.Summary.Healthy, noun(slices.Collect(maps.Keys(r.Watched)))))
+	}
+}
+
+func asked(o *Options) string {
+	switch q := o.Query; {
+	case q.Entity == "":
+		return "namespace " + cli.Clean(q.Namespace)
+	case q.Namespace == "":
+		return cli.Clean(q.Entity)
+	default:
+		return cli.Clean(q.Entity) + " in namespace " + cli.Clean(q.Namespace)
+	}
+}
+
+// noun names things of some kinds: by their kind when they are all alike.
+func noun(kinds []string) string {
+	slices.Sort(kinds)
+	if kinds = slices.Compact(kinds); len(kinds) != 1 {
+		return "workload"
+	}
+	return strings.ToLower(cli.Clean(kinds[0]))
+}
+
+// line tells a finding in one line.
+func line(now time.Time, f finding.Finding) string {
+	name := f.Entity.Display()
+	title := strings.TrimSpace(strings.TrimPrefix(f.TitleAt(now), name))
+	if f.Brief != "" {
+		title = f.Brief + ", " + title
+	}
+	return cli.Clean(fmt.Sprintf("%s: %s (%s)", name, title, sure(now, f)))
+}
+
+// sure says how sure a finding is, and for a prediction between when and when.
+func sure(now time.Time, f finding.Finding) string {
+	confidence := fmt.Sprintf("confidence %.2f", f.Confidence)
+	if p := f.Forecast; p != nil {
+		from, to := p.Earliest.Sub(now), p.Latest.Sub(now)
+		if to <= 0 {
+			return "overdue since " + finding.FormatDuration(-to) + ", " + confidence
+		}
+		return fmt.Sprintf("%s–%s, %s", finding.FormatDuration(max(from, 0)), finding.FormatDuration(to), confidence)
+	}
+	if o := f.Outcome; o != nil {
+		return finding.FormatDuration(now.Sub(o.ActualAt)) + " ago, foreseen " + finding.FormatDuration(o.ActualAt.Sub(o.MadeAt)) + " before, " + confidence
+	}
+	return "since " + finding.FormatDuration(now.Sub(f.FirstSeen)) + ", " + confidence
+}
+
+// detail adds what -o wide shows of a finding.
+func detail(b *strings.Builder, env cli.Env, f finding.Finding) {
+	fmt.Fprintln(b, cli.Wrap(cli.Clean(f.Explanation), "      ", env.Width))
+	for _, r := range f.Remedies {
+		fmt.Fprintf(b, "      fix: %s (risk: %s)\n", cli.Clean(r.Title), cli.Clean(string(r.Risk)))
+		if r.Command != "" {
+			fmt.Fprintf(b, "        %s\n", env.Paint(cli.Bold, cli.Clean(r.Command)))
+		}
+	}
+	where := []string{strings.ToLower(f.Entity.Kind)}
+	for _, v := range [][2]string{{"namespace", f.Entity.Namespace}, {"node", f.Entity.Node}} {
+		if v[1] != "" {
+			where = append(where, v[0]+" "+v[1])
+		}
+	}
+	fmt.Fprintf(b, "      %s\n", env.Paint(cli.Dim, cli.Clean(fmt.Sprintf("%s, pattern %s, id %s", strings.Join(where, ", "), f.Pattern, f.ID))))
+}
+
+// learning says for how much it is too early to tell anything, which is not the same as being well.
+func learning(b *strings.Builder, o *Options, r finding.Report) {
+	if r.LearningTotal == 0 || o.Query.Namespace != "" && o.Query.Entity == "" {
+		return
+	}
+	shown := r.Learning
+	if e := o.Query.Entity; e != "" {
+		shown = slices.DeleteFunc(slices.Clone(shown), func(l finding.Learning) bool { return l.Entity.Name != e && l.Entity.Display() != e })
+		if len(shown) == 0 {
+			return
+		}
+	} else {
+		fmt.Fprintf(b, "%s no prediction yet for %s\n", o.Env.Paint(cli.Bold, "LEARNING:"), cli.Count(r.LearningTotal, "resource"))
+		if o.Output != "wide" {
+			shown = shown[:min(len(shown), 3)]
+		}
+	}
+	for _, l := range shown {
+		fmt.Fprintf(b, "  - %s: no prediction of its %s yet: %d of %d samples\n", cli.Clean(l.Entity.Display()), cli.Clean(l.Resource), l.Samples, l.Needed)
+	}
+}
+
+// seen says what could not be seen: always what ought to be there and is not, with -o wide everything.
+func seen(b *strings.Builder, o *Options, r finding.Report) {
+	for _, c := range r.Coverage {
+		switch {
+		case c.State == finding.CoverageDegraded:
+			fmt.Fprintf(b, "%s %s: %s\n", o.Env.Paint(cli.Yellow, "NOT SEEN:"), cli.Clean(string(c.Layer)), cli.Clean(c.Reason))
+		case o.Output == "wide" && c.State == finding.CoverageAbsent:
+			fmt.Fprintf(b, "%s %s: %s\n", o.Env.Paint(cli.Dim, "not seen:"), cli.Clean(string(c.Layer)), cli.Clean(c.Reason))
+		}
+	}
+}

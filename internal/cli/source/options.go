@@ -1,0 +1,138 @@
+package source
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"context"
+
+	"github.com/spf13/pflag"
+
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// Options say where findings are, and how to get in.
+type Options struct {
+	// Endpoint is host:port, http://…, https://…, or unix:///path. Default: TAPIO_ENDPOINT, then a collector on this machine.
+	Endpoint string
+	// TokenFile holds a bearer token; TAPIO_TOKEN may hold one as well. (A flag would show it to everybody who can list processes.)
+	TokenFile string
+	// CAFile, CertFile and KeyFile are PEM files: who is trusted, and who we are.
+	CAFile, CertFile, KeyFile string
+	// Timeout is for one answer; watching has none.
+	Timeout time.Duration
+}
+
+// Flags adds the flags that set the options.
+func (o *Options) Flags(f *pflag.FlagSet) {
+	f.StringVar(&o.Endpoint, "endpoint", "", "where findings are served: host:port, http(s)://host:port or unix:///path (default $TAPIO_ENDPOINT, else "+finding.DefaultEndpoint+")")
+	f.StringVar(&o.TokenFile, "token-file", "", "file with the bearer token for the endpoint (default: the token in $TAPIO_TOKEN)")
+	f.StringVar(&o.CAFile, "ca-file", "", "PEM file with the certificates to trust for https")
+	f.StringVar(&o.CertFile, "cert-file", "", "PEM file with the client certificate for https")
+	f.StringVar(&o.KeyFile, "key-file", "", "PEM file with the key of the client certificate")
+	f.DurationVar(&o.Timeout, "request-timeout", 10*time.Second, "how long to wait for an answer")
+}
+
+// Open returns the source that the options name. It does not connect yet.
+func (o Options) Open(getenv func(string) string) (Source, error) {
+	e := &endpoint{timeout: o.Timeout}
+	if o.Timeout <= 0 {
+		return nil, fmt.Errorf("--request-timeout is %s, want more than 0", o.Timeout)
+	}
+	name, from := o.Endpoint, "--endpoint"
+	if name == "" {
+		name, from = getenv("TAPIO_ENDPOINT"), "TAPIO_ENDPOINT"
+	}
+	if name == "" {
+		name, e.implied = finding.DefaultEndpoint, true
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	if err := e.address(name, transport); err != nil {
+		return nil, fmt.Errorf("%s is %q: %w", from, name, err)
+	}
+	var err error
+	if e.token, err = o.token(getenv); err != nil {
+		return nil, err
+	}
+	if transport.TLSClientConfig, err = o.tls(); err != nil {
+		return nil, err
+	}
+	e.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // a findings endpoint redirects nowhere, and a token must not follow
+	}}
+	return e, nil
+}
+
+// address reads the endpoint's name.
+func (e *endpoint) address(name string, transport *http.Transport) error {
+	want := errors.New("want host:port, http://host:port, https://host:port or unix:///path")
+	if path, ok := strings.CutPrefix(name, "unix://"); ok {
+		if !strings.HasPrefix(path, "/") {
+			return want
+		}
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		}
+		e.base, e.name = "http://localhost", name
+		return nil
+	}
+	if !strings.Contains(name, "://") {
+		name = "http://" + name
+	}
+	u, err := url.Parse(name)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return want
+	}
+	e.base = strings.TrimSuffix(u.String(), "/")
+	e.name = e.base
+	return nil
+}
+
+func (o Options) token(getenv func(string) string) (string, error) {
+	if o.TokenFile == "" {
+		return strings.TrimSpace(getenv("TAPIO_TOKEN")), nil
+	}
+	b, err := os.ReadFile(o.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" || strings.ContainsAny(token, " \r\n\t") {
+		return "", fmt.Errorf("--token-file: %s does not hold one token", o.TokenFile)
+	}
+	return token, nil
+}
+
+func (o Options) tls() (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.CAFile != "" {
+		pem, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("--ca-file: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--ca-file: %s holds no PEM certificate", o.CAFile)
+		}
+	}
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		return nil, errors.New("--cert-file and --key-file go together: both or none")
+	}
+	if o.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--cert-file and --key-file: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return cfg, nil
+}

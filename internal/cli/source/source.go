@@ -1,0 +1,49 @@
+// Package source gets findings from where they are: today a collector's findings endpoint.
+package source
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// Source is something that has findings.
+type Source interface {
+	// Report returns what is known now.
+	Report(ctx context.Context, q Query) (finding.Report, error)
+	// Finding returns one finding by its id; false when there is none of that id.
+	Finding(ctx context.Context, id string) (finding.Finding, bool, error)
+	// Watch calls see with a full report first, and then with every change, until ctx ends or see fails. It comes back by itself
+	// when the connection is lost.
+	Watch(ctx context.Context, q Query, see func(Change) error) error
+	// String names the source for messages.
+	String() string
+}
+
+// Change is what a watcher sees: everything there is, or one finding that changed.
+type Change struct {
+	Report  *finding.Report
+	Finding *finding.Finding
+}
+
+// Query chooses findings; empty fields choose all.
+type Query struct {
+	Namespace, Entity string
+	// States are those of the findings; empty: active ones.
+	States []finding.State
+}
+
+func (q Query) values() url.Values {
+	v := url.Values{}
+	if q.Namespace != "" {
+		v.Set("namespace", q.Namespace)
+	}
+	if q.Entity != "" {
+		v.Set("entity", q.Entity)
+	}
+	for _, s := range q.States {
+		v.Add("state", string(s))
+	}
+	return v
+}

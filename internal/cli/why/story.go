@@ -1,0 +1,143 @@
+package why
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// tell tells findings, one after the other.
+func tell(env cli.Env, fs []finding.Finding) error {
+	var b strings.Builder
+	for i, f := range fs {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		story(&b, env, f)
+	}
+	_, err := env.Out.Write([]byte(b.String()))
+	return err
+}
+
+func story(b *strings.Builder, env cli.Env, f finding.Finding) {
+	now := env.Now()
+	label, colour := strings.ToUpper(string(f.Severity)), map[finding.Severity]cli.Colour{finding.Critical: cli.Red, finding.Warning: cli.Yellow}[f.Severity]
+	if f.State == finding.Resolved {
+		label, colour = "RESOLVED", cli.Green
+	}
+	if colour == "" {
+		colour = cli.Bold
+	}
+	fmt.Fprintf(b, "%s %s\n", env.Paint(colour, cli.Clean(label)+":"), cli.Clean(f.TitleAt(now)))
+	fmt.Fprintf(b, "%s\n", env.Paint(cli.Dim, "  "+cli.Clean(where(f))))
+	fmt.Fprintf(b, "\n%s\n", cli.Wrap(cli.Clean(f.Explanation), "  ", env.Width))
+	if s := f.Series; s != nil && len(s.Values) > 1 {
+		fmt.Fprintf(b, "\n%s\n", sparkline(*s))
+	}
+	heading := func(text string) { fmt.Fprintf(b, "\n%s\n", env.Paint(cli.Bold, text)) }
+	if len(f.Evidence) > 0 {
+		heading("Evidence")
+		for _, e := range f.Evidence {
+			fmt.Fprintf(b, "  %s  %-10s  %s\n", e.Time.In(now.Location()).Format(time.TimeOnly), cli.Clean(string(e.Layer)), cli.Clean(e.Text))
+		}
+	}
+	if p := f.Forecast; p != nil {
+		heading("Prediction")
+		at := func(t time.Time) string { return t.In(now.Location()).Format(time.TimeOnly) }
+		fmt.Fprintf(b, "  at %s, between %s and %s with %.0f %% probability\n", at(p.At), at(p.Earliest), at(p.Latest), p.Coverage*100)
+	}
+	if o := f.Outcome; o != nil {
+		heading("Predicted and actual")
+		fmt.Fprintf(b, "  predicted %s before for %s; it came at %s: %s\n", finding.FormatDuration(o.ActualAt.Sub(o.MadeAt)),
+			o.PredictedAt.In(now.Location()).Format(time.TimeOnly), o.ActualAt.In(now.Location()).Format(time.TimeOnly), off(*o))
+	}
+	heading("Confidence")
+	fmt.Fprintf(b, "%s\n", cli.Wrap(fmt.Sprintf("%.2f: %s", f.Confidence, reached(f)), "  ", env.Width))
+	if len(f.Causes)+len(f.Effects) > 0 {
+		heading("Related")
+		for _, id := range f.Causes {
+			fmt.Fprintf(b, "  caused by, or foreseen as: tapio why %s\n", cli.Clean(id))
+		}
+		for _, id := range f.Effects {
+			fmt.Fprintf(b, "  led to: tapio why %s\n", cli.Clean(id))
+		}
+	}
+	if len(f.Remedies) > 0 {
+		heading("What helps")
+		for _, r := range f.Remedies {
+			fmt.Fprintf(b, "  %s (risk: %s)\n", cli.Clean(r.Title), cli.Clean(string(r.Risk)))
+			if r.Command != "" {
+				fmt.Fprintf(b, "    %s\n", cli.Clean(r.Command))
+			}
+		}
+	}
+}
+
+func where(f finding.Finding) string {
+	parts := []string{strings.ToLower(f.Entity.Kind) + " " + f.Entity.Name}
+	for _, v := range [][2]string{{"container", f.Entity.Container}, {"namespace", f.Entity.Namespace}, {"node", f.Entity.Node}} {
+		if v[1] != "" {
+			parts = append(parts, v[0]+" "+v[1])
+		}
+	}
+	return strings.Join(append(parts, "first seen "+f.FirstSeen.UTC().Format(time.RFC3339), "pattern "+f.Pattern, "id "+f.ID), ", ")
+}
+
+// reached says what a confidence rests on.
+func reached(f finding.Finding) string {
+	layers := map[finding.Layer]bool{}
+	for _, e := range f.Evidence {
+		layers[e.Layer] = true
+	}
+	seen := fmt.Sprintf("%s from %s", cli.Count(len(f.Evidence), "piece")+" of evidence", cli.Count(len(layers), "layer"))
+	if f.Kind == finding.Prediction {
+		return "how probable the event is if nothing changes, from how steadily the resource grew; with " + seen
+	}
+	return "how probable the diagnosis is, each layer's evidence weighed on its own; " + seen
+}
+
+func off(o finding.Outcome) string {
+	d := time.Duration(o.ErrorSeconds * float64(time.Second)).Round(time.Second)
+	within := "within the interval given"
+	if !o.WithinInterval {
+		within = "outside the interval given"
+	}
+	switch {
+	case d > 0:
+		return finding.FormatDuration(d) + " sooner, " + within
+	case d < 0:
+		return finding.FormatDuration(-d) + " later, " + within
+	}
+	return "to the second"
+}
+
+var blocks = []rune("▁▂▃▄▅▆▇█")
+
+// sparkline draws the course of a resource against its limit: the top is the limit.
+func sparkline(s finding.Series) string {
+	top := s.Limit
+	for _, v := range s.Values {
+		top = math.Max(top, v)
+	}
+	line := make([]rune, 0, len(s.Values))
+	for _, v := range s.Values {
+		i := 0
+		if top > 0 && v > 0 {
+			i = min(int(v/top*float64(len(blocks))), len(blocks)-1)
+		}
+		line = append(line, blocks[i])
+	}
+	amount := func(v float64) string {
+		if s.Unit == "By" {
+			return finding.FormatBytes(v)
+		}
+		return fmt.Sprintf("%.0f", v)
+	}
+	span := time.Duration(s.StepSeconds * float64(len(s.Values)-1) * float64(time.Second))
+	last := s.Values[len(s.Values)-1]
+	return fmt.Sprintf("  %s  %s → %s of %s, %s", string(line), amount(s.Values[0]), amount(last), amount(s.Limit), finding.FormatDuration(span))
+}

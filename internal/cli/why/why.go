@@ -1,0 +1,108 @@
+// Package why is `tapio why`: the story behind a finding, with its evidence in order.
+package why
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/source"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// Options are what the command was asked.
+type Options struct {
+	Env    cli.Env
+	Source source.Source
+	// Subject is an entity or the id of a finding.
+	Subject   string
+	Namespace string
+	Output    string
+}
+
+var outputs = []string{"text", "json", "yaml"}
+
+// idRE is the form of a finding's id.
+var idRE = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+// New returns the command.
+func New(env cli.Env, from *source.Options) *cobra.Command {
+	o := &Options{Env: env}
+	cmd := &cobra.Command{
+		Use:   "why <entity or finding id>",
+		Short: "Tell the story behind a finding: evidence, cause, and what helps",
+		Long: `Tell the story behind what is found about an entity, or behind one finding by its id: the course of the resource, the
+evidence in order, the cause, how sure that is and how it was reached, and what helps. What is over is told as well.`,
+		Example: `  tapio why api-service
+  tapio why 4f1c2a9be0d37718 -o json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Subject = args[0]
+			if err := cli.OneOf("--output", o.Output, outputs); err != nil {
+				return err
+			}
+			var err error
+			if o.Source, err = from.Open(env.Getenv); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().StringVarP(&o.Output, "output", "o", "text", "one of text, json, yaml")
+	cmd.Flags().StringVarP(&o.Namespace, "namespace", "n", "", "the Kubernetes namespace of the entity")
+	cli.Complete(cmd, "output", outputs)
+	return cmd
+}
+
+func run(ctx context.Context, o *Options) error {
+	fs, err := find(ctx, o)
+	if err != nil {
+		return err
+	}
+	switch o.Output {
+	case "json":
+		enc := json.NewEncoder(o.Env.Out)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(fs)
+	case "yaml":
+		var b []byte
+		if b, err = yaml.Marshal(fs); err == nil {
+			_, err = o.Env.Out.Write(b)
+		}
+	default:
+		err = tell(o.Env, fs)
+	}
+	if err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// find returns the findings that are meant, the most urgent first. None is an error: there is no story to tell.
+func find(ctx context.Context, o *Options) ([]finding.Finding, error) {
+	if idRE.MatchString(o.Subject) {
+		if f, ok, err := o.Source.Finding(ctx, o.Subject); err != nil {
+			return nil, err
+		} else if ok {
+			return []finding.Finding{f}, nil
+		}
+	}
+	report, err := o.Source.Report(ctx, source.Query{Namespace: o.Namespace, Entity: o.Subject, States: []finding.State{finding.Active, finding.Resolved}})
+	if err != nil {
+		return nil, err
+	}
+	if len(report.Findings) > 0 {
+		return report.Findings, nil
+	}
+	for _, l := range report.Learning {
+		if l.Entity.Name == o.Subject || l.Entity.Display() == o.Subject {
+			return nil, fmt.Errorf("nothing is known to be wrong with %s; no prediction of its %s yet: %d of %d samples", cli.Clean(o.Subject), l.Resource, l.Samples, l.Needed)
+		}
+	}
+	return nil, fmt.Errorf("there is no finding about %q, and none with that id; `tapio check` shows what there is", cli.Clean(o.Subject))
+}
