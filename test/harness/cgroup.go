@@ -1,0 +1,104 @@
+//go:build linux
+
+// Package harness is what the demo and the end-to-end tests have in common: cgroups of their own, workloads in them, and a
+// real collector with the CLI that asks it.
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Mount is where cgroup file systems are mounted.
+const Mount = "/sys/fs/cgroup"
+
+// Cgroup is a memory cgroup of our own.
+type Cgroup struct {
+	// Name is its path below the mount, Folder where it is.
+	Name, Folder string
+	v2           bool
+}
+
+// NewCgroup makes a cgroup with a memory limit (bytes) at the top of the memory hierarchy, v1 or v2, whichever this machine
+// has. The error says what is missing.
+func NewCgroup(name string, limit int64) (*Cgroup, error) {
+	c := &Cgroup{Name: name}
+	limitFile := "memory.limit_in_bytes"
+	switch root, v2, err := memoryRoot(); {
+	case err != nil:
+		return nil, err
+	case v2:
+		c.Folder, c.v2, limitFile = filepath.Join(root, name), true, "memory.max"
+	default:
+		c.Folder = filepath.Join(root, name)
+	}
+	if err := os.Mkdir(c.Folder, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS) {
+			return nil, fmt.Errorf("make a memory cgroup: %w: run this as root, on a machine or in a container that may write to %s", err, Mount)
+		}
+		return nil, fmt.Errorf("make a memory cgroup: %w", err)
+	}
+	if err := c.write(limitFile, strconv.FormatInt(limit, 10)); err != nil {
+		return nil, errors.Join(err, c.Remove())
+	}
+	// Swap would put the kill off. Kernels without swap accounting lack these files, machines without swap need none.
+	if c.v2 {
+		_ = c.write("memory.swap.max", "0")
+	} else {
+		_ = c.write("memory.swappiness", "0")
+	}
+	return c, nil
+}
+
+// memoryRoot is the root of the hierarchy that limits memory.
+func memoryRoot() (root string, v2 bool, err error) {
+	if isFile(filepath.Join(Mount, "memory", "memory.limit_in_bytes")) {
+		return filepath.Join(Mount, "memory"), false, nil
+	}
+	for _, root := range []string{Mount, filepath.Join(Mount, "unified")} {
+		controllers, err := os.ReadFile(filepath.Join(root, "cgroup.subtree_control"))
+		if err == nil && strings.Contains(" "+strings.TrimSpace(string(controllers))+" ", " memory ") {
+			return root, true, nil
+		}
+	}
+	return "", false, fmt.Errorf("the kernel offers no memory cgroups at %s: neither memory/ (v1) nor memory in cgroup.subtree_control (v2)", Mount)
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func (c *Cgroup) write(file, value string) error {
+	if err := os.WriteFile(filepath.Join(c.Folder, file), []byte(value), 0o644); err != nil {
+		return fmt.Errorf("set up cgroup: %w", err)
+	}
+	return nil
+}
+
+// V2 says whether it is a cgroup of version 2.
+func (c *Cgroup) V2() bool { return c.v2 }
+
+// Read returns what a file of the cgroup holds.
+func (c *Cgroup) Read(file string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(c.Folder, file))
+	return strings.TrimSpace(string(b)), err
+}
+
+// Remove removes the cgroup, for which its processes must have ended; the kernel may need a moment after that.
+func (c *Cgroup) Remove() error {
+	var err error
+	for range 100 {
+		if err = os.Remove(c.Folder); err == nil || errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("remove cgroup: %w", err)
+}
