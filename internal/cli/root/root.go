@@ -12,6 +12,7 @@ import (
 
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/cli/check"
+	"github.com/your-org/tapio/internal/cli/forecastcmd"
 	"github.com/your-org/tapio/internal/cli/promcmd"
 	"github.com/your-org/tapio/internal/cli/source"
 	"github.com/your-org/tapio/internal/cli/versioncmd"
@@ -42,7 +43,7 @@ func New(env cli.Env, program string) *cobra.Command {
 		from.Flags(c.Flags())
 		cmd.AddCommand(c)
 	}
-	cmd.AddCommand(versioncmd.New(env))
+	cmd.AddCommand(forecastcmd.New(env.In, env.Out, env.ErrOut), versioncmd.New(env))
 	return cmd
 }
 
