@@ -15,7 +15,7 @@ const lately = 2 * time.Minute
 // predictionOf returns the prediction that a diagnosis about the subject makes true, or nil.
 func (e *Engine) predictionOf(s *subject, p *pattern.Pattern, at time.Time) *life {
 	l := e.lives[ID(p.Confirms, s.entity.ID)]
-	if l == nil || l.First == nil || l.Finding.FirstSeen.After(at) {
+	if p.Confirms == "" || l == nil || l.First == nil || l.Finding.FirstSeen.After(at) {
 		return nil
 	}
 	if l.Stage == resolved && at.Sub(l.Held) > lately {
@@ -51,7 +51,7 @@ func (e *Engine) foreseen(s *subject, p *pattern.Pattern, known *life) string {
 
 // confirm joins a new diagnosis with the prediction that preceded it: the diagnosis says how right it was, and the prediction,
 // having come true, is over.
-func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life, m *pattern.Match) {
+func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life) {
 	at := s.latest(p)
 	pl := e.predictionOf(s, p, at)
 	if pl == nil || l.Finding.Outcome != nil {
@@ -62,7 +62,7 @@ func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life,
 	l.changed = true
 	pl.Finding.Effects = []string{l.Finding.ID}
 	pl.resolve(now)
-	if o := s.outlooks[e.patterns[p.Confirms].Forecast.Resource]; o != nil {
+	if o := s.outlooks[e.patterns[p.Confirms].Forecast.Resource]; o != nil { // it has lives, so it exists
 		o.restart()
 	}
 }

@@ -1,52 +1,62 @@
 package correlation
 
 import (
+	"path"
 	"slices"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
 )
 
-// together is how close in time the same diagnosis of an entity and of one that contains it must be to be one: cgroup v2
-// counts a kill in every cgroup above the one where it happened.
-const together = 15 * time.Second
+const (
+	// together is how close in time the same diagnosis of an entity and of one that contains it must be to be one: cgroup v2
+	// counts a kill in every cgroup above the one where it happened.
+	together = 15 * time.Second
+	// maxCauses bounds the findings that are named as the cause of another.
+	maxCauses = 8
+)
+
+// place is where an entity's processes are accounted.
+type place struct{ pattern, node, cgroup string }
 
 // fold keeps what is counted twice from being told twice: where a pattern holds for an entity and for one that contains it,
 // for the same reason, only the inner one is told.
 func (e *Engine) fold(now time.Time) {
-	byPattern := map[string][]*life{}
+	lives := map[place]*life{}
 	for _, l := range e.lives {
-		if (l.Stage == active || !l.Pending.IsZero()) && e.subjects[l.Entity] != nil {
-			byPattern[l.Pattern] = append(byPattern[l.Pattern], l)
+		if s := e.subjects[l.Entity]; s != nil && s.entity.CgroupPath != "" && (l.Stage == active || !l.Pending.IsZero()) {
+			lives[place{l.Pattern, s.entity.Node, s.entity.CgroupPath}] = l
 		}
 	}
-	for _, lives := range byPattern {
-		for _, outer := range lives {
-			inner := slices.IndexFunc(lives, func(l *life) bool {
-				return e.subjects[l.Entity].entity.Within(e.subjects[outer.Entity].entity) && same(l.Finding, outer.Finding)
-			})
-			if inner < 0 {
-				continue
-			}
-			if outer.Stage != active || outer.ToldAt.Before(outer.Since) {
-				// Nobody was told yet, and nobody is for as long as the inner one explains it.
-				outer.Stage, outer.Pending, outer.changed = "", now, false
-			} else {
-				outer.Finding.Causes = []string{lives[inner].Finding.ID}
-				outer.resolve(now)
+	inner := map[*life][]string{} // by the outer one
+	for at, l := range lives {
+		for up := at; up.cgroup != "/" && up.cgroup != "."; {
+			up.cgroup = path.Dir(up.cgroup)
+			if outer := lives[up]; outer != nil && e.same(l, outer) {
+				inner[outer] = append(inner[outer], l.Finding.ID)
 			}
 		}
+	}
+	for outer, ids := range inner {
+		if outer.Stage != active || outer.ToldAt.Before(outer.Since) {
+			// Nobody was told yet, and nobody is for as long as the inner one explains it.
+			outer.Stage, outer.Pending, outer.changed = "", now, false
+			continue
+		}
+		slices.Sort(ids)
+		outer.Finding.Causes = ids[:min(len(ids), maxCauses)]
+		outer.resolve(now)
 	}
 }
 
 // same says whether two findings of one pattern have the same reason: the same moment, or the same expected moment.
-func same(inner, outer finding.Finding) bool {
-	if inner.Forecast != nil && outer.Forecast != nil {
-		return !inner.Forecast.Earliest.After(outer.Forecast.Latest) && !outer.Forecast.Earliest.After(inner.Forecast.Latest)
+func (e *Engine) same(inner, outer *life) bool {
+	if a, b := inner.Finding.Forecast, outer.Finding.Forecast; a != nil && b != nil {
+		return overlap(a, b)
 	}
-	if len(inner.Evidence) == 0 || len(outer.Evidence) == 0 {
-		return false
-	}
-	gap := inner.Evidence[len(inner.Evidence)-1].Time.Sub(outer.Evidence[len(outer.Evidence)-1].Time)
-	return gap.Abs() <= together
+	p := e.patterns[inner.Pattern]
+	a, b := e.subjects[inner.Entity].latest(p), e.subjects[outer.Entity].latest(p)
+	return a.Sub(b).Abs() <= together
 }
+
+func overlap(a, b *finding.Forecast) bool { return !a.Earliest.After(b.Latest) && !b.Earliest.After(a.Latest) }

@@ -1,7 +1,6 @@
 package correlation
 
 import (
-	"math"
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
@@ -32,9 +31,9 @@ type life struct {
 	Finding finding.Finding `json:"finding"`
 	// First is the forecast as it was first told: what a prediction is measured by.
 	First *finding.Forecast `json:"first,omitempty"`
-	// ToldAt is when the finding was last told, and ToldForecast what was said then; what differs too little is not told again.
-	ToldAt       time.Time         `json:"toldAt"`
-	ToldForecast *finding.Forecast `json:"toldForecast,omitempty"`
+	// ToldAt is when the finding was last told, and ToldEvent when it was said then that the predicted event would happen.
+	ToldAt    time.Time `json:"toldAt"`
+	ToldEvent time.Time `json:"toldEvent,omitzero"`
 	// changed asks for the finding to be told.
 	changed bool
 }
@@ -61,16 +60,27 @@ func (l *life) hold(now time.Time, p *pattern.Pattern, f finding.Finding) {
 	f.ID, f.FirstSeen, f.LastSeen, f.State = before.ID, before.FirstSeen, now, finding.Active
 	f.Outcome, f.Causes, f.Effects = before.Outcome, before.Causes, before.Effects
 	l.Finding = f
-	l.changed = l.changed || before.Severity != f.Severity || len(before.Evidence) != len(f.Evidence) || l.moved(now)
+	l.changed = l.changed || before.Severity != f.Severity || len(before.Evidence) != len(f.Evidence)
 }
 
-// moved says whether the forecast differs from what people were last told by more than a tenth of the time left.
-func (l *life) moved(now time.Time) bool {
-	if l.Finding.Forecast == nil || l.ToldForecast == nil {
-		return l.Finding.Forecast != nil
+const (
+	// retell is how far, as a share of the time left, a prediction may be off what people were told before it is told again.
+	retell = 0.05
+	// atMost is how often it is told for this reason at most.
+	atMost = time.Second
+)
+
+// stale says whether the time left is no longer what people read in the finding's title: because the forecast moved, or
+// because time did.
+func (l *life) stale(now time.Time) bool {
+	if l.Finding.Forecast == nil || !l.Held.Equal(now) || l.Finding.LastSeen.Before(now) || now.Sub(l.ToldAt) < atMost {
+		return false
 	}
-	left := math.Abs(l.ToldForecast.At.Sub(now).Seconds())
-	return math.Abs(l.Finding.Forecast.At.Sub(l.ToldForecast.At).Seconds()) > 0.1*max(left, 10)
+	said, left := l.ToldEvent.Sub(l.ToldAt), l.Finding.Forecast.At.Sub(now)
+	if said <= 0 && left <= 0 {
+		return false // "any moment now", as before
+	}
+	return (said - left).Abs() > max(time.Duration(retell*float64(left)), atMost/2)
 }
 
 // lapse notes that the conditions do not hold now. It returns false when the life is over.
@@ -93,9 +103,15 @@ func (l *life) resolve(now time.Time) {
 
 // told notes that people have the finding as it is now.
 func (l *life) told(now time.Time) {
-	l.changed, l.ToldAt, l.ToldForecast = false, now, nil
+	l.changed, l.ToldAt, l.ToldEvent = false, now, time.Time{}
 	if f := l.Finding.Forecast; f != nil {
-		copied := *f
-		l.ToldForecast = &copied
+		l.ToldEvent = f.At
+	}
+}
+
+// rewind moves what lies after now to now.
+func (l *life) rewind(now time.Time) {
+	for _, at := range []*time.Time{&l.Since, &l.Pending, &l.Held, &l.ToldAt} {
+		*at = earlier(*at, now)
 	}
 }

@@ -36,6 +36,8 @@ type outlook struct {
 	history  timeline.History
 	last     forecast.Forecast
 	sampled  time.Time
+	// gap is the time between the last two samples.
+	gap time.Duration
 }
 
 // forecast feeds the latest readings of every resource that has a limit.
@@ -60,6 +62,9 @@ func (e *Engine) forecast(s *subject) {
 		if !used.Time.After(o.sampled) {
 			continue
 		}
+		if !o.sampled.IsZero() {
+			o.gap = used.Time.Sub(o.sampled)
+		}
 		o.sampled = used.Time
 		o.observe(s.timeline, used, limit)
 	}
@@ -78,10 +83,13 @@ func (o *outlook) restart() {
 	o.last = forecast.Forecast{}
 }
 
+// unheard is how long a forecast outlives its last sample, or three samples' time where these are rarer.
+const unheard = 2 * time.Minute
+
 // predict puts the forecast into a pattern's input. It returns false when there is none.
 func (o *outlook) predict(in *pattern.Input, event string) bool {
 	f := o.last
-	if !f.Predicts() {
+	if !f.Predicts() || in.Now.Sub(o.sampled) > max(unheard, 3*o.gap) {
 		return false
 	}
 	in.Forecast = &finding.Forecast{Event: event, At: f.At, Earliest: f.Earliest, Latest: f.Latest, Coverage: forecast.Coverage}

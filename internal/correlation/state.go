@@ -2,55 +2,144 @@ package correlation
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/forecast"
 	"github.com/your-org/tapio/internal/correlation/timeline"
+	"github.com/your-org/tapio/internal/finding"
 )
 
-// stateVersion is that of the form below; another one is not read.
-const stateVersion = 1
+const (
+	// stateVersion is that of the form below; another one is not read.
+	stateVersion = 2
+	// maxState bounds a stored state (bytes). Entities that were silent longest are left out first, and counted.
+	maxState = 32 << 20
+	// grace is how long at most a restored prediction stays active although there are too few samples to judge it by.
+	grace = 5 * time.Minute
+)
+
+// Part is what of an engine's state is stored together.
+type Part string
+
+// The parts of the state. Each can be restored without the other. Findings has all findings, and what is known of the
+// entities they are about: it is small, and must be stored before a new finding is told. Entities has what is known of all
+// entities: it is large, and worth storing now and then.
+const (
+	Findings Part = "findings"
+	Entities Part = "entities"
+)
+
+// Parts are all of them, in the order in which they are to be restored.
+func Parts() []Part { return []Part{Entities, Findings} }
 
 // state is what outlives a restart: the findings people were told, and what counters showed, so that neither is told anew.
 type state struct {
-	Version int              `json:"version"`
-	Lives   map[string]*life `json:"lives"`
-	Known   []savedSubject   `json:"known"`
+	Version int               `json:"version"`
+	Lives   map[string]*life  `json:"lives,omitempty"`
+	Known   []json.RawMessage `json:"known"` // savedSubjects, the one heard of last in front
 }
 
 type savedSubject struct {
-	Entity   entity.Entity               `json:"entity"`
-	Timeline timeline.State              `json:"timeline"`
-	History  map[string]timeline.History `json:"history,omitempty"`
-	Heard    time.Time                   `json:"heard"`
+	Entity   entity.Entity           `json:"entity"`
+	Timeline timeline.State          `json:"timeline"`
+	Outlooks map[string]savedOutlook `json:"outlooks,omitempty"`
+	Heard    time.Time               `json:"heard"`
+	Gone     bool                    `json:"gone,omitempty"`
 }
 
-// Save returns what has to be stored to go on after a restart.
-func (e *Engine) Save() ([]byte, error) {
+type savedOutlook struct {
+	Series  forecast.Series  `json:"series"`
+	History timeline.History `json:"history"`
+	Sampled time.Time        `json:"sampled"`
+}
+
+// Unsaved says that findings were made, changed or resolved since Findings were last saved.
+func (e *Engine) Unsaved() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	st := state{Version: stateVersion, Lives: e.lives}
-	for at := e.recent.Back(); at != nil; at = at.Prev() {
-		s := at.Value.(*subject)
-		saved := savedSubject{Entity: s.entity, Timeline: s.timeline.State(), Heard: s.heard}
-		if len(s.outlooks) > 0 {
-			saved.History = map[string]timeline.History{}
-			for name, o := range s.outlooks {
-				saved.History[name] = o.history
-			}
-		}
-		st.Known = append(st.Known, saved)
+	return e.unsaved
+}
+
+// Save returns what of the state has to be stored to go on after a restart. It holds the engine up for one entity at a time.
+func (e *Engine) Save(part Part) ([]byte, error) {
+	st := state{Version: stateVersion}
+	lives, ids, err := e.list(part)
+	if err != nil {
+		return nil, fmt.Errorf("encode the engine's state: %w", err)
 	}
-	b, err := json.Marshal(st)
+	size, left := len(lives), 0
+	for i, id := range ids {
+		b, err := e.encode(id)
+		if err != nil {
+			return nil, fmt.Errorf("encode the state of %s: %w", id, err)
+		}
+		if b == nil {
+			continue
+		}
+		if size += len(b) + 1; size > maxState {
+			left = len(ids) - i
+			break
+		}
+		st.Known = append(st.Known, b)
+	}
+	e.mu.Lock()
+	e.stats.EntitiesUnsaved = int64(left)
+	e.mu.Unlock()
+	out := struct {
+		Version int               `json:"version"`
+		Lives   json.RawMessage   `json:"lives,omitempty"`
+		Known   []json.RawMessage `json:"known"`
+	}{stateVersion, lives, st.Known}
+	b, err := json.Marshal(out)
 	if err != nil {
 		return nil, fmt.Errorf("encode the engine's state: %w", err)
 	}
 	return b, nil
 }
 
-// Restore takes up what Save returned, before the first Observe. Findings of patterns that no longer exist are left out.
-// On an error nothing is restored. Everything restored is told once more, so that those who listen only now have it.
+// list returns the encoded findings, if these are to be saved, and the entities that are, the one heard of last in front.
+func (e *Engine) list(part Part) (lives json.RawMessage, ids []entity.ID, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	with := map[entity.ID]bool{}
+	if part == Findings {
+		if lives, err = json.Marshal(e.lives); err != nil {
+			return nil, nil, err
+		}
+		for _, l := range e.lives {
+			with[l.Entity] = true
+		}
+		e.unsaved = false
+	}
+	for at := e.recent.Front(); at != nil; at = at.Next() {
+		if id := at.Value.(*subject).entity.ID; part == Entities || with[id] {
+			ids = append(ids, id)
+		}
+	}
+	return lives, ids, nil
+}
+
+func (e *Engine) encode(id entity.ID) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.subjects[id]
+	if s == nil {
+		return nil, nil
+	}
+	saved := savedSubject{Entity: s.entity, Timeline: s.timeline.State(e.now), Heard: s.heard, Gone: s.gone, Outlooks: map[string]savedOutlook{}}
+	for name, o := range s.outlooks {
+		saved.Outlooks[name] = savedOutlook{Series: o.series, History: o.history, Sampled: o.sampled}
+	}
+	return json.Marshal(saved)
+}
+
+// Restore takes up what Save returned, before the first Observe; several parts in turn. On an error nothing of the part is
+// restored. Findings of patterns that no longer exist are left out. Every other finding is told once more, so that those
+// who listen only now have it.
 func (e *Engine) Restore(now time.Time, b []byte) error {
 	var st state
 	if err := json.Unmarshal(b, &st); err != nil {
@@ -59,25 +148,82 @@ func (e *Engine) Restore(now time.Time, b []byte) error {
 	if st.Version != stateVersion {
 		return fmt.Errorf("the engine's state has version %d, want %d", st.Version, stateVersion)
 	}
+	known := make([]savedSubject, len(st.Known))
+	for i, b := range st.Known {
+		if err := json.Unmarshal(b, &known[i]); err != nil {
+			return fmt.Errorf("decode the engine's state: known[%d]: %w", i, err)
+		}
+	}
+	for id, l := range st.Lives {
+		if err := l.validate(id); err != nil {
+			return fmt.Errorf("decode the engine's state: lives[%s]: %w", id, err)
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id, l := range st.Lives {
-		if l != nil && e.patterns[l.Pattern] != nil && len(e.lives) < e.settings.MaxFindings {
-			l.changed, l.Held = l.Stage != "", now // time to look again before anything lapses
-			e.lives[id] = l
-		}
-	}
-	for _, saved := range st.Known {
-		if saved.Entity.ID == "" || len(e.subjects) >= e.settings.MaxEntities {
+		if e.patterns[l.Pattern] == nil || len(e.lives) >= e.settings.MaxFindings {
 			continue
 		}
-		s := e.subject(saved.Heard, saved.Entity)
-		s.timeline = timeline.Restore(saved.Timeline)
-		for name, h := range saved.History {
-			if res, ok := resources[name]; ok {
-				s.outlooks[name] = &outlook{resource: res, history: h}
-			}
-		}
+		l.rewind(now)
+		l.changed, l.Held = l.Stage != "", now // time to look again before anything lapses
+		e.lives[id] = l
+	}
+	for _, saved := range slices.Backward(known) {
+		e.take(now, saved)
 	}
 	return nil
+}
+
+// take restores one entity, unless what is known of it is newer.
+func (e *Engine) take(now time.Time, saved savedSubject) {
+	heard := earlier(saved.Heard, now)
+	s := e.subjects[saved.Entity.ID]
+	if saved.Entity.ID == "" || s != nil && s.heard.After(heard) || s == nil && len(e.subjects) >= e.settings.MaxEntities {
+		return
+	}
+	s = e.subject(heard, saved.Entity)
+	s.timeline, s.restored, s.gone = timeline.Restore(now, saved.Timeline), now, saved.Gone
+	clear(s.outlooks)
+	for name, o := range saved.Outlooks {
+		if res, ok := resources[name]; ok {
+			if !o.History.Valid() {
+				o.History = timeline.History{}
+			}
+			s.outlooks[name] = &outlook{resource: res, series: o.Series, history: o.History}
+		}
+	}
+}
+
+// validate reports what is wrong with a stored life.
+func (l *life) validate(id string) error {
+	switch {
+	case l == nil:
+		return errors.New("is null")
+	case l.Finding.ID != id || id != ID(l.Pattern, l.Entity):
+		return errors.New("its id is not that of its pattern and entity")
+	case l.Stage == "":
+		return nil // never told
+	case l.Stage != active && l.Stage != resolved:
+		return fmt.Errorf("stage is %q", l.Stage)
+	case l.Finding.State == finding.Active != (l.Stage == active):
+		return fmt.Errorf("stage is %q, but the finding is %q", l.Stage, l.Finding.State)
+	}
+	return l.Finding.Validate()
+}
+
+// unjudged says that a prediction was taken up from before a restart and there are too few samples yet to confirm or withdraw
+// it: it then stays as it is, as long as its entity is there and for a bounded time.
+func (e *Engine) unjudged(now time.Time, l *life) bool {
+	p, s := e.patterns[l.Pattern], e.subjects[l.Entity]
+	if l.Stage != active || p.Forecast == nil || s == nil || s.gone || s.restored.IsZero() || now.Sub(s.restored) >= grace {
+		return false
+	}
+	o := s.outlooks[p.Forecast.Resource]
+	heard := o != nil && !o.sampled.IsZero()
+	if heard && o.last.Samples >= forecast.Needed || !heard && now.Sub(s.restored) >= silentAfter {
+		return false
+	}
+	l.Held = now // what is kept after the conditions ceased to hold is kept from when that can be known
+	return true
 }

@@ -34,6 +34,9 @@ type Signal struct {
 	Unit string
 	// Start is when a Counter last began at zero; zero when unknown.
 	Start time.Time
+	// Doubt is how far the source is from the kernel's own accounts: 0 is exact, 1 an approximation that leaves parts out. A
+	// reading does not take the place of a fresh one that is more exact.
+	Doubt uint8
 	// Text is a sentence for people; empty where the value says it all.
 	Text string
 	// Attributes are further facts, e.g. pid or comm. They are small and few.

@@ -85,3 +85,8 @@ func (h *History) Series(resource, unit string) *finding.Series {
 	return &finding.Series{Resource: resource, Unit: unit, Limit: h.Limit, Start: h.Start,
 		StepSeconds: h.Step.Seconds(), Values: append([]float64(nil), h.Values...)}
 }
+
+// Valid says whether a history that was stored can be gone on with.
+func (h *History) Valid() bool {
+	return h.Step >= time.Second && h.Step <= maxSpan && len(h.Values) <= historyPoints && !h.Start.IsZero()
+}

@@ -5,6 +5,7 @@ package timeline
 import (
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/signal"
@@ -19,6 +20,10 @@ const (
 	// Coalesce is how close in time two increases of one counter must be to count as one event. With MaxEvents it lets a
 	// counter that never rests still cover five minutes.
 	Coalesce = 10 * time.Second
+	// trusted is how long a reading keeps less exact ones out.
+	trusted = 2 * time.Minute
+	// maxText bounds the text of an event (bytes); more is cut off.
+	maxText = 1024
 )
 
 // Reading is the latest value of a gauge or counter.
@@ -30,6 +35,7 @@ type Reading struct {
 	// Counter says that it is one: then Value is a running total since Start, and says nothing by itself.
 	Counter bool      `json:"counter,omitempty"`
 	Start   time.Time `json:"start,omitzero"`
+	Doubt   uint8     `json:"doubt,omitempty"`
 }
 
 // Event is something that happened between First and Time.
@@ -42,9 +48,14 @@ type Event struct {
 
 // Timeline is the recent past of one entity. It is not safe for concurrent use.
 type Timeline struct {
-	// Since is when the entity was first seen. A counter that started later began at zero under our eyes.
+	// Since is the time before which a counter's start says nothing: one that is seen for the first time and started later
+	// has counted all it shows under our eyes.
 	Since    time.Time
 	readings map[string]Reading
+	// ahead is what events told of a counter before its reading did.
+	ahead map[string]float64
+	// gone is when the entity was last removed; what is older is of the one that is gone.
+	gone time.Time
 	// values and increases repeat what conditions ask for most, in the shape they ask for it.
 	values    map[string]float64
 	increases map[string]float64
@@ -52,18 +63,21 @@ type Timeline struct {
 	dropped   int
 }
 
-// New returns an empty timeline of an entity first seen at since.
+// New returns an empty timeline. Of counters that started after since, all that the first reading shows is new.
 func New(since time.Time) *Timeline {
-	return &Timeline{Since: since, readings: map[string]Reading{}, values: map[string]float64{},
+	return &Timeline{Since: since, readings: map[string]Reading{}, ahead: map[string]float64{}, values: map[string]float64{},
 		increases: map[string]float64{}, events: map[string][]Event{}}
 }
 
-// Observe takes one signal in. It returns false when the signal was dropped: it is older than what is known of its kind,
-// or the timeline has MaxKinds kinds already.
+// Observe takes one signal in. It returns false when the signal was dropped: it is older than what is known of its kind, or
+// less exact, or the timeline has MaxKinds kinds already.
 func (t *Timeline) Observe(s signal.Signal) bool {
+	if len(s.Text) > maxText {
+		s.Text = strings.ToValidUTF8(s.Text[:maxText], "")
+	}
 	switch s.Shape {
 	case signal.Event:
-		return t.add(Event{Signal: s, First: s.Time})
+		return t.happened(s)
 	case signal.Gauge:
 		return t.read(s)
 	case signal.Counter:
@@ -72,6 +86,8 @@ func (t *Timeline) Observe(s signal.Signal) bool {
 			return false
 		}
 		inc := increase(before, known, s, t.Since)
+		inc -= min(inc, t.ahead[s.Kind])
+		delete(t.ahead, s.Kind) // the reading has it all
 		t.increases[s.Kind] = inc
 		if inc > 0 {
 			s.Value = inc
@@ -82,17 +98,33 @@ func (t *Timeline) Observe(s signal.Signal) bool {
 	return false
 }
 
-// Advance tells a counter that an event reported ahead of it has been counted already, so that the next reading does not
-// report it again.
-func (t *Timeline) Advance(kind string, by float64) {
-	if r, ok := t.readings[kind]; ok {
-		r.Value += by
-		t.readings[kind] = r
+// happened takes in an event. Some things are both told as events and counted, and must be one: an event that comes ahead
+// of its counter is subtracted from the counter's next increase, one that comes after it lends the increase its exact time.
+func (t *Timeline) happened(s signal.Signal) bool {
+	if r, ok := t.readings[s.Kind]; ok && r.Counter && !s.Time.After(r.Time) {
+		for i, e := range t.events[s.Kind] {
+			if e.counted && !e.Time.Before(s.Time) && s.Time.Sub(e.First) > -Coalesce {
+				last := &t.events[s.Kind][i]
+				if s.Time.Before(last.First) {
+					last.First = s.Time
+				}
+				return true
+			}
+		}
+		return t.add(Event{Signal: s, First: s.Time})
 	}
+	if !t.add(Event{Signal: s, First: s.Time}) {
+		return false
+	}
+	if s.Time.After(t.gone) {
+		t.ahead[s.Kind] += s.Value
+	}
+	return true
 }
 
-// increase is by how much a counter grew since the reading before. A counter that fell, or began later than before, was
-// reset and has grown by all it shows. Of a counter never seen before only what it counted under our eyes is an increase.
+// increase is by how much a counter grew since the reading before. A counter that fell was reset and has grown by all it
+// shows. One that names a later start but did not fall may be read by a source that was restarted itself, so that only the
+// difference is sure. Of a counter never seen before only what it counted under our eyes is an increase.
 func increase(before Reading, known bool, s signal.Signal, since time.Time) float64 {
 	switch {
 	case !known:
@@ -100,7 +132,7 @@ func increase(before Reading, known bool, s signal.Signal, since time.Time) floa
 			return s.Value
 		}
 		return 0
-	case s.Value < before.Value, s.Start.After(before.Start) && !before.Start.IsZero():
+	case s.Value < before.Value:
 		return s.Value
 	}
 	return s.Value - before.Value
@@ -108,12 +140,18 @@ func increase(before Reading, known bool, s signal.Signal, since time.Time) floa
 
 func (t *Timeline) read(s signal.Signal) bool {
 	r, known := t.readings[s.Kind]
-	if known && !s.Time.After(r.Time) || !known && len(t.readings) >= MaxKinds {
+	switch {
+	case known && !s.Time.After(r.Time), !s.Time.After(t.gone),
+		known && s.Doubt > r.Doubt && s.Time.Sub(r.Time) < trusted,
+		!known && len(t.readings) >= MaxKinds:
 		t.dropped++
 		return false
 	}
-	t.values[s.Kind] = s.Value
-	t.readings[s.Kind] = Reading{Time: s.Time, Value: s.Value, Unit: s.Unit, Layer: s.Layer, Counter: s.Shape == signal.Counter, Start: s.Start}
+	if _, ok := t.values[s.Kind]; ok || len(t.values) < 2*MaxKinds {
+		t.values[s.Kind] = s.Value
+	}
+	t.readings[s.Kind] = Reading{Time: s.Time, Value: s.Value, Unit: s.Unit, Layer: s.Layer, Counter: s.Shape == signal.Counter,
+		Start: s.Start, Doubt: s.Doubt}
 	return true
 }
 
@@ -172,56 +210,41 @@ func (t *Timeline) Events(since time.Time, kinds ...string) []Event {
 // Dropped is how many signals were refused so far.
 func (t *Timeline) Dropped() int { return t.dropped }
 
-// State is a timeline in a form that survives a restart.
-type State struct {
-	Since    time.Time          `json:"since"`
-	Readings map[string]Reading `json:"readings"`
-	Events   []Saved            `json:"events,omitempty"`
+// Forget notes that the entity is gone: what comes under its name next is another one, whose counters begin at zero. Its
+// events stay, and so do the values that texts about its end need.
+func (t *Timeline) Forget(at time.Time) {
+	if at.Before(t.gone) {
+		return
+	}
+	t.gone = at
+	if at.After(t.Since) {
+		t.Since = at
+	}
+	for kind, r := range t.readings {
+		if !r.Time.After(at) { // not of the next one, seen already
+			delete(t.readings, kind)
+			delete(t.increases, kind)
+		}
+	}
+	clear(t.ahead)
 }
 
-// Saved is an event in a form that survives a restart.
-type Saved struct {
-	First      time.Time         `json:"first"`
-	Time       time.Time         `json:"time"`
-	Kind       string            `json:"kind"`
-	Layer      finding.Layer     `json:"layer"`
-	Value      float64           `json:"value"`
-	Unit       string            `json:"unit,omitempty"`
-	Text       string            `json:"text,omitempty"`
-	Attributes map[string]string `json:"attributes,omitempty"`
-	Counted    bool              `json:"counted,omitempty"`
-}
-
-// State returns what has to be kept to go on after a restart.
-func (t *Timeline) State() State {
-	s := State{Since: t.Since, Readings: t.readings}
+// Rewind moves what lies after now to now: the clock was set back.
+func (t *Timeline) Rewind(now time.Time) {
+	back := func(at *time.Time) {
+		if at.After(now) {
+			*at = now
+		}
+	}
+	back(&t.gone)
+	for kind, r := range t.readings {
+		back(&r.Time)
+		t.readings[kind] = r
+	}
 	for _, list := range t.events {
-		for _, e := range list {
-			s.Events = append(s.Events, Saved{First: e.First, Time: e.Time, Kind: e.Kind, Layer: e.Layer, Value: e.Value,
-				Unit: e.Unit, Text: e.Text, Attributes: e.Attributes, Counted: e.counted})
+		for i := range list {
+			back(&list[i].Time)
+			back(&list[i].First)
 		}
 	}
-	slices.SortStableFunc(s.Events, func(a, b Saved) int { return a.Time.Compare(b.Time) })
-	return s
-}
-
-// Restore returns the timeline that State described. Its bounds hold for what is restored too.
-func Restore(s State) *Timeline {
-	t := New(s.Since)
-	for kind, r := range s.Readings {
-		if len(t.readings) < MaxKinds {
-			t.readings[kind], t.values[kind] = r, r.Value
-		}
-	}
-	for _, e := range s.Events {
-		t.add(Event{Signal: signal.Signal{Time: e.Time, Kind: e.Kind, Layer: e.Layer, Value: e.Value, Unit: e.Unit,
-			Text: e.Text, Attributes: e.Attributes}, First: e.First, counted: e.Counted})
-	}
-	return t
-}
-
-// Reset forgets the readings: the entity is gone, and what comes under its name next is another one. Events stay.
-func (t *Timeline) Reset() {
-	clear(t.readings)
-	clear(t.increases)
 }

@@ -1,0 +1,137 @@
+package correlation
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/pattern"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// Evaluate holds the patterns against everything that changed and returns the findings that people should be told: new
+// ones, changed ones, resolved ones, and active ones not told for a while. They are in order of severity and id.
+func (e *Engine) Evaluate(now time.Time) []finding.Finding {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pass(now)
+	e.expire(now)
+	busy := map[entity.ID]bool{}
+	for _, l := range e.lives {
+		if l.Stage == active || !l.Pending.IsZero() {
+			busy[l.Entity] = true
+		}
+	}
+	held := map[string]bool{}
+	for id, s := range e.subjects {
+		if s.dirty || busy[id] {
+			e.evaluate(now, s, held)
+			s.dirty = false
+		}
+	}
+	e.fold(now)
+	for id, l := range e.lives {
+		if held[id] || e.unjudged(now, l) {
+			continue
+		}
+		if !l.lapse(now, e.patterns[l.Pattern], e.settings.Retention) {
+			delete(e.lives, id)
+		}
+	}
+	return e.tell(now)
+}
+
+// evaluate holds all patterns against one entity.
+func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
+	for _, p := range e.settings.Patterns {
+		if !p.Applies(s.entity) {
+			continue
+		}
+		id := ID(p.Name, s.entity.ID)
+		l := e.lives[id]
+		in := pattern.Input{Now: now, Entity: s.entity, Timeline: s.timeline, Told: l != nil && l.Stage == active}
+		var o *outlook
+		if p.Forecast != nil {
+			if o = s.outlooks[p.Forecast.Resource]; o == nil || s.gone || !o.predict(&in, p.Forecast.Event) {
+				continue
+			}
+		} else {
+			o = s.outlooks[memory]
+		}
+		if p.Confirms != "" {
+			in.Foreseen = e.foreseen(s, p, l)
+		}
+		m, err := p.Evaluate(in)
+		if err != nil {
+			e.stats.EvaluationErrors++
+		}
+		if m == nil || err != nil {
+			continue
+		}
+		if l == nil {
+			if !e.room() {
+				e.stats.FindingsRefused++
+				continue
+			}
+			l = &life{Pattern: p.Name, Entity: s.entity.ID, Finding: finding.Finding{ID: id}}
+			e.lives[id] = l
+		}
+		held[id] = true
+		f := finding.Finding{Kind: p.Kind, Pattern: p.Name, Severity: m.Severity, Title: m.Title, Brief: m.Brief, Explanation: m.Explanation,
+			Entity: s.entity.Finding(), Confidence: m.Confidence, Forecast: in.Forecast, Evidence: m.Evidence, Remedies: m.Remedies}
+		if o != nil {
+			f.Series = o.history.Series(o.resource.name, o.resource.unit)
+		}
+		l.hold(now, p, f)
+		if p.Confirms != "" && l.Stage == active {
+			e.confirm(now, s, p, l)
+		}
+	}
+}
+
+// room says whether one more finding fits, making room by forgetting the one that was resolved longest ago.
+func (e *Engine) room() bool {
+	if len(e.lives) < e.settings.MaxFindings {
+		return true
+	}
+	var oldest *life
+	for _, l := range e.lives {
+		if l.Stage == resolved && l.Pending.IsZero() && (oldest == nil || l.Since.Before(oldest.Since)) {
+			oldest = l
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	delete(e.lives, oldest.Finding.ID)
+	return true
+}
+
+// ID is the id of the finding of a pattern about an entity: the same wherever and whenever it is found.
+func ID(pattern string, id entity.ID) string {
+	sum := sha256.Sum256([]byte(pattern + "\x00" + string(id)))
+	return hex.EncodeToString(sum[:8])
+}
+
+// tell returns what people should be told now.
+func (e *Engine) tell(now time.Time) []finding.Finding {
+	var out []finding.Finding
+	for _, l := range e.lives {
+		if l.changed || l.Stage == active && (l.stale(now) || now.Sub(l.ToldAt) >= e.settings.Refresh) {
+			e.unsaved = e.unsaved || l.changed
+			l.told(now)
+			out = append(out, l.Finding)
+		}
+	}
+	sortFindings(out)
+	return out
+}
+
+func sortFindings(fs []finding.Finding) {
+	slices.SortFunc(fs, func(a, b finding.Finding) int {
+		return cmp.Or(b.Severity.Rank()-a.Severity.Rank(), cmp.Compare(a.ID, b.ID))
+	})
+}

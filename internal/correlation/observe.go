@@ -1,0 +1,168 @@
+package correlation
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/correlation/timeline"
+)
+
+// maxAhead is how far a signal's time may lie ahead of its arrival: what is further was stamped by a clock that is wrong, and
+// would make everything after it look late.
+const maxAhead = 5 * time.Minute
+
+// Observe takes in what was observed about one entity. now is the time of arrival.
+func (e *Engine) Observe(now time.Time, b signal.Batch) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pass(now)
+	s := e.subject(now, b.Entity)
+	for _, sig := range b.Signals {
+		e.stats.Signals++
+		if sig.Time.Sub(now) > maxAhead {
+			e.stats.SignalsDropped++
+			continue
+		}
+		if sig.Time.After(e.layers[sig.Layer]) {
+			e.layers[sig.Layer] = sig.Time
+		}
+		if sig.Kind == signal.Removed {
+			s.remove(sig.Time)
+			continue
+		}
+		if sig.Shape == signal.Counter && !sig.Start.After(e.epoch(now, origin{b.Entity.Node, sig.Kind})) {
+			sig.Start = time.Time{}
+		}
+		if !s.timeline.Observe(sig) {
+			e.stats.SignalsDropped++
+			continue
+		}
+		if sig.Shape != signal.Event {
+			s.gone = false
+		}
+	}
+	s.dirty = true
+	e.forecast(s)
+}
+
+// origin is where a kind of counter comes from.
+type origin struct{ node, kind string }
+
+// epoch is when a kind of counter was first heard of from a node. A source that has just begun to read names that time as the
+// start of all its counters, however old they are; only what starts later is new.
+func (e *Engine) epoch(now time.Time, from origin) time.Time {
+	at, known := e.epochs[from]
+	if !known {
+		if at = now; len(e.epochs) < e.settings.MaxEntities {
+			e.epochs[from] = at
+		}
+	}
+	return at
+}
+
+// clockStep is how far the clock must go back to be taken for one that was set, rather than for callers that overtook
+// each other.
+const clockStep = 10 * time.Second
+
+// pass notes the time. When the clock was set back, everything known is moved to now, or all that follows would look late.
+func (e *Engine) pass(now time.Time) {
+	if e.now.Sub(now) > clockStep {
+		for at := e.recent.Front(); at != nil; at = at.Next() {
+			at.Value.(*subject).rewind(now)
+		}
+		for _, l := range e.lives {
+			l.rewind(now)
+		}
+		for layer := range e.layers {
+			e.layers[layer] = now
+		}
+		for from, at := range e.epochs {
+			e.epochs[from] = earlier(at, now)
+		}
+		e.forgotten = earlier(e.forgotten, now)
+	} else if !now.After(e.now) {
+		return
+	}
+	e.now = now
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// rewind moves what lies after now to now. Forecasts begin anew: their samples are of another clock.
+func (s *subject) rewind(now time.Time) {
+	s.heard, s.restored = earlier(s.heard, now), earlier(s.restored, now)
+	s.timeline.Rewind(now)
+	clear(s.outlooks)
+}
+
+// subject returns what is known of an entity, making room for a new one.
+func (e *Engine) subject(now time.Time, ent entity.Entity) *subject {
+	s, ok := e.subjects[ent.ID]
+	if !ok {
+		for len(e.subjects) >= e.settings.MaxEntities {
+			e.forget(e.recent.Back().Value.(*subject))
+			e.stats.EntitiesEvicted++
+		}
+		s = &subject{entity: ent, timeline: timeline.New(e.forgotten), outlooks: map[string]*outlook{}}
+		s.place = e.recent.PushFront(s)
+		e.subjects[ent.ID] = s
+	}
+	s.entity = merge(s.entity, ent)
+	s.heard = now
+	e.recent.MoveToFront(s.place)
+	return s
+}
+
+// merge lets later observations add to what is known of an entity; a node's agent may know a pod's uid before its name.
+func merge(known, seen entity.Entity) entity.Entity {
+	if seen.CgroupPath == "" {
+		seen.CgroupPath, seen.CgroupVersion = known.CgroupPath, known.CgroupVersion
+	}
+	if seen.Namespace == "" && known.Namespace != "" {
+		seen.Namespace, seen.Name, seen.Container, seen.Owner = known.Namespace, known.Name, known.Container, known.Owner
+	}
+	seen.UID = cmp.Or(seen.UID, known.UID)
+	return seen
+}
+
+// forget drops an entity. When it is heard of again, its counters must not look as if they had begun under our eyes: those
+// it had began before it was last heard of.
+func (e *Engine) forget(s *subject) {
+	e.recent.Remove(s.place)
+	delete(e.subjects, s.entity.ID)
+	if s.heard.After(e.forgotten) {
+		e.forgotten = s.heard
+	}
+}
+
+// remove notes that an entity is gone: what was predicted for it will not happen any more. A notice that comes late, when
+// the next one of its name is there already, leaves that one alone.
+func (s *subject) remove(at time.Time) {
+	s.timeline.Forget(at)
+	s.gone = true
+	for name, o := range s.outlooks {
+		if o.sampled.After(at) {
+			s.gone = false
+			continue
+		}
+		delete(s.outlooks, name)
+	}
+}
+
+// expire forgets entities that have been silent for too long.
+func (e *Engine) expire(now time.Time) {
+	for back := e.recent.Back(); back != nil; back = e.recent.Back() {
+		s := back.Value.(*subject)
+		if now.Sub(s.heard) < e.settings.EntityTTL {
+			return
+		}
+		e.forget(s)
+	}
+}
