@@ -15,7 +15,7 @@ const lately = 2 * time.Minute
 // predictionOf returns the prediction that a diagnosis about the subject makes true, or nil.
 func (e *Engine) predictionOf(s *subject, p *pattern.Pattern, at time.Time) *life {
 	l := e.lives[ID(p.Confirms, s.entity.ID)]
-	if p.Confirms == "" || l == nil || l.First == nil || l.Finding.FirstSeen.After(at) {
+	if l == nil || l.First == nil || l.Finding.FirstSeen.After(at) {
 		return nil
 	}
 	if l.Stage == resolved && at.Sub(l.Held) > lately {

@@ -87,11 +87,10 @@ func New(s Settings) (*Engine, error) {
 	for _, p := range s.Patterns {
 		e.patterns[p.Name] = p
 	}
-	return e, Check(s.Patterns)
+	return e, checkResources(s.Patterns)
 }
 
-// Check reports what is wrong between patterns, and between them and the resources that can be forecast. What a pattern
-// confirms may be missing: it may have been disabled.
+// Check reports what is wrong between patterns. An engine does without what a pattern confirms: it may have been disabled.
 func Check(patterns []*pattern.Pattern) error {
 	var errs []error
 	kinds := map[string]finding.Kind{}
@@ -99,9 +98,16 @@ func Check(patterns []*pattern.Pattern) error {
 		kinds[p.Name] = p.Kind
 	}
 	for _, p := range patterns {
-		if kinds[p.Confirms] == finding.Diagnosis {
-			errs = append(errs, fmt.Errorf("pattern %s: confirms is %q, which is a diagnosis, want a prediction", p.Name, p.Confirms))
+		if k := kinds[p.Confirms]; p.Confirms != "" && k != finding.Prediction {
+			errs = append(errs, fmt.Errorf("pattern %s: confirms is %q, want the name of a pattern of kind prediction", p.Name, p.Confirms))
 		}
+	}
+	return errors.Join(append(errs, checkResources(patterns))...)
+}
+
+func checkResources(patterns []*pattern.Pattern) error {
+	var errs []error
+	for _, p := range patterns {
 		if p.Forecast == nil {
 			continue
 		}

@@ -59,4 +59,6 @@ func (e *Engine) same(inner, outer *life) bool {
 	return a.Sub(b).Abs() <= together
 }
 
-func overlap(a, b *finding.Forecast) bool { return !a.Earliest.After(b.Latest) && !b.Earliest.After(a.Latest) }
+func overlap(a, b *finding.Forecast) bool {
+	return !a.Earliest.After(b.Latest) && !b.Earliest.After(a.Latest)
+}

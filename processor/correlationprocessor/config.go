@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap/xconfmap"
 
+	"github.com/your-org/tapio/internal/correlation"
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/patterns"
 )
@@ -104,6 +106,9 @@ func (c *Config) load() ([]*pattern.Pattern, error) {
 			return nil, fmt.Errorf("patterns: %w", err)
 		}
 		all = pattern.Merge(all, users)
+		if err := correlation.Check(all); err != nil {
+			return nil, fmt.Errorf("patterns: %w", err)
+		}
 	}
 	for _, name := range c.DisabledPatterns {
 		before := len(all)
@@ -114,7 +119,7 @@ func (c *Config) load() ([]*pattern.Pattern, error) {
 			}
 		}
 		if all = kept; len(all) == before {
-			return nil, fmt.Errorf("disabled_patterns: %q is no pattern", name)
+			return nil, fmt.Errorf("disabled_patterns: %q is no pattern, want one of %s", name, strings.Join(pattern.Names(all), ", "))
 		}
 	}
 	if len(all) == 0 {

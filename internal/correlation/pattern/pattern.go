@@ -327,3 +327,12 @@ func render(t *template.Template, data any) (string, error) {
 	}
 	return strings.TrimSpace(b.String()), nil
 }
+
+// Names are the patterns' names, in order.
+func Names(patterns []*Pattern) []string {
+	var names []string
+	for _, p := range patterns {
+		names = append(names, p.Name)
+	}
+	return names
+}

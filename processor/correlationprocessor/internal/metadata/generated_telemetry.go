@@ -30,10 +30,13 @@ type TelemetryBuilder struct {
 	registrations                           []metric.Registration
 	ProcessorCorrelationEntities            metric.Int64ObservableGauge
 	ProcessorCorrelationEntitiesEvicted     metric.Int64ObservableCounter
+	ProcessorCorrelationEntitiesUnsaved     metric.Int64ObservableGauge
 	ProcessorCorrelationEvaluationErrors    metric.Int64ObservableCounter
 	ProcessorCorrelationFindings            metric.Int64ObservableGauge
+	ProcessorCorrelationFindingsDropped     metric.Int64Counter
 	ProcessorCorrelationFindingsRefused     metric.Int64ObservableCounter
 	ProcessorCorrelationFindingsUndelivered metric.Int64Counter
+	ProcessorCorrelationSaveErrors          metric.Int64Counter
 	ProcessorCorrelationSignals             metric.Int64ObservableCounter
 	ProcessorCorrelationSignalsDropped      metric.Int64ObservableCounter
 }
@@ -70,6 +73,21 @@ func (builder *TelemetryBuilder) RegisterProcessorCorrelationEntitiesEvictedCall
 		cb(ctx, &observerInt64{inst: builder.ProcessorCorrelationEntitiesEvicted, obs: o})
 		return nil
 	}, builder.ProcessorCorrelationEntitiesEvicted)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProcessorCorrelationEntitiesUnsavedCallback sets callback for observable ProcessorCorrelationEntitiesUnsaved metric.
+func (builder *TelemetryBuilder) RegisterProcessorCorrelationEntitiesUnsavedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProcessorCorrelationEntitiesUnsaved, obs: o})
+		return nil
+	}, builder.ProcessorCorrelationEntitiesUnsaved)
 	if err != nil {
 		return err
 	}
@@ -194,6 +212,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{entities}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ProcessorCorrelationEntitiesUnsaved, err = builder.meter.Int64ObservableGauge(
+		"otelcol_processor_correlation_entities_unsaved",
+		metric.WithDescription("Number of entities left out of the last stored state because it was full [Development]"),
+		metric.WithUnit("{entities}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProcessorCorrelationEvaluationErrors, err = builder.meter.Int64ObservableCounter(
 		"otelcol_processor_correlation_evaluation_errors",
 		metric.WithDescription("Number of pattern evaluations that failed for a fault in the pattern's own texts [Development]"),
@@ -206,9 +230,15 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{findings}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ProcessorCorrelationFindingsDropped, err = builder.meter.Int64Counter(
+		"otelcol_processor_correlation_findings_dropped",
+		metric.WithDescription("Number of findings that were not delivered and are not tried again, refused for good or beyond the bound [Development]"),
+		metric.WithUnit("{findings}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProcessorCorrelationFindingsRefused, err = builder.meter.Int64ObservableCounter(
 		"otelcol_processor_correlation_findings_refused",
-		metric.WithDescription("Number of findings not told because max_findings was reached [Development]"),
+		metric.WithDescription("Number of times a finding was not made because max_findings was reached [Development]"),
 		metric.WithUnit("{findings}"),
 	)
 	errs = errors.Join(errs, err)
@@ -216,6 +246,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_processor_correlation_findings_undelivered",
 		metric.WithDescription("Number of times the next component refused findings; they are told again [Development]"),
 		metric.WithUnit("{findings}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorCorrelationSaveErrors, err = builder.meter.Int64Counter(
+		"otelcol_processor_correlation_save_errors",
+		metric.WithDescription("Number of times the state could not be stored [Development]"),
+		metric.WithUnit("{errors}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorCorrelationSignals, err = builder.meter.Int64ObservableCounter(
@@ -226,7 +262,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorCorrelationSignalsDropped, err = builder.meter.Int64ObservableCounter(
 		"otelcol_processor_correlation_signals_dropped",
-		metric.WithDescription("Number of signals that were late, duplicate, or beyond the bound of an entity's timeline [Development]"),
+		metric.WithDescription("Number of signals that were late, duplicate, less exact than another source's, stamped by a wrong clock, or beyond the bound of an entity's timeline [Development]"),
 		metric.WithUnit("{signals}"),
 	)
 	errs = errors.Join(errs, err)
