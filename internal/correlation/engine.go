@@ -37,6 +37,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	subjects map[entity.ID]*subject
+	aliases  map[entity.ID]entity.ID
 	recent   *list.List // of *subject, the one heard of last in front
 	lives    map[string]*life
 	layers   map[finding.Layer]time.Time
@@ -82,7 +83,7 @@ func New(s Settings) (*Engine, error) {
 	if len(s.Patterns) == 0 || s.MaxEntities < 1 || s.MaxFindings < 1 || s.EntityTTL <= 0 || s.Retention <= 0 || s.Refresh <= 0 {
 		return nil, errors.New("make the correlation engine: every setting must be positive, and patterns not empty")
 	}
-	e := &Engine{settings: s, patterns: map[string]*pattern.Pattern{}, subjects: map[entity.ID]*subject{}, recent: list.New(),
+	e := &Engine{settings: s, patterns: map[string]*pattern.Pattern{}, subjects: map[entity.ID]*subject{}, aliases: map[entity.ID]entity.ID{}, recent: list.New(),
 		lives: map[string]*life{}, layers: map[finding.Layer]time.Time{}, epochs: map[origin]time.Time{}}
 	for _, p := range s.Patterns {
 		e.patterns[p.Name] = p

@@ -104,6 +104,9 @@ func (s *subject) rewind(now time.Time) {
 
 // subject returns what is known of an entity, making room for a new one.
 func (e *Engine) subject(now time.Time, ent entity.Entity) *subject {
+	if id, ok := e.aliases[ent.ID]; ok {
+		ent.ID = id
+	}
 	s, ok := e.subjects[ent.ID]
 	if !ok {
 		for len(e.subjects) >= e.settings.MaxEntities {
@@ -115,6 +118,12 @@ func (e *Engine) subject(now time.Time, ent entity.Entity) *subject {
 		e.subjects[ent.ID] = s
 	}
 	s.entity = merge(s.entity, ent)
+	if alias := s.entity.Alias(); alias != "" && e.aliases[alias] != s.entity.ID {
+		if nameless := e.subjects[alias]; nameless != nil {
+			e.drop(nameless)
+		}
+		e.aliases[alias] = s.entity.ID
+	}
 	s.heard = now
 	e.recent.MoveToFront(s.place)
 	return s
@@ -128,17 +137,29 @@ func merge(known, seen entity.Entity) entity.Entity {
 	if seen.Namespace == "" && known.Namespace != "" {
 		seen.Namespace, seen.Name, seen.Container, seen.Owner = known.Namespace, known.Name, known.Container, known.Owner
 	}
-	seen.UID = cmp.Or(seen.UID, known.UID)
+	if seen.Owner == nil {
+		seen.Owner = known.Owner
+	}
+	seen.Container = cmp.Or(seen.Container, known.Container)
+	seen.UID, seen.ContainerID = cmp.Or(seen.UID, known.UID), cmp.Or(seen.ContainerID, known.ContainerID)
+	seen.Kind = known.Kind
 	return seen
 }
 
 // forget drops an entity. When it is heard of again, its counters must not look as if they had begun under our eyes: those
 // it had began before it was last heard of.
 func (e *Engine) forget(s *subject) {
-	e.recent.Remove(s.place)
-	delete(e.subjects, s.entity.ID)
+	e.drop(s)
 	if s.heard.After(e.forgotten) {
 		e.forgotten = s.heard
+	}
+}
+
+func (e *Engine) drop(s *subject) {
+	e.recent.Remove(s.place)
+	delete(e.subjects, s.entity.ID)
+	if alias := s.entity.Alias(); e.aliases[alias] == s.entity.ID {
+		delete(e.aliases, alias)
 	}
 }
 

@@ -2,7 +2,6 @@
 package entity
 
 import (
-	"path"
 	"strings"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -100,11 +99,15 @@ func New(a Attributes, node string) (Entity, bool) {
 		e.Kind, e.ID = Container, ID("container:"+e.ContainerID)
 		e.Name = first(pod, a.String(AttrPlainName), short(e.ContainerID))
 	case e.UID != "" && e.Container != "":
-		e.Kind, e.ID = Container, ID("container:"+e.UID+"/"+e.Container)
+		e.Kind, e.ID = Container, byPod(e.UID, e.Container)
 		e.Name = first(pod, e.UID)
 	case e.UID != "":
 		e.Kind, e.ID = Pod, ID("pod:"+e.UID)
 		e.Name = first(pod, e.UID)
+	case pod != "" && e.Container != "":
+		e.Kind, e.ID, e.Name = Container, ID("container:"+e.Namespace+"/"+pod+"/"+e.Container), pod
+	case pod != "":
+		e.Kind, e.ID, e.Name = Pod, ID("pod:"+e.Namespace+"/"+pod), pod
 	case unit != "":
 		e.Kind, e.ID, e.Name = Unit, ID("unit:"+e.Node+":"+unit), unit
 	case e.CgroupPath != "":
@@ -117,21 +120,16 @@ func New(a Attributes, node string) (Entity, bool) {
 	return e, true
 }
 
-// Workload is the key under which an entity's past is remembered: what stays the same when a container is replaced.
-func (e Entity) Workload() string {
-	if e.Owner != nil {
-		return strings.Join([]string{e.Namespace, e.Owner.Kind, e.Owner.Name, e.Container}, "/")
-	}
-	if e.UID != "" && e.Container != "" {
-		return "pod/" + e.UID + "/" + e.Container
-	}
-	return string(e.ID)
-}
+// byPod is the id of a container whose own id is not known.
+func byPod(uid, container string) ID { return ID("container:" + uid + "/" + container) }
 
-// Within says whether e's processes are accounted below outer's on the same node.
-func (e Entity) Within(outer Entity) bool {
-	return e.Node == outer.Node && e.ID != outer.ID && outer.CgroupPath != "" &&
-		strings.HasPrefix(e.CgroupPath, path.Clean(outer.CgroupPath)+"/")
+// Alias is the id that a container has for sources which do not know its own id; empty where there is none. When a container
+// is restarted, the alias passes on to the next.
+func (e Entity) Alias() ID {
+	if e.ContainerID == "" || e.UID == "" || e.Container == "" {
+		return ""
+	}
+	return byPod(e.UID, e.Container)
 }
 
 // Finding is the entity in the form of a finding's JSON.

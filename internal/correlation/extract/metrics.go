@@ -4,7 +4,6 @@ package extract
 import (
 	"math"
 	"strings"
-	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -66,9 +65,15 @@ func (b *batches) metric(m pmetric.Metric, measures []measure) {
 			if !ms.chooses(p.Attributes()) {
 				continue
 			}
-			s := signal.Signal{Time: p.Timestamp().AsTime(), Kind: ms.kind, Layer: finding.LayerCgroup, Shape: signal.Gauge, Value: value, Unit: m.Unit()}
+			s := signal.Signal{Time: p.Timestamp().AsTime(), Kind: ms.kind, Layer: finding.LayerCgroup, Shape: signal.Gauge, Value: value, Unit: units[ms.kind]}
+			if strings.HasPrefix(m.Name(), "k8s.") {
+				s.Layer = finding.LayerKubernetes // what was asked for there, not what the kernel accounts
+			}
 			if ms.scale != 0 {
 				s.Value *= ms.scale
+			}
+			if ms.approximate {
+				s.Doubt = 1
 			}
 			if ms.counter {
 				s.Shape = signal.Counter
@@ -123,25 +128,32 @@ func (b *batches) add(attrs attributes, s signal.Signal) {
 }
 
 // addUsed replaces the parts of what the kernel cannot take back by their sum. Without anonymous memory there is no sum: the
-// usage as a whole says nothing, since page cache may be most of it.
+// usage as a whole says nothing, since page cache may be most of it. Some sources tell anonymous memory under two names, of
+// the cgroup alone and with those below it: the larger one has all.
 func addUsed(b *signal.Batch) {
-	sum, at, known := 0.0, time.Time{}, false
+	used := signal.Signal{Kind: signal.MemoryUsed, Layer: finding.LayerCgroup, Entity: b.Entity.ID, Shape: signal.Gauge, Unit: "By"}
+	anonymous, rest, known, whole := 0.0, 0.0, false, false
 	kept := b.Signals[:0]
 	for _, s := range b.Signals {
 		switch s.Kind {
 		case anon:
-			known, at = true, s.Time
-			sum += s.Value
+			known, used.Time = true, s.Time
+			used.Doubt = max(used.Doubt, s.Doubt)
+			anonymous = max(anonymous, s.Value)
 		case shmem, kernel:
-			sum += s.Value
+			rest += s.Value
+			whole = whole || s.Kind == kernel
 		default:
 			kept = append(kept, s)
 		}
 	}
 	b.Signals = kept
 	if known {
-		b.Signals = append(b.Signals, signal.Signal{Time: at, Kind: signal.MemoryUsed, Layer: finding.LayerCgroup, Entity: b.Entity.ID,
-			Shape: signal.Gauge, Value: sum, Unit: "By"})
+		used.Value = anonymous + rest
+		if !whole {
+			used.Doubt = 1
+		}
+		b.Signals = append(b.Signals, used)
 	}
 }
 

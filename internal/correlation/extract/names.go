@@ -17,6 +17,8 @@ type measure struct {
 	attribute, value string
 	// scale turns the metric's unit into the signal's; 0 is 1.
 	scale float64
+	// approximate marks what is not, or may not be, all of what the kernel accounts.
+	approximate bool
 }
 
 // metrics are the accepted metrics by name: the semantic conventions' and our cgroup receiver's first, then those of
@@ -45,16 +47,16 @@ var metrics = map[string][]measure{
 	"container.pids.limit":                            {{kind: signal.PIDsLimit}},
 	"container.pids.limit_hits":                       {{kind: signal.PIDsLimitHits, counter: true}},
 
-	"container.memory.rss":               {{kind: anon}},
-	"container.memory.total_rss":         {{kind: anon}},
-	"container.memory.usage.limit":       {{kind: signal.MemoryLimit}},
-	"container.memory.fails":             {{kind: signal.MemoryLimitHits, counter: true}},
-	"k8s.container.memory_limit":         {{kind: signal.MemoryLimit}},
-	"k8s.container.memory.limit.desired": {{kind: signal.MemoryLimit}},
+	"container.memory.rss":               {{kind: anon, approximate: true}},
+	"container.memory.total_rss":         {{kind: anon, approximate: true}},
+	"container.memory.usage.limit":       {{kind: signal.MemoryLimit, approximate: true}},
+	"container.memory.fails":             {{kind: signal.MemoryLimitHits, counter: true, approximate: true}},
+	"k8s.container.memory_limit":         {{kind: signal.MemoryLimit, approximate: true}},
+	"k8s.container.memory.limit.desired": {{kind: signal.MemoryLimit, approximate: true}},
 
-	"container_memory_rss":                      {{kind: anon}},
-	"container_memory_cache":                    {{kind: signal.MemoryFile}},
-	"container_spec_memory_limit_bytes":         {{kind: signal.MemoryLimit}},
+	"container_memory_rss":                      {{kind: anon, approximate: true}},
+	"container_memory_cache":                    {{kind: signal.MemoryFile, approximate: true}},
+	"container_spec_memory_limit_bytes":         {{kind: signal.MemoryLimit, approximate: true}},
 	"container_memory_failcnt":                  {{kind: signal.MemoryLimitHits, counter: true}},
 	"container_oom_events_total":                {{kind: signal.OOMKill, counter: true}},
 	"container_cpu_cfs_periods_total":           {{kind: signal.CPUPeriods, counter: true}},
@@ -71,4 +73,13 @@ var labels = map[string]string{
 	"k8s.namespace.name": "namespace",
 	"k8s.node.name":      "node",
 	"cgroup.path":        "id",
+}
+
+// units are those of the signals, whatever their source calls them; Prometheus' names carry none.
+var units = map[string]string{
+	anon: "By", shmem: "By", kernel: "By", signal.MemoryFile: "By", signal.MemoryLimit: "By",
+	signal.MemoryHigh: "{event}", signal.MemoryLimitHits: "{event}", signal.OOMKill: "{event}", signal.MemoryMajorFaults: "{fault}",
+	signal.MemoryPressure: "1", signal.CPUStalled: "1", signal.CPULimit: "{cpu}", signal.CPUPeriods: "{period}",
+	signal.CPUThrottledPeriods: "{period}", signal.CPUThrottledTime: "s",
+	signal.PIDsUsed: "{process}", signal.PIDsLimit: "{process}", signal.PIDsLimitHits: "{event}",
 }

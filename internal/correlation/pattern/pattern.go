@@ -304,15 +304,6 @@ func (p *Pattern) Applies(e entity.Entity) bool {
 	return len(p.Entities) == 0 || slices.Contains(p.Entities, e.Kind)
 }
 
-// Kinds returns the kinds of signals the pattern looks at.
-func (p *Pattern) Kinds() []string {
-	var kinds []string
-	for _, c := range p.Signals {
-		kinds = append(kinds, c.Any...)
-	}
-	return kinds
-}
-
 // sentence renders a text for people: folded YAML and left-out parts leave no gaps.
 func sentence(t *template.Template, data any) (string, error) {
 	s, err := render(t, data)

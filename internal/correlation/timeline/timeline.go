@@ -90,7 +90,7 @@ func (t *Timeline) Observe(s signal.Signal) bool {
 		delete(t.ahead, s.Kind) // the reading has it all
 		t.increases[s.Kind] = inc
 		if inc > 0 {
-			s.Value = inc
+			s.Value, s.Shape, s.Start = inc, signal.Event, time.Time{}
 			return t.add(Event{Signal: s, First: s.Time, counted: true})
 		}
 		return true
@@ -162,7 +162,7 @@ func (t *Timeline) add(e Event) bool {
 		return false
 	}
 	if n := len(list); e.counted && n > 0 {
-		if last := &list[n-1]; last.counted && last.Layer == e.Layer && e.Time.Sub(last.First) < Coalesce && !e.Time.Before(last.Time) {
+		if last := &list[n-1]; last.counted && last.Time.After(t.gone) && last.Layer == e.Layer && e.Time.Sub(last.First) < Coalesce && !e.Time.Before(last.Time) {
 			last.Value += e.Value
 			last.Time = e.Time
 			return true

@@ -1,0 +1,145 @@
+package extract_test
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/your-org/tapio/internal/correlation/extract"
+	"github.com/your-org/tapio/internal/correlation/signal"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// write puts what was extracted into lines: entity, then a signal a line.
+func write(out *strings.Builder) func(signal.Batch) {
+	return func(b signal.Batch) {
+		fmt.Fprintf(out, "%s %s namespace=%q name=%q container=%q\n", b.Entity.Kind, b.Entity.ID, b.Entity.Namespace, b.Entity.Name, b.Entity.Container)
+		for _, s := range b.Signals {
+			shape := [...]string{"event", "gauge", "counter"}[s.Shape]
+			fmt.Fprintf(out, "  %s %s %v %s layer=%s at=%s", shape, s.Kind, s.Value, s.Unit, s.Layer, s.Time.UTC().Format(time.RFC3339))
+			if !s.Start.IsZero() {
+				fmt.Fprintf(out, " since=%s", s.Start.UTC().Format(time.RFC3339))
+			}
+			if s.Doubt > 0 {
+				fmt.Fprintf(out, " doubt=%d", s.Doubt)
+			}
+			fmt.Fprintln(out)
+		}
+	}
+}
+
+func golden(t *testing.T, input, got string) {
+	t.Helper()
+	file := strings.TrimSuffix(input, ".json") + ".golden"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got)
+}
+
+func inputs(t testing.TB) []string {
+	files, err := filepath.Glob("testdata/*.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	return files
+}
+
+// What each source's records mean, under the source's old and new names. The inputs are as the sources emit them.
+func TestSources(t *testing.T) {
+	for _, file := range inputs(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			var out strings.Builder
+			if strings.HasSuffix(file, ".logs.json") {
+				ld, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(b)
+				require.NoError(t, err)
+				extract.Logs(ld, "this-node", write(&out))
+			} else {
+				md, err := (&pmetric.JSONUnmarshaler{}).UnmarshalMetrics(b)
+				require.NoError(t, err)
+				extract.Metrics(md, "this-node", write(&out))
+			}
+			golden(t, file, out.String())
+		})
+	}
+}
+
+// Wherever memory comes from, it is the same memory.
+func TestMemoryIsTheSameFromEverySource(t *testing.T) {
+	for file, want := range map[string]float64{
+		"cgroup": 112, // anon 100, shmem 8, kernel 4
+		// These tell anonymous memory only.
+		"kubeletstats": 100, "docker_stats_v1": 100, "docker_stats_v2": 100, "cadvisor": 100,
+	} {
+		b, err := os.ReadFile("testdata/" + file + ".json")
+		require.NoError(t, err)
+		md, err := (&pmetric.JSONUnmarshaler{}).UnmarshalMetrics(b)
+		require.NoError(t, err)
+		var got []float64
+		extract.Metrics(md, "this-node", func(b signal.Batch) {
+			for _, s := range b.Signals {
+				if s.Kind == signal.MemoryUsed {
+					got = append(got, s.Value/(1<<20))
+				}
+			}
+		})
+		require.NotEmpty(t, got, file)
+		assert.Equal(t, want, got[0], file)
+	}
+}
+
+func FuzzMetrics(f *testing.F) {
+	for _, file := range inputs(f) {
+		b, err := os.ReadFile(file)
+		require.NoError(f, err)
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		md, err := (&pmetric.JSONUnmarshaler{}).UnmarshalMetrics(b)
+		if err != nil {
+			t.Skip()
+		}
+		extract.Metrics(md, "n", func(b signal.Batch) {
+			for _, s := range b.Signals {
+				if s.Entity != b.Entity.ID || s.Kind == "" || math.IsNaN(s.Value) || s.Value < 0 {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	})
+}
+
+func FuzzLogs(f *testing.F) {
+	for _, file := range inputs(f) {
+		b, err := os.ReadFile(file)
+		require.NoError(f, err)
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ld, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(b)
+		if err != nil {
+			t.Skip()
+		}
+		extract.Logs(ld, "n", func(b signal.Batch) {
+			for _, s := range b.Signals {
+				if s.Entity != b.Entity.ID || s.Kind == "" || math.IsNaN(s.Value) || math.IsInf(s.Value, 0) {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	})
+}
