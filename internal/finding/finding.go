@@ -5,7 +5,6 @@ package finding
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 )
 
@@ -236,25 +235,4 @@ func (e Entity) Display() string {
 		return e.Container
 	}
 	return e.Name
-}
-
-// Validate reports what is wrong with a finding that came from outside this process.
-func (f Finding) Validate() error {
-	switch {
-	case f.ID == "":
-		return fmt.Errorf("finding: id is empty")
-	case f.Kind != Prediction && f.Kind != Diagnosis:
-		return fmt.Errorf("finding %s: kind is %q, want prediction or diagnosis", f.ID, f.Kind)
-	case f.Pattern == "":
-		return fmt.Errorf("finding %s: pattern is empty", f.ID)
-	case f.Severity.Rank() == 0:
-		return fmt.Errorf("finding %s: severity is %q, want critical, warning or info", f.ID, f.Severity)
-	case f.State != Active && f.State != Resolved:
-		return fmt.Errorf("finding %s: state is %q, want active or resolved", f.ID, f.State)
-	case !(f.Confidence >= 0 && f.Confidence <= 1):
-		return fmt.Errorf("finding %s: confidence is %v, want 0 to 1", f.ID, f.Confidence)
-	case f.Kind == Prediction && f.Forecast == nil:
-		return fmt.Errorf("finding %s: a prediction needs the field prediction", f.ID)
-	}
-	return nil
 }
