@@ -3,10 +3,12 @@ package findingsexporter
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/confignet"
 	"go.opentelemetry.io/collector/confmap/xconfmap"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -19,7 +21,9 @@ type Config struct {
 
 	// MaxFindings bounds the findings that are kept; resolved ones are forgotten first, then those not heard of for longest.
 	MaxFindings int `mapstructure:"max_findings"`
-	// Retention is how long a resolved finding is kept.
+	// MaxSizeMiB bounds the JSON of all findings that are kept, in MiB.
+	MaxSizeMiB int `mapstructure:"max_size_mib"`
+	// Retention is how long a resolved finding is kept after it was last told.
 	Retention time.Duration `mapstructure:"retention"`
 	// StaleAfter is how long an active finding is kept without being told again: its source is gone.
 	StaleAfter time.Duration `mapstructure:"stale_after"`
@@ -35,6 +39,7 @@ func createDefaultConfig() component.Config {
 	return &Config{
 		ServerConfig: server,
 		MaxFindings:  10_000,
+		MaxSizeMiB:   64,
 		Retention:    time.Hour,
 		StaleAfter:   10 * time.Minute,
 		MaxWatchers:  100,
@@ -46,9 +51,16 @@ func (c *Config) Validate() error {
 	var errs []error
 	if c.NetAddr.Endpoint == "" {
 		errs = append(errs, fmt.Errorf("endpoint is empty, want an address such as %s", finding.DefaultEndpoint))
+	} else if c.NetAddr.Transport != confignet.TransportTypeUnix {
+		if _, _, err := net.SplitHostPort(c.NetAddr.Endpoint); err != nil {
+			errs = append(errs, fmt.Errorf("endpoint is %q, want host:port such as %s: %w", c.NetAddr.Endpoint, finding.DefaultEndpoint, err))
+		}
 	}
 	if c.MaxFindings < 1 {
 		errs = append(errs, fmt.Errorf("max_findings is %d, want at least 1", c.MaxFindings))
+	}
+	if c.MaxSizeMiB < 1 {
+		errs = append(errs, fmt.Errorf("max_size_mib is %d, want at least 1", c.MaxSizeMiB))
 	}
 	if c.MaxWatchers < 0 {
 		errs = append(errs, fmt.Errorf("max_watchers is %d, want 0 or more", c.MaxWatchers))

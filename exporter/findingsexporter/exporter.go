@@ -6,21 +6,27 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/exporter"
-	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/your-org/tapio/exporter/findingsexporter/internal/metadata"
-	"github.com/your-org/tapio/internal/finding/findinglog"
 )
 
-// expireInterval is how often what is over is forgotten.
-const expireInterval = 5 * time.Second
+const (
+	// expireInterval is how often what is over is forgotten.
+	expireInterval = 5 * time.Second
+	// heartbeatInterval is how often a watching client hears something; it keeps connections open through proxies.
+	heartbeatInterval = 15 * time.Second
+	// shutdownGrace is how long answers may take that are under way at shutdown.
+	shutdownGrace = 2 * time.Second
+)
 
 // findingsExporter keeps what a pipeline brings, and serves it.
 type findingsExporter struct {
@@ -28,12 +34,16 @@ type findingsExporter struct {
 	set       component.TelemetrySettings
 	telemetry *metadata.TelemetryBuilder
 	store     *store
-	watchers  *watchers
+	changes   *changes
+	// taking keeps changes in the order in which the store has taken them.
+	taking    sync.Mutex
 	now       func() time.Time
+	heartbeat time.Duration
 
-	server *http.Server
-	stop   context.CancelFunc
-	done   chan struct{}
+	server  *http.Server
+	address net.Addr
+	stop    context.CancelFunc
+	done    chan struct{}
 }
 
 func newFindingsExporter(set exporter.Settings, cfg *Config) (*findingsExporter, error) {
@@ -41,34 +51,45 @@ func newFindingsExporter(set exporter.Settings, cfg *Config) (*findingsExporter,
 	if err != nil {
 		return nil, fmt.Errorf("make component telemetry: %w", err)
 	}
-	e := &findingsExporter{cfg: cfg, set: set.TelemetrySettings, telemetry: t, store: newStore(cfg), now: time.Now}
-	e.watchers = newWatchers(cfg.MaxWatchers, time.Now())
+	e := &findingsExporter{cfg: cfg, set: set.TelemetrySettings, telemetry: t, store: newStore(cfg), now: time.Now,
+		changes: newChanges(cfg.MaxWatchers, time.Now()), heartbeat: heartbeatInterval}
 	return e, errors.Join(
 		t.RegisterExporterFindingsStoredCallback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(int64(e.store.len()))
 			return nil
 		}),
+		t.RegisterExporterFindingsStoredSizeCallback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(e.store.bytes()))
+			return nil
+		}),
 		t.RegisterExporterFindingsWatchersCallback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(int64(e.watchers.len()))
+			o.Observe(int64(e.changes.watchers()))
 			return nil
 		}),
 	)
 }
 
 func (e *findingsExporter) start(ctx context.Context, host component.Host) error {
-	listener, err := e.cfg.ToListener(ctx)
+	listener, err := e.cfg.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("endpoint: cannot listen on %q: %w", e.cfg.NetAddr.Endpoint, err)
+		return err
 	}
-	if e.server, err = e.cfg.ToServer(ctx, host.GetExtensions(), e.set, e.handler()); err != nil {
+	refuse := func(w http.ResponseWriter, _ *http.Request, detail string, status int) {
+		refuse(w, problem{Status: status, Detail: detail})
+	}
+	server, err := e.cfg.ToServer(ctx, host.GetExtensions(), e.set, e.handler(), confighttp.WithErrorHandler(refuse))
+	if err != nil {
 		return errors.Join(fmt.Errorf("make the server: %w", err), listener.Close())
 	}
+	if e.cfg.open(listener) {
+		e.set.Logger.Warn("anybody on the network can read the findings: set auth, or tls with client_ca_file, or an endpoint on loopback")
+	}
 	loop, stop := context.WithCancel(context.Background())
-	e.stop, e.done = stop, make(chan struct{})
+	e.server, e.address, e.stop, e.done = server, listener.Addr(), stop, make(chan struct{})
 	served := make(chan struct{})
 	go e.serve(listener, host, served)
 	go e.expire(loop, served)
-	e.set.Logger.Info("serving findings", zap.String("endpoint", listener.Addr().String()))
+	e.set.Logger.Info("serving findings", zap.Stringer("endpoint", listener.Addr()))
 	return nil
 }
 
@@ -89,10 +110,19 @@ func (e *findingsExporter) expire(ctx context.Context, served <-chan struct{}) {
 			<-served
 			return
 		case <-tick.C:
-			if stale := e.store.expire(e.now()); stale > 0 {
-				e.telemetry.ExporterFindingsStale.Add(ctx, int64(stale))
-			}
+			e.forget(ctx, e.now())
 		}
+	}
+}
+
+// forget gives up what is over, and what nobody has told of for long.
+func (e *findingsExporter) forget(ctx context.Context, now time.Time) {
+	e.taking.Lock()
+	defer e.taking.Unlock()
+	over, stale := e.store.expire(now)
+	e.telemetry.ExporterFindingsStale.Add(ctx, int64(len(stale)))
+	for _, f := range append(over, stale...) {
+		e.changes.forgotten(f)
 	}
 }
 
@@ -101,49 +131,14 @@ func (e *findingsExporter) shutdown(ctx context.Context) error {
 	if e.server == nil {
 		return nil
 	}
-	e.watchers.close() // streams do not end by themselves
+	e.changes.close() // streams do not end by themselves
+	ctx, cancel := context.WithTimeout(ctx, shutdownGrace)
+	defer cancel()
 	err := e.server.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, e.server.Close())
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = e.server.Close() // a client that does not read is no reason to wait
 	}
 	e.stop()
 	<-e.done
 	return err
-}
-
-// consume takes the events of a pipeline in. Records of others are ignored, and hostile ones refused: sending either again
-// would not make it better.
-func (e *findingsExporter) consume(ctx context.Context, ld plog.Logs) error {
-	now := e.now()
-	for _, rl := range ld.ResourceLogs().All() {
-		for _, sl := range rl.ScopeLogs().All() {
-			for _, r := range sl.LogRecords().All() {
-				f, err := findinglog.ParseFinding(rl.Resource(), r)
-				if err == nil {
-					if evicted := e.store.put(now, f); evicted > 0 {
-						e.telemetry.ExporterFindingsEvicted.Add(ctx, int64(evicted))
-					}
-					if slow := e.watchers.publish(f); slow > 0 {
-						e.telemetry.ExporterFindingsWatchersDropped.Add(ctx, int64(slow))
-					}
-					continue
-				}
-				if errors.Is(err, findinglog.ErrOther) {
-					st, statusErr := findinglog.ParseStatus(rl.Resource(), r)
-					if statusErr == nil {
-						e.store.putStatus(st)
-						continue
-					}
-					err = statusErr
-				}
-				if errors.Is(err, findinglog.ErrOther) {
-					e.telemetry.ExporterFindingsIgnored.Add(ctx, 1)
-					continue
-				}
-				e.telemetry.ExporterFindingsRefused.Add(ctx, 1)
-				e.set.Logger.Warn("an event could not be read", zap.Error(err))
-			}
-		}
-	}
-	return nil
 }

@@ -1,92 +1,85 @@
 package findingsexporter
 
 import (
-	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"net/http"
-	"strings"
-	"time"
+	"net/url"
 
 	"github.com/klauspost/compress/gzhttp"
+
+	"github.com/your-org/tapio/internal/finding"
 )
 
-// handler serves the API that openapi.yaml describes.
+// handler serves the API that internal/finding/openapi.yaml describes.
 func (e *findingsExporter) handler() http.Handler {
 	mux := http.NewServeMux()
-	plain := func(pattern string, h http.HandlerFunc) { mux.Handle("GET "+pattern, gzhttp.GzipHandler(h)) }
-	plain("/v1/findings", e.list)
-	plain("/v1/findings/{id}", e.one)
+	zipped := func(path string, h http.HandlerFunc) { mux.Handle("GET "+path, gzhttp.GzipHandler(h)) }
+	zipped("/v1/findings", e.list)
+	zipped("/v1/findings/{id}", e.one)
+	zipped("/v1/schema", document("application/schema+json", finding.Schema))
+	zipped("/v1/schema.json", document("application/schema+json", finding.Schema))
+	zipped("/v1/openapi.yaml", document("application/yaml", finding.OpenAPI))
 	mux.HandleFunc("GET /v1/findings/watch", e.watch)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			problem(w, http.StatusMethodNotAllowed, "everything here is read only: GET or HEAD")
-			return
-		}
-		problem(w, http.StatusNotFound, "there are /v1/findings, /v1/findings/{id} and /v1/findings/watch")
+	mux.HandleFunc("/", nothing)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
 	})
-	return mux
+}
+
+// nothing answers where nothing is served.
+func nothing(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		refuse(w, problem{Status: http.StatusMethodNotAllowed, Detail: "everything here is read only: GET or HEAD"})
+		return
+	}
+	refuse(w, problem{Status: http.StatusNotFound,
+		Detail: "there are /v1/findings, /v1/findings/{id}, /v1/findings/watch, /v1/schema and /v1/openapi.yaml"})
 }
 
 func (e *findingsExporter) list(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
-	if err != nil {
-		problem(w, http.StatusBadRequest, err.Error())
+	q, ok := readQuery(w, r)
+	if !ok {
 		return
 	}
-	report := e.store.report(e.now(), q.matches)
-	body, err := json.Marshal(report)
+	if q.state == nil {
+		q.state = []string{string(finding.Active)}
+	}
+	doc, err := e.store.report(e.now(), q.matches)
 	if err != nil {
-		problem(w, http.StatusInternalServerError, err.Error())
+		refuse(w, problem{Status: http.StatusInternalServerError, Detail: err.Error()})
 		return
 	}
-	// The time of the report alone is no change.
-	report.GeneratedAt = time.Time{}
-	content, err := json.Marshal(report)
+	answer(w, r, "application/json", doc.body, doc.hash)
+}
+
+// readQuery reads the filters of a request, or answers that they are wrong.
+func readQuery(w http.ResponseWriter, r *http.Request) (*query, bool) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		problem(w, http.StatusInternalServerError, err.Error())
-		return
+		refuse(w, problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("the query cannot be read: %.200v", err)})
+		return nil, false
 	}
-	answer(w, r, "application/json", body, content)
+	q, wrong := parseQuery(values)
+	if wrong != nil {
+		refuse(w, problem{Status: http.StatusBadRequest, Detail: wrong.Error(), Parameter: wrong.name, Allowed: wrong.allowed})
+		return nil, false
+	}
+	return q, true
 }
 
 func (e *findingsExporter) one(w http.ResponseWriter, r *http.Request) {
-	f, ok := e.store.get(r.PathValue("id"))
+	body, ok := e.store.get(r.PathValue("id"))
 	if !ok {
-		problem(w, http.StatusNotFound, fmt.Sprintf("there is no finding %.80q", r.PathValue("id")))
+		refuse(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("there is no finding %.80q", r.PathValue("id"))})
 		return
 	}
-	body, err := json.Marshal(f)
-	if err != nil {
-		problem(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	answer(w, r, "application/json", body, body)
+	answer(w, r, "application/json", body, hash(body))
 }
 
-// answer sends a body, or 304 when the client has it already. content is what the ETag is made of.
-func answer(w http.ResponseWriter, r *http.Request, kind string, body, content []byte) {
-	h := fnv.New64a()
-	_, _ = h.Write(content)
-	// Weak: with gzip the bytes differ, the meaning does not.
-	etag := fmt.Sprintf(`W/"%x"`, h.Sum64())
-	w.Header().Set("ETag", etag)
-	w.Header().Set("Cache-Control", "no-cache")
-	for _, known := range strings.Split(r.Header.Get("If-None-Match"), ",") {
-		if known = strings.TrimSpace(known); known == "*" || known == etag || "W/"+known == etag {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-	}
-	w.Header().Set("Content-Type", kind)
-	_, _ = w.Write(body)
-}
-
-// problem answers with an error as RFC 9457 has it.
-func problem(w http.ResponseWriter, status int, detail string) {
-	body, _ := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail})
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
+// document serves something that never changes.
+func document(kind string, body []byte) http.HandlerFunc {
+	sum := hash(body)
+	return func(w http.ResponseWriter, r *http.Request) { answer(w, r, kind, body, sum) }
 }

@@ -2,6 +2,7 @@ package findingsexporter
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -9,65 +10,78 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-// maxValues bounds the values of a query.
+// maxValues bounds the values of one parameter.
 const maxValues = 100
 
-// query chooses findings. Values of one parameter are alternatives; different parameters must all hold.
+// query chooses findings. Values of one parameter are alternatives; different parameters must all hold; no value is any value.
 type query struct {
 	namespace, kind, severity, pattern, state, entity []string
 }
 
-// badParameter is a query that cannot be answered.
-type badParameter struct{ name, problem string }
+// parameters are the names a query may have, and the values they take where these are fixed.
+var parameters = map[string]struct {
+	of      func(*query) *[]string
+	allowed []string
+}{
+	"entity":    {of: func(q *query) *[]string { return &q.entity }},
+	"kind":      {of: func(q *query) *[]string { return &q.kind }, allowed: []string{string(finding.Prediction), string(finding.Diagnosis)}},
+	"namespace": {of: func(q *query) *[]string { return &q.namespace }},
+	"pattern":   {of: func(q *query) *[]string { return &q.pattern }},
+	"severity": {of: func(q *query) *[]string { return &q.severity },
+		allowed: []string{string(finding.Critical), string(finding.Warning), string(finding.Info)}},
+	"state": {of: func(q *query) *[]string { return &q.state }, allowed: []string{string(finding.Active), string(finding.Resolved)}},
+}
 
-func (e *badParameter) Error() string { return fmt.Sprintf("parameter %s %s", e.name, e.problem) }
+// badParameter is what is wrong with a query.
+type badParameter struct {
+	name, problem string
+	allowed       []string
+}
 
-// parseQuery reads the filters of a URL. Values may be repeated, or separated by commas. Without state, active ones are
-// meant.
-func parseQuery(values url.Values) (*query, error) {
+func (e *badParameter) Error() string { return fmt.Sprintf("parameter %.40s %s", e.name, e.problem) }
+
+// parseQuery reads the filters of a URL. Values may be repeated, or separated by commas.
+func parseQuery(values url.Values) (*query, *badParameter) {
 	q := &query{}
-	fields := map[string]struct {
-		to   *[]string
-		want []string
-	}{
-		"namespace": {to: &q.namespace},
-		"kind":      {to: &q.kind, want: []string{string(finding.Prediction), string(finding.Diagnosis)}},
-		"severity":  {to: &q.severity, want: []string{string(finding.Critical), string(finding.Warning), string(finding.Info)}},
-		"pattern":   {to: &q.pattern},
-		"state":     {to: &q.state, want: []string{string(finding.Active), string(finding.Resolved)}},
-		"entity":    {to: &q.entity},
-	}
-	for name, given := range values {
-		f, ok := fields[name]
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		p, ok := parameters[name]
 		if !ok {
-			return nil, &badParameter{name, "is not known; there are entity, kind, namespace, pattern, severity and state"}
+			names := slices.Sorted(maps.Keys(parameters))
+			return nil, &badParameter{name, "is not known, want " + strings.Join(names, ", "), names}
 		}
-		for _, list := range given {
-			for _, v := range strings.Split(list, ",") {
-				if f.want != nil && !slices.Contains(f.want, v) {
-					return nil, &badParameter{name, fmt.Sprintf("is %.40q, want %s", v, strings.Join(f.want, ", "))}
+		for _, given := range values[name] {
+			for v := range strings.SplitSeq(given, ",") {
+				switch {
+				case p.allowed != nil && !slices.Contains(p.allowed, v):
+					return nil, &badParameter{name, fmt.Sprintf("is %.40q, want %s", v, strings.Join(p.allowed, ", ")), p.allowed}
+				case v == "":
+					return nil, &badParameter{name, "has an empty value; leave it out for all", nil}
+				case len(*p.of(q)) == maxValues:
+					return nil, &badParameter{name, fmt.Sprintf("has more than %d values", maxValues), nil}
 				}
-				if *f.to = append(*f.to, v); len(*f.to) > maxValues {
-					return nil, &badParameter{name, fmt.Sprintf("has more than %d values", maxValues)}
-				}
+				*p.of(q) = append(*p.of(q), v)
 			}
 		}
-	}
-	if q.state == nil {
-		q.state = []string{string(finding.Active)}
 	}
 	return q, nil
 }
 
 // matches says whether a finding is asked for. An entity is named by its name, container, uid, owner, or owner's name.
-func (q *query) matches(f finding.Finding) bool {
-	has := func(wanted []string, values ...string) bool {
-		return wanted == nil || slices.ContainsFunc(wanted, func(w string) bool { return w != "" && slices.Contains(values, w) })
+func (q *query) matches(f *finding.Finding) bool {
+	return has(q.namespace, f.Entity.Namespace) && has(q.kind, string(f.Kind)) && has(q.severity, string(f.Severity)) &&
+		has(q.pattern, f.Pattern) && has(q.state, string(f.State)) && q.matchesEntity(&f.Entity)
+}
+
+func (q *query) matchesEntity(e *finding.Entity) bool {
+	if q.entity == nil {
+		return true
 	}
-	names := []string{f.Entity.Name, f.Entity.Container, f.Entity.UID, f.Entity.Display()}
-	if o := f.Entity.Owner; o != nil {
+	names := []string{e.Name, e.Container, e.UID, e.Name + "/" + e.Container, e.Display()}
+	if o := e.Owner; o != nil {
 		names = append(names, o.Name, strings.ToLower(o.Kind)+"/"+o.Name)
 	}
-	return has(q.namespace, f.Entity.Namespace) && has(q.kind, string(f.Kind)) && has(q.severity, string(f.Severity)) &&
-		has(q.pattern, f.Pattern) && has(q.state, string(f.State)) && has(q.entity, names...)
+	return slices.ContainsFunc(names, func(name string) bool { return name != "" && slices.Contains(q.entity, name) })
 }
+
+// has says whether a value is among those wanted; none wanted means any.
+func has(wanted []string, value string) bool { return wanted == nil || slices.Contains(wanted, value) }

@@ -1,25 +1,15 @@
 package findingsexporter
 
 import (
-	"cmp"
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
+	"container/list"
 	"sync"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
 )
 
-const (
-	// maxSources bounds the nodes whose status is kept.
-	maxSources = 10_000
-	// silentAfter is how long a node may send no status before its coverage is degraded; it sends one every 5 s.
-	silentAfter = 30 * time.Second
-	// maxLearning bounds the entities that a report names as having too few samples.
-	maxLearning = 100
-)
+// maxSources bounds the nodes whose status is kept.
+const maxSources = 10_000
 
 // store keeps findings and the status of their sources. It is safe for concurrent use.
 type store struct {
@@ -27,75 +17,132 @@ type store struct {
 
 	mu       sync.Mutex
 	findings map[string]*entry
-	sources  map[string]finding.Status
+	// active and resolved hold the entries of findings, the one not heard of for longest in front.
+	active, resolved *list.List
+	size             int // of all bodies, in bytes
+	sources          map[string]source
 }
 
-// entry is a finding and when it was last told.
+// entry is a finding, its JSON, and when it was last told by the clock of this process.
 type entry struct {
 	finding finding.Finding
+	body    []byte
 	heard   time.Time
+	place   *list.Element
+}
+
+// source is a node's status, and when it was told by the clock of this process: clocks of nodes differ.
+type source struct {
+	status finding.Status
+	heard  time.Time
 }
 
 func newStore(cfg *Config) *store {
-	return &store{cfg: cfg, findings: map[string]*entry{}, sources: map[string]finding.Status{}}
+	return &store{cfg: cfg, findings: map[string]*entry{}, active: list.New(), resolved: list.New(), sources: map[string]source{}}
 }
 
-// put keeps a finding. It returns how many others had to go to make room.
-func (s *store) put(now time.Time, f finding.Finding) (evicted int) {
+// put keeps a finding and its JSON. It returns what was known of it before, if anything, the findings that had to go to make
+// room, and whether it was news: what is told again out of order, after a retry, is not.
+func (s *store) put(now time.Time, f finding.Finding, body []byte) (before *finding.Finding, evicted []*finding.Finding, kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.findings[f.ID]; old != nil && f.LastSeen.Before(old.finding.LastSeen) {
-		return 0 // told again out of order, after a retry
-	}
-	s.findings[f.ID] = &entry{f, now}
-	for len(s.findings) > s.cfg.MaxFindings {
-		worst := ""
-		for id, e := range s.findings {
-			if w := s.findings[worst]; w == nil || expendable(e, w) {
-				worst = id
+	if old := s.findings[f.ID]; old != nil {
+		if !supersedes(&f, &old.finding) {
+			if f.State == old.finding.State {
+				old.heard = now
+				s.list(old).MoveToBack(old.place)
 			}
+			return nil, nil, false
 		}
-		delete(s.findings, worst)
-		evicted++
+		before = &old.finding
+		s.remove(old)
 	}
-	return evicted
+	e := &entry{finding: f, body: body, heard: now}
+	e.place = s.list(e).PushBack(e)
+	s.findings[f.ID] = e
+	s.size += len(body)
+	for len(s.findings) > s.cfg.MaxFindings || s.size > s.cfg.MaxSizeMiB<<20 {
+		front := s.resolved.Front()
+		if front == nil {
+			front = s.active.Front()
+		}
+		gone := front.Value.(*entry)
+		s.remove(gone)
+		evicted = append(evicted, &gone.finding)
+	}
+	return before, evicted, true
 }
 
-// expendable says whether a should go before b.
-func expendable(a, b *entry) bool {
-	if ra, rb := a.finding.State == finding.Resolved, b.finding.State == finding.Resolved; ra != rb {
-		return ra
+// supersedes says whether a finding is to take the place of what is known of it. Its end may be told with an earlier LastSeen
+// than is known, by a source that was killed and took up an older state.
+func supersedes(f, known *finding.Finding) bool {
+	ends := f.State == finding.Resolved && known.State == finding.Active
+	if ends && f.FirstSeen.Equal(known.FirstSeen) {
+		return true
 	}
-	return a.heard.Before(b.heard)
+	if c := f.LastSeen.Compare(known.LastSeen); c != 0 {
+		return c > 0
+	}
+	return ends || f.State == known.State
 }
 
-func (s *store) putStatus(st finding.Status) {
+func (s *store) list(e *entry) *list.List {
+	if e.finding.State == finding.Resolved {
+		return s.resolved
+	}
+	return s.active
+}
+
+func (s *store) remove(e *entry) {
+	s.list(e).Remove(e.place)
+	delete(s.findings, e.finding.ID)
+	s.size -= len(e.body)
+}
+
+// putStatus keeps what a source says of itself. It returns false when there are too many sources.
+func (s *store) putStatus(now time.Time, st finding.Status) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.sources[st.Node]; known || len(s.sources) < maxSources {
-		s.sources[st.Node] = st
+	if _, known := s.sources[st.Node]; !known && len(s.sources) >= maxSources {
+		return false
 	}
+	s.sources[st.Node] = source{st, now}
+	return true
 }
 
-// expire forgets what is over, and what nobody has told of for long. It returns how many of the latter there were.
-func (s *store) expire(now time.Time) (stale int) {
+// expire forgets what is over, and active findings that nobody has told of for long: those are stale.
+func (s *store) expire(now time.Time) (over, stale []*finding.Finding) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, e := range s.findings {
-		switch {
-		case e.finding.State == finding.Resolved && now.Sub(e.heard) > s.cfg.Retention:
-			delete(s.findings, id)
-		case e.finding.State == finding.Active && now.Sub(e.heard) > s.cfg.StaleAfter:
-			delete(s.findings, id)
-			stale++
-		}
-	}
-	for node, st := range s.sources {
-		if now.Sub(st.Time) > s.cfg.StaleAfter {
+	for node, src := range s.sources {
+		if now.Sub(src.heard) > s.cfg.StaleAfter {
 			delete(s.sources, node)
 		}
 	}
-	return stale
+	return s.silent(s.resolved, now.Add(-s.cfg.Retention)), s.silent(s.active, now.Add(-s.cfg.StaleAfter))
+}
+
+// silent removes what was not told since a time.
+func (s *store) silent(l *list.List, since time.Time) (gone []*finding.Finding) {
+	for front := l.Front(); front != nil; front = l.Front() {
+		e := front.Value.(*entry)
+		if !e.heard.Before(since) {
+			break
+		}
+		s.remove(e)
+		gone = append(gone, &e.finding)
+	}
+	return gone
+}
+
+// get returns the JSON of a finding.
+func (s *store) get(id string) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.findings[id]; e != nil {
+		return e.body, true
+	}
+	return nil, false
 }
 
 func (s *store) len() int {
@@ -104,70 +151,8 @@ func (s *store) len() int {
 	return len(s.findings)
 }
 
-func (s *store) get(id string) (finding.Finding, bool) {
+func (s *store) bytes() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.findings[id]; e != nil {
-		return e.finding, true
-	}
-	return finding.Finding{}, false
-}
-
-// report is everything that is known, with the findings that are asked for: the worst first, then the nearest, then the
-// newest. Coverage and summary speak of all.
-func (s *store) report(now time.Time, wanted func(finding.Finding) bool) finding.Report {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := finding.Report{APIVersion: finding.APIVersion, GeneratedAt: now.UTC(), Source: finding.SourceCollector,
-		Coverage: []finding.Coverage{}, Findings: []finding.Finding{}, Watched: map[string]int{}}
-	all := make([]finding.Finding, 0, len(s.findings))
-	for _, e := range s.findings {
-		all = append(all, e.finding)
-		if wanted(e.finding) {
-			r.Findings = append(r.Findings, e.finding)
-		}
-	}
-	finding.Sort(r.Findings)
-	s.describe(now, &r)
-	r.Summary = finding.Summarize(r.Watched, all)
-	return r
-}
-
-// describe adds what the sources say of themselves.
-func (s *store) describe(now time.Time, r *finding.Report) {
-	byLayer := map[finding.Layer]finding.Coverage{}
-	for _, node := range slices.Sorted(maps.Keys(s.sources)) {
-		st := s.sources[node]
-		for kind, n := range st.Watched {
-			r.Watched[kind] += n
-		}
-		r.Learning = append(r.Learning, st.Learning...)
-		r.LearningTotal += st.LearningTotal
-		for _, c := range st.Coverage {
-			if silent := now.Sub(st.Time); silent > silentAfter && c.State == finding.CoverageOK {
-				c.State, c.Reason = finding.CoverageDegraded, fmt.Sprintf("%s has been silent since %s", cmp.Or(node, "the source"), st.Time.UTC().Format(time.RFC3339))
-			} else if len(s.sources) > 1 && c.Reason != "" {
-				c.Reason = node + ": " + c.Reason
-			}
-			if known, ok := byLayer[c.Layer]; !ok || coverageRank(c.State) < coverageRank(known.State) {
-				byLayer[c.Layer] = c
-			}
-		}
-	}
-	for _, c := range byLayer {
-		r.Coverage = append(r.Coverage, c)
-	}
-	slices.SortFunc(r.Coverage, func(a, b finding.Coverage) int { return strings.Compare(string(a.Layer), string(b.Layer)) })
-	r.Learning = r.Learning[:min(len(r.Learning), maxLearning)]
-}
-
-// coverageRank orders states: what is degraded on one node is told before what is absent on another, and that before ok.
-func coverageRank(s finding.CoverageState) int {
-	switch s {
-	case finding.CoverageDegraded:
-		return 0
-	case finding.CoverageAbsent:
-		return 1
-	}
-	return 2
+	return s.size
 }

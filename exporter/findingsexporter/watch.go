@@ -1,179 +1,123 @@
 package findingsexporter
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
-	"sync"
+	"os"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
 )
 
-const (
-	// replay is how many changes are kept for clients that come back.
-	replay = 1024
-	// backlog is how many changes a client may be behind before it is disconnected; it comes back with Last-Event-ID.
-	backlog = 256
-	// heartbeat keeps connections open through proxies.
-	heartbeat = 15 * time.Second
-)
-
-// change is one change of a finding, numbered.
-type change struct {
-	number  uint64
-	finding finding.Finding
-}
-
-// watchers hand changes to the clients that watch. They are safe for concurrent use.
-type watchers struct {
-	most  int
-	epoch string // of this process: numbers of another one mean nothing here
-
-	mu      sync.Mutex
-	last    uint64
-	ring    []change
-	clients map[chan change]bool
-	closed  bool
-}
-
-func newWatchers(most int, started time.Time) *watchers {
-	return &watchers{most: most, epoch: strconv.FormatInt(started.UnixNano(), 36), clients: map[chan change]bool{}}
-}
-
-func (w *watchers) len() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.clients)
-}
-
-// publish hands a change to all clients. It returns how many were too slow for it, and are disconnected.
-func (w *watchers) publish(f finding.Finding) (slow int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.last++
-	c := change{w.last, f}
-	if w.ring = append(w.ring, c); len(w.ring) > replay {
-		w.ring = append(w.ring[:0], w.ring[len(w.ring)-replay/2:]...)
-	}
-	for client := range w.clients {
-		select {
-		case client <- c:
-		default:
-			delete(w.clients, client)
-			close(client)
-			slow++
-		}
-	}
-	return slow
-}
-
-// join adds a client. missed are the changes since the one named by id; resumed is false when they are not known, and the
-// client needs everything. The channel is closed when the client must go. It returns nil when there are too many.
-func (w *watchers) join(id string) (client chan change, missed []change, resumed bool, number uint64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed || len(w.clients) >= w.most {
-		return nil, nil, false, 0
-	}
-	client = make(chan change, backlog)
-	w.clients[client] = true
-	epoch, text, _ := strings.Cut(id, "-")
-	since, err := strconv.ParseUint(text, 10, 64)
-	if epoch != w.epoch || err != nil || since > w.last || len(w.ring) > 0 && since+1 < w.ring[0].number || len(w.ring) == 0 && since != w.last {
-		return client, nil, false, w.last
-	}
-	for _, c := range w.ring {
-		if c.number > since {
-			missed = append(missed, c)
-		}
-	}
-	return client, missed, true, w.last
-}
-
-func (w *watchers) leave(client chan change) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.clients, client)
-}
-
-// close ends all streams.
-func (w *watchers) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closed = true
-	for client := range w.clients {
-		delete(w.clients, client)
-		close(client)
-	}
-}
-
 // watch serves changes as server-sent events (WHATWG HTML, section 9.2): first a `report`, or, to a client that says which
-// event it saw last, what it missed; then a `finding` for each change.
+// event it saw last, what it missed; then each change. A client that falls too far behind gets a `report` again.
 func (e *findingsExporter) watch(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
-	if err != nil {
-		problem(w, http.StatusBadRequest, err.Error())
+	q, ok := readQuery(w, r)
+	if !ok {
 		return
 	}
-	if len(q.state) == 1 && !r.URL.Query().Has("state") {
-		q.state = nil // who watches wants to see the end as well
-	}
-	client, missed, resumed, number := e.watchers.join(r.Header.Get("Last-Event-ID"))
-	if client == nil {
-		w.Header().Set("Retry-After", "10")
-		problem(w, http.StatusServiceUnavailable, fmt.Sprintf("there are %d clients watching already", e.cfg.MaxWatchers))
-		return
-	}
-	defer e.watchers.leave(client)
-
-	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	send := func(event string, number uint64, v any) error {
-		// The server's write timeout is for whole answers; a stream gets one for each event.
-		_ = out.SetWriteDeadline(time.Now().Add(heartbeat))
-		data, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(w, "event: %s\nid: %s-%d\ndata: %s\n\n", event, e.watchers.epoch, number, data); err != nil {
-			return err
-		}
-		return out.Flush()
+	if r.Method == http.MethodHead {
+		return
 	}
-	if !resumed {
-		active := *q
-		active.state = []string{string(finding.Active)}
-		if send("report", number, e.store.report(e.now(), active.matches)) != nil {
-			return
-		}
+	if !e.changes.enter() {
+		e.telemetry.ExporterFindingsWatchersRefused.Add(r.Context(), 1)
+		w.Header().Set("Retry-After", "10")
+		refuse(w, problem{Status: http.StatusServiceUnavailable,
+			Detail: fmt.Sprintf("max_watchers, %d, are watching already, or the collector is stopping", e.cfg.MaxWatchers)})
+		return
 	}
-	for _, c := range missed {
-		if q.matches(c.finding) && send("finding", c.number, c.finding) != nil {
-			return
-		}
+	defer e.changes.leave()
+	s := &stream{w: w, out: http.NewResponseController(w), patience: 2 * e.heartbeat}
+	_ = s.out.SetReadDeadline(time.Time{}) // the server's read_timeout is not meant for streams
+	if err := e.follow(r.Context(), s, q, r.Header.Get("Last-Event-ID")); errors.Is(err, os.ErrDeadlineExceeded) {
+		e.telemetry.ExporterFindingsWatchersDropped.Add(context.WithoutCancel(r.Context()), 1)
 	}
-	beat := time.NewTicker(heartbeat)
+}
+
+// follow writes the stream until the client is gone, the exporter stops, or the client does not read for too long.
+func (e *findingsExporter) follow(ctx context.Context, s *stream, q *query, lastID string) error {
+	if err := s.write(": %s\n\n", finding.APIVersion); err != nil { // so that the client has the headers at once
+		return err
+	}
+	beat := time.NewTicker(e.heartbeat)
 	defer beat.Stop()
-	for {
+	at, resumed := e.changes.parse(lastID)
+	first := true
+	for ctx.Err() == nil && !e.changes.over() {
+		missed, news, known := e.changes.since(at)
+		if !resumed || !known {
+			if !first {
+				e.telemetry.ExporterFindingsWatchersBehind.Add(ctx, 1)
+			}
+			at, resumed = e.changes.latest(), true
+			if err := e.reportTo(s, q, at); err != nil {
+				return err
+			}
+			first = false
+			continue
+		}
+		first = false
+		for _, c := range missed {
+			at = c.number
+			if q.matches(c.finding) || c.before != nil && q.matches(c.before) { // also what matches no longer
+				if err := s.send(c.event, e.changes.id(at), c.data); err != nil {
+					return err
+				}
+			}
+		}
+		if len(missed) > 0 {
+			continue
+		}
 		select {
-		case <-r.Context().Done():
-			return
-		case c, ok := <-client:
-			if !ok {
-				return
-			}
-			if q.matches(c.finding) && send("finding", c.number, c.finding) != nil {
-				return
-			}
+		case <-ctx.Done():
+		case <-news:
 		case <-beat.C:
-			_ = out.SetWriteDeadline(time.Now().Add(heartbeat))
-			if _, err := fmt.Fprint(w, ": still here\n\n"); err != nil || out.Flush() != nil {
-				return
+			if err := s.write(":\nid: %s\n\n", e.changes.id(at)); err != nil {
+				return err
 			}
 		}
 	}
+	return ctx.Err()
+}
+
+// reportTo sends a report as of the change with a number. Who did not ask for a state starts with what is active, and then sees the
+// end of it as well.
+func (e *findingsExporter) reportTo(s *stream, q *query, number uint64) error {
+	wanted := *q
+	if wanted.state == nil {
+		wanted.state = []string{string(finding.Active)}
+	}
+	doc, err := e.store.report(e.now(), wanted.matches)
+	if err != nil {
+		return err
+	}
+	return s.send("report", e.changes.id(number), doc.body)
+}
+
+// stream writes events to a client.
+type stream struct {
+	w   http.ResponseWriter
+	out *http.ResponseController
+	// patience is how long a client may not read. The server's write_timeout is for whole answers; a stream gets this for each
+	// event. It must exceed the heartbeat: with HTTP/2 the deadline ends the stream even if nothing is being written.
+	patience time.Duration
+}
+
+func (s *stream) send(event, id string, data []byte) error {
+	return s.write("event: %s\nid: %s\ndata: %s\n\n", event, id, data)
+}
+
+func (s *stream) write(format string, args ...any) error {
+	_ = s.out.SetWriteDeadline(time.Now().Add(s.patience))
+	if _, err := fmt.Fprintf(s.w, format, args...); err != nil {
+		return fmt.Errorf("write an event: %w", err)
+	}
+	if err := s.out.Flush(); err != nil {
+		return fmt.Errorf("flush an event: %w", err)
+	}
+	return nil
 }

@@ -31,10 +31,14 @@ type TelemetryBuilder struct {
 	ExporterFindingsEvicted         metric.Int64Counter
 	ExporterFindingsIgnored         metric.Int64Counter
 	ExporterFindingsRefused         metric.Int64Counter
+	ExporterFindingsSourcesRefused  metric.Int64Counter
 	ExporterFindingsStale           metric.Int64Counter
 	ExporterFindingsStored          metric.Int64ObservableGauge
+	ExporterFindingsStoredSize      metric.Int64ObservableGauge
 	ExporterFindingsWatchers        metric.Int64ObservableGauge
+	ExporterFindingsWatchersBehind  metric.Int64Counter
 	ExporterFindingsWatchersDropped metric.Int64Counter
+	ExporterFindingsWatchersRefused metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -54,6 +58,21 @@ func (builder *TelemetryBuilder) RegisterExporterFindingsStoredCallback(cb metri
 		cb(ctx, &observerInt64{inst: builder.ExporterFindingsStored, obs: o})
 		return nil
 	}, builder.ExporterFindingsStored)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterExporterFindingsStoredSizeCallback sets callback for observable ExporterFindingsStoredSize metric.
+func (builder *TelemetryBuilder) RegisterExporterFindingsStoredSizeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ExporterFindingsStoredSize, obs: o})
+		return nil
+	}, builder.ExporterFindingsStoredSize)
 	if err != nil {
 		return err
 	}
@@ -108,7 +127,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ExporterFindingsEvicted, err = builder.meter.Int64Counter(
 		"otelcol_exporter_findings_evicted",
-		metric.WithDescription("Number of findings forgotten because max_findings was reached [Development]"),
+		metric.WithDescription("Number of findings forgotten because max_findings or max_size_mib was reached [Development]"),
 		metric.WithUnit("{findings}"),
 	)
 	errs = errors.Join(errs, err)
@@ -124,6 +143,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{records}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ExporterFindingsSourcesRefused, err = builder.meter.Int64Counter(
+		"otelcol_exporter_findings_sources_refused",
+		metric.WithDescription("Number of status events of nodes beyond the bound of nodes [Development]"),
+		metric.WithUnit("{events}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ExporterFindingsStale, err = builder.meter.Int64Counter(
 		"otelcol_exporter_findings_stale",
 		metric.WithDescription("Number of active findings forgotten because their source fell silent [Development]"),
@@ -136,15 +161,33 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{findings}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ExporterFindingsStoredSize, err = builder.meter.Int64ObservableGauge(
+		"otelcol_exporter_findings_stored_size",
+		metric.WithDescription("Size of the JSON of the findings that are kept [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ExporterFindingsWatchers, err = builder.meter.Int64ObservableGauge(
 		"otelcol_exporter_findings_watchers",
 		metric.WithDescription("Number of clients that watch [Development]"),
 		metric.WithUnit("{clients}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ExporterFindingsWatchersBehind, err = builder.meter.Int64Counter(
+		"otelcol_exporter_findings_watchers_behind",
+		metric.WithDescription("Number of times a watching client was so far behind that it got the whole report again [Development]"),
+		metric.WithUnit("{reports}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ExporterFindingsWatchersDropped, err = builder.meter.Int64Counter(
 		"otelcol_exporter_findings_watchers_dropped",
-		metric.WithDescription("Number of watching clients disconnected because they read too slowly [Development]"),
+		metric.WithDescription("Number of watching clients disconnected because they did not read [Development]"),
+		metric.WithUnit("{clients}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterFindingsWatchersRefused, err = builder.meter.Int64Counter(
+		"otelcol_exporter_findings_watchers_refused",
+		metric.WithDescription("Number of clients that could not watch because max_watchers were watching [Development]"),
 		metric.WithUnit("{clients}"),
 	)
 	errs = errors.Join(errs, err)

@@ -24,6 +24,10 @@ func TestSetupTelemetry(t *testing.T) {
 		observer.Observe(1)
 		return nil
 	}))
+	require.NoError(t, tb.RegisterExporterFindingsStoredSizeCallback(func(_ context.Context, observer metric.Int64Observer) error {
+		observer.Observe(1)
+		return nil
+	}))
 	require.NoError(t, tb.RegisterExporterFindingsWatchersCallback(func(_ context.Context, observer metric.Int64Observer) error {
 		observer.Observe(1)
 		return nil
@@ -31,8 +35,11 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ExporterFindingsEvicted.Add(context.Background(), 1)
 	tb.ExporterFindingsIgnored.Add(context.Background(), 1)
 	tb.ExporterFindingsRefused.Add(context.Background(), 1)
+	tb.ExporterFindingsSourcesRefused.Add(context.Background(), 1)
 	tb.ExporterFindingsStale.Add(context.Background(), 1)
+	tb.ExporterFindingsWatchersBehind.Add(context.Background(), 1)
 	tb.ExporterFindingsWatchersDropped.Add(context.Background(), 1)
+	tb.ExporterFindingsWatchersRefused.Add(context.Background(), 1)
 	AssertEqualExporterFindingsEvicted(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -42,16 +49,28 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualExporterFindingsRefused(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterFindingsSourcesRefused(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterFindingsStale(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterFindingsStored(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterFindingsStoredSize(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterFindingsWatchers(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterFindingsWatchersBehind(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterFindingsWatchersDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterFindingsWatchersRefused(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 
