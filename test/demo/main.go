@@ -22,7 +22,6 @@ import (
 )
 
 const (
-	name  = "tapio-demo"
 	limit = 128 << 20 // bytes
 	// The leak takes 70 s to the limit: long enough to watch, short enough to wait for.
 	start, rate = "23Mi", "1.5Mi"
@@ -33,10 +32,11 @@ var errUnforeseen = errors.New("the kill was not foreseen")
 
 func main() {
 	bin := flag.String("bin", "bin", "folder of tapio, tapio-collector and workload")
+	name := flag.String("name", "tapio-demo", "name of the cgroup")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, 170*time.Second)
-	err := run(ctx, *bin)
+	err := run(ctx, *bin, *name)
 	cancel()
 	stop()
 	switch {
@@ -53,7 +53,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, bin string) (err error) {
+func run(ctx context.Context, bin, name string) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("it needs root, to make a memory cgroup of its own and to be OOM-killed in it; try: sudo make demo")
 	}
@@ -84,7 +84,7 @@ func run(ctx context.Context, bin string) (err error) {
 		return err
 	}
 	defer leak.Stop()
-	if err := watch(ctx, collector, leak); err != nil {
+	if err := watch(ctx, collector, leak, name); err != nil {
 		return err
 	}
 	at, killed := leak.Killed()
@@ -92,11 +92,11 @@ func run(ctx context.Context, bin string) (err error) {
 		return errors.New("the program ended by itself: nothing was shown")
 	}
 	say("the kernel killed the program")
-	return compare(ctx, collector, at)
+	return compare(ctx, collector, at, name)
 }
 
 // watch shows what `tapio check` says until the program is gone.
-func watch(ctx context.Context, collector *harness.Collector, leak *harness.Workload) error {
+func watch(ctx context.Context, collector *harness.Collector, leak *harness.Workload, name string) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -114,7 +114,7 @@ func watch(ctx context.Context, collector *harness.Collector, leak *harness.Work
 }
 
 // compare waits for the diagnosis of the kill and says in one line how right the prediction was.
-func compare(ctx context.Context, collector *harness.Collector, killed time.Time) error {
+func compare(ctx context.Context, collector *harness.Collector, killed time.Time, name string) error {
 	var diagnosis *finding.Finding
 	for deadline := time.Now().Add(15 * time.Second); diagnosis == nil && time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		var err error

@@ -1,0 +1,43 @@
+#!/bin/sh
+# run.sh runs every test that this machine can run, and ends with what was skipped and why. `make test` calls it after
+# building the programs; TAPIO_TEST_KERNELS names the kernels for the tests in virtual machines ("all", or "" for the usual).
+set -eu
+cd "$(dirname "$0")/.."
+export GOFLAGS="${GOFLAGS--trimpath -buildvcs=false}"
+tests=$(go list ./... | grep -v /test/e2e)
+skipped=
+failed=
+say() { printf '\n== %s\n' "$1"; }
+run() {
+  say "$1"
+  shift
+  "$@" || failed="$failed
+  $*"
+}
+
+if command -v gcc > /dev/null 2>&1; then
+  # shellcheck disable=SC2086 # one word a package
+  run "unit tests, with the race detector" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- -race $tests
+else
+  skipped="$skipped
+  the race detector: gcc is missing"
+  # shellcheck disable=SC2086
+  run "unit tests" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- $tests
+fi
+
+# The programs themselves, on this machine. Not beside the unit tests: these compile, and an end-to-end run has a clock.
+CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo
+run "end to end, on this machine" go tool gotestsum --format testname --hide-summary output -- -count=1 ./test/e2e
+
+if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
+  # shellcheck disable=SC2086
+  run "the cgroup receiver, under other kernels" test/vm/receiver.sh ${TAPIO_TEST_KERNELS-}
+  run "the demo, on cgroup v2" test/vm/run.sh -m 2048 -t 400 -f bin/tapio -f bin/tapio-collector -f bin/workload 6.1 -- bin/demo -bin /work
+else
+  skipped="$skipped
+  other kernels and cgroup v2: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
+fi
+
+[ -z "$skipped" ] || printf '\nskipped:%s\n' "$skipped"
+[ -z "$failed" ] || { printf '\nFAILED:%s\n' "$failed" >&2; exit 1; }
+printf '\nall passed\n'

@@ -1,0 +1,30 @@
+#!/bin/sh
+# setup.sh installs what the tests need beyond Go, gcc, git and make, from Debian's packages: nothing where it is there.
+#
+# Without root or apt-get it only says what is missing; test/run.sh then skips what needs it, and says so.
+set -eu
+
+packages=
+need() { command -v "$1" > /dev/null 2>&1 || packages="$packages $2"; }
+need qemu-system-x86_64 qemu-system-x86 # other kernels, cgroup v2: test/vm
+need busybox busybox-static
+need cpio cpio
+need prometheus prometheus # tapio forecast --prometheus
+
+[ -n "$packages" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null 2>&1; then
+  echo "setup: missing:$packages (apt-get install$packages, as root); tests that need them are skipped" >&2
+  exit 0
+fi
+echo "setup: installing$packages" >&2
+export DEBIAN_FRONTEND=noninteractive
+# A service that a package starts by itself is none of ours.
+printf '#!/bin/sh\nexit 101\n' > /tmp/tapio-policy-rc.d
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+  install -m 0755 /tmp/tapio-policy-rc.d /usr/sbin/policy-rc.d
+  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
+rm -f /tmp/tapio-policy-rc.d
+apt-get update -qq
+# shellcheck disable=SC2086
+apt-get install -y -qq --no-install-recommends $packages > /tmp/tapio-setup.log 2>&1 || { tail -n 20 /tmp/tapio-setup.log >&2; exit 1; }
