@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -55,6 +56,10 @@ func (c *Collector) Start(ctx context.Context) error {
 		return fmt.Errorf("start the collector: %w", err)
 	}
 	defer log.Close()
+	begin, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("start the collector: %w", err)
+	}
 	c.cmd = exec.Command(filepath.Join(c.bin, "tapio-collector"), c.args...)
 	c.cmd.Env, c.cmd.Stdout, c.cmd.Stderr = c.env, log, log
 	// A Ctrl-C at the terminal is for us; the collector is ended in order.
@@ -67,7 +72,8 @@ func (c *Collector) Start(ctx context.Context) error {
 	for {
 		if resp, err := http.Get("http://" + c.Findings + "/v1/findings"); err == nil {
 			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
+			// Exporters start before receivers: only the collector's own word says that all of it works.
+			if log, err := os.ReadFile(c.LogFile); err == nil && resp.StatusCode == http.StatusOK && bytes.Contains(log[begin:], []byte("Everything is ready")) {
 				return nil
 			}
 		}
