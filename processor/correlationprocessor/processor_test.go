@@ -1,0 +1,315 @@
+package correlationprocessor
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+
+	"github.com/your-org/tapio/internal/finding"
+)
+
+var ctx = context.Background()
+
+func TestWhatMetricsSayComesOutOfTheLogsPipelines(t *testing.T) {
+	r := newRig(t, nil)
+	var a, b, passed sink
+	first, second, m := r.logs(&a), r.logs(&b), r.metrics(&passed)
+	leak(t, m, "/app")
+	for _, s := range []*sink{&a, &b} {
+		// It must hold for 5 s before it is told.
+		eventually(t, "every logs pipeline has the prediction", func() bool { return s.found()["memory-exhaustion"].ID != "" })
+		assert.Equal(t, "app", s.found()["memory-exhaustion"].Entity.Name)
+	}
+	_, n := passed.named("container.memory.anon")
+	assert.Equal(t, 300, n, "metrics pass")
+	eventually(t, "and Tapio's own come with them", func() bool {
+		m, n := passed.named(metricTimeToEvent)
+		return n > 0 && m.Gauge().DataPoints().Len() == 1
+	})
+	r.stop(m, first, second)
+}
+
+func TestEachIDHasItsOwnEngine(t *testing.T) {
+	r := newRig(t, nil)
+	other := *r.cfg
+	var mine, theirs sink
+	l := r.logs(&mine)
+	c, err := r.factory.CreateLogs(ctx, r.set, &other, &theirs)
+	r.start(c, err)
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "the finding is told", func() bool { return len(mine.found()) == 1 })
+	r.stop(l)
+	require.NoError(t, c.ConsumeLogs(ctx, killed("/other")))
+	eventually(t, "the other engine goes on", func() bool { return len(theirs.found()) == 1 })
+	assert.Equal(t, "other", theirs.found()["oom-killed"].Entity.Name)
+	r.stop(c)
+}
+
+func TestTheFirstInstanceThatStopsDoesNotStopTheOthers(t *testing.T) {
+	r := newRig(t, nil)
+	var gone, stays, passed sink
+	first, second, m := r.logs(&gone), r.logs(&stays), r.metrics(&passed)
+	r.stop(first)
+	before, _, _ := gone.count()
+	require.NoError(t, second.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "the one that stays is told", func() bool { return len(stays.found()) == 1 })
+	r.stop(m)
+	require.NoError(t, second.ConsumeLogs(ctx, killed("/other")))
+	eventually(t, "and goes on without the metrics", func() bool { return stays.found()["oom-killed"].Entity.Name == "other" })
+	after, _, _ := gone.count()
+	assert.Equal(t, before, after, "nothing goes to what has shut down")
+	r.stop(second)
+}
+
+func TestInstancesThatNeverStartedCanBeShutDown(t *testing.T) {
+	r := newRig(t, nil)
+	a, err := r.factory.CreateLogs(ctx, r.set, r.cfg, consumertest.NewNop())
+	require.NoError(t, err)
+	b, err := r.factory.CreateMetrics(ctx, r.set, r.cfg, consumertest.NewNop())
+	require.NoError(t, err)
+	r.stop(a, b)
+}
+
+func TestPassThrough(t *testing.T) {
+	for pass, want := range map[bool]int{false: 0, true: 1} {
+		r := newRig(t, func(c *Config) { c.PassThrough = pass })
+		var out sink
+		l := r.logs(&out)
+		require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+		eventually(t, "the finding is told either way", func() bool { return len(out.found()) == 1 })
+		raw := 0
+		out.mu.Lock()
+		for _, ld := range out.logs {
+			for _, rl := range ld.ResourceLogs().All() {
+				for _, rec := range rl.ScopeLogs().At(0).LogRecords().All() {
+					if rec.EventName() == "cgroup.memory.oom_kill" {
+						raw++
+					}
+				}
+			}
+		}
+		out.mu.Unlock()
+		assert.Equal(t, want, raw)
+		r.stop(l)
+	}
+}
+
+func TestARefusedFindingIsToldAgain(t *testing.T) {
+	r := newRig(t, nil)
+	out := sink{answer: func(call int, _ []finding.Finding) error {
+		if call <= 2 {
+			return errors.New("the queue is full")
+		}
+		return nil
+	}}
+	l := r.logs(&out)
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "it arrives in the end", func() bool { return len(out.found()) == 1 })
+	_, _, calls := out.count()
+	assert.Equal(t, 3, calls)
+	assert.EqualValues(t, 2, r.counted("otelcol_processor_correlation_findings_undelivered"))
+	r.stop(l)
+}
+
+func TestAFindingRefusedForGoodIsNotToldForEver(t *testing.T) {
+	r := newRig(t, nil)
+	out := sink{answer: func(_ int, found []finding.Finding) error {
+		if found[0].Entity.Name == "app" {
+			return consumererror.NewPermanent(errors.New("no such tenant"))
+		}
+		return nil
+	}}
+	l := r.logs(&out)
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "it is refused", func() bool { _, _, calls := out.count(); return calls == 1 })
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/other")))
+	eventually(t, "the next one is told without it", func() bool { return len(out.found()) == 1 })
+	_, _, calls := out.count()
+	assert.Equal(t, 2, calls)
+	assert.EqualValues(t, 1, r.counted("otelcol_processor_correlation_findings_dropped"))
+	r.stop(l)
+}
+
+func (r *rig) counted(name string) int64 {
+	m, err := r.tel.GetMetric(name)
+	require.NoError(r.t, err)
+	return sum(m)
+}
+
+func TestFindingsOutliveARestart(t *testing.T) {
+	folder := t.TempDir()
+	r := newRig(t, stored)
+	ext := r.storage(folder)
+	var out sink
+	l := r.logs(&out)
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "the finding is told", func() bool { return len(out.found()) == 1 })
+	r.stop(l, ext)
+
+	again := newRig(t, stored)
+	ext = again.storage(folder)
+	var later sink
+	l = again.logs(&later)
+	eventually(t, "and told again after the restart", func() bool { return len(later.found()) == 1 })
+	before, after := out.found()["oom-killed"], later.found()["oom-killed"]
+	assert.Equal(t, before.ID, after.ID)
+	assert.True(t, before.FirstSeen.Equal(after.FirstSeen))
+	assert.Equal(t, finding.Active, after.State)
+	assert.Equal(t, before.Evidence[0].Time, after.Evidence[0].Time)
+	again.stop(l, ext)
+}
+
+// What kill -9 leaves is what the file holds at that moment. The moment is the worst one: the finding is just being told.
+func TestWhatIsToldIsStoredBefore(t *testing.T) {
+	folder, left := t.TempDir(), t.TempDir()
+	r := newRig(t, stored)
+	ext := r.storage(folder)
+	copied := false
+	out := sink{answer: func(_ int, found []finding.Finding) error {
+		if !copied {
+			copied = true
+			return os.CopyFS(left, os.DirFS(folder))
+		}
+		return nil
+	}}
+	l := r.logs(&out)
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "the finding is told", func() bool { return len(out.found()) == 1 })
+	r.stop(l, ext)
+
+	again := newRig(t, stored)
+	ext = again.storage(left)
+	var later sink
+	l = again.logs(&later)
+	eventually(t, "it is told again", func() bool { return len(later.found()) == 1 })
+	assert.True(t, out.found()["oom-killed"].FirstSeen.Equal(later.found()["oom-killed"].FirstSeen))
+	again.stop(l, ext)
+}
+
+func TestAPredictionOutlivesARestart(t *testing.T) {
+	folder := t.TempDir()
+	r := newRig(t, stored)
+	ext := r.storage(folder)
+	var out sink
+	l, m := r.logs(&out), r.metrics(consumertest.NewNop())
+	leak(t, m, "/app")
+	eventually(t, "the prediction is told", func() bool { return len(out.found()) == 1 })
+	r.stop(m, l, ext)
+
+	again := newRig(t, stored)
+	ext = again.storage(folder)
+	var later sink
+	l, m = again.logs(&later), again.metrics(consumertest.NewNop())
+	eventually(t, "and told again", func() bool { return len(later.found()) == 1 })
+	require.NoError(t, m.ConsumeMetrics(ctx, memory("/app", time.Now(), 320<<20, 512<<20)))
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/other")))
+	eventually(t, "it is looked at again", func() bool { return len(later.found()) == 2 })
+	assert.Equal(t, finding.Active, later.found()["memory-exhaustion"].State)
+	again.stop(m, l, ext)
+}
+
+func TestAStateThatCannotBeReadIsKeptAside(t *testing.T) {
+	folder := t.TempDir()
+	r := newRig(t, stored)
+	ext := r.storage(folder)
+	client := func() storage.Client {
+		c, err := r.host[storageID].(storage.Extension).GetClient(ctx, component.KindProcessor, r.set.ID, "")
+		require.NoError(t, err)
+		return c
+	}
+	c := client()
+	require.NoError(t, c.Set(ctx, "findings", []byte("}{")))
+	require.NoError(t, c.Close(ctx))
+
+	var out sink
+	l := r.logs(&out)
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "it starts without", func() bool { return len(out.found()) == 1 })
+	said := r.logged.FilterMessageSnippet("the stored state is not usable: starting without it, and keeping it aside").All()
+	require.Len(t, said, 1)
+	assert.Equal(t, "findings.unusable", said[0].ContextMap()["kept_as"])
+	r.stop(l)
+
+	c = client()
+	aside, err := c.Get(ctx, "findings.unusable")
+	require.NoError(t, err)
+	assert.Equal(t, "}{", string(aside))
+	good, err := c.Get(ctx, "findings")
+	require.NoError(t, err)
+	assert.Contains(t, string(good), "oom-killed")
+	require.NoError(t, c.Close(ctx))
+	r.stop(ext)
+}
+
+func TestStorageThatIsMissingFailsTheStart(t *testing.T) {
+	for name, tt := range map[string]struct {
+		extension component.Component
+		want      string
+	}{
+		"no such extension":      {nil, `storage: there is no extension "file_storage"; want the id of a storage extension`},
+		"not one of this kind":   {struct{ component.Component }{}, `storage: extension "file_storage" is no storage extension`},
+		"one that does not open": {closed{}, `storage: open "file_storage": the disk is on fire`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, stored)
+			if tt.extension != nil {
+				r.host[storageID] = tt.extension
+			}
+			l, err := r.factory.CreateLogs(ctx, r.set, r.cfg, consumertest.NewNop())
+			require.NoError(t, err)
+			assert.ErrorContains(t, l.Start(ctx, r.host), tt.want)
+			r.stop(l)
+		})
+	}
+}
+
+type closed struct{ component.Component }
+
+func (closed) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
+	return nil, errors.New("the disk is on fire")
+}
+
+func TestOneWhoseFindingsGoNowhereSaysSo(t *testing.T) {
+	const said = `the processor "correlation/node" is in no logs pipeline, so its findings go nowhere. Add "correlation/node" to the processors of a logs pipeline`
+	r := newRig(t, nil)
+	r.set.ID = component.MustNewIDWithName("correlation", "node")
+	m := r.metrics(consumertest.NewNop())
+	c := m.(*metricsProcessor).correlator
+	c.warn()
+	assert.Equal(t, 1, r.logged.FilterMessageSnippet(said).Len())
+	l := r.logs(consumertest.NewNop())
+	c.warn()
+	assert.Equal(t, 1, r.logged.FilterMessageSnippet(said).Len())
+	r.stop(m, l)
+}
+
+func TestUsersPatterns(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "big.yaml"), []byte(`
+name: big
+summary: It uses more than we like.
+kind: diagnosis
+signals:
+  - {id: used, role: trigger, any: [memory.used], when: value > 1000.0, weight: 0.9, text: 'it uses {{bytes (.Reading "memory.used")}}'}
+severity: [{is: info}]
+title: '{{.Entity.Display}} is big'
+explanation: It uses {{bytes (.Reading "memory.used")}}.
+`), 0o600))
+	r := newRig(t, func(c *Config) { c.Patterns = folder })
+	var out sink
+	l, m := r.logs(&out), r.metrics(consumertest.NewNop())
+	require.NoError(t, m.ConsumeMetrics(ctx, memory("/app", time.Now(), 2<<20, 512<<20)))
+	eventually(t, "it is told", func() bool { return out.found()["big"].Title == "app is big" })
+	assert.Equal(t, "It uses 2 MiB.", out.found()["big"].Explanation)
+	r.stop(m, l)
+}
