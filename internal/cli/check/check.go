@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -93,7 +94,15 @@ func run(ctx context.Context, o *Options) error {
 	if err := write(o, report); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
+	if blind(report) {
+		return fmt.Errorf("%s observes nothing now: no layer is seen, so nothing can be said", o.Source)
+	}
 	return verdict(report, o.FailOn)
+}
+
+// blind says whether the source sees nothing at all: silence then means nothing.
+func blind(report finding.Report) bool {
+	return len(report.Findings) == 0 && !slices.ContainsFunc(report.Coverage, func(c finding.Coverage) bool { return c.State == finding.CoverageOK })
 }
 
 // verdict says by its error whether there are findings of the severity that counts as failure.

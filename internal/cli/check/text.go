@@ -71,9 +71,9 @@ func healthy(b *strings.Builder, o *Options, r finding.Report, active int) {
 		if active == 0 {
 			fmt.Fprintf(b, "%s nothing is known to be wrong with %s\n", env.Paint(cli.Green, "HEALTHY:"), asked(o))
 		}
-	case total == 0:
+	case total == 0 && !blind(r):
 		fmt.Fprintf(b, "%s nothing is watched: there is no container, unit or cgroup with a limit\n", env.Paint(cli.Yellow, "UNKNOWN:"))
-	case r.Summary.Healthy > 0:
+	case total > 0 && r.Summary.Healthy > 0:
 		fmt.Fprintf(b, "%s %s running normally\n", env.Paint(cli.Green, "HEALTHY:"), cli.Count(r.Summary.Healthy, noun(slices.Collect(maps.Keys(r.Watched)))))
 	}
 }

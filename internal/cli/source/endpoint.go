@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -35,39 +34,50 @@ func (e *endpoint) String() string { return e.name }
 
 // Report implements Source.
 func (e *endpoint) Report(ctx context.Context, q Query) (finding.Report, error) {
-	var r finding.Report
-	found, err := e.get(ctx, "/v1/findings", q.values(), &r)
+	body, found, err := e.get(ctx, "/v1/findings", q.values())
 	if err != nil {
 		return finding.Report{}, err
 	}
 	if !found {
 		return finding.Report{}, fmt.Errorf("%s answers, but has no findings: it is no findings endpoint of a Tapio collector", e.name)
 	}
-	return r, e.check(r)
+	return e.report(body)
 }
 
-// check says what is wrong with a report that could be read.
-func (e *endpoint) check(r finding.Report) error {
-	switch {
-	case r.APIVersion == "":
-		return fmt.Errorf("%s answers with JSON that is no report of findings: field apiVersion is missing", e.name)
-	case r.APIVersion != finding.APIVersion:
-		return fmt.Errorf("%s speaks version %.40q, this tapio speaks %q: use a tapio of the collector's version", e.name, r.APIVersion, finding.APIVersion)
+// report reads a report. The version is looked at first: another one may have other fields.
+func (e *endpoint) report(body []byte) (finding.Report, error) {
+	var r finding.Report
+	var head struct {
+		APIVersion *string `json:"apiVersion"`
+	}
+	switch err := json.Unmarshal(body, &head); {
+	case err != nil:
+		return r, fmt.Errorf("%s answers with something that is no findings: %w", e.name, err)
+	case head.APIVersion == nil:
+		return r, fmt.Errorf("%s answers with JSON that is no report of findings: field apiVersion is missing", e.name)
+	case *head.APIVersion != finding.APIVersion:
+		return r, fmt.Errorf("%s speaks version %.40q, this tapio speaks %q: use a tapio of the collector's version", e.name, *head.APIVersion, finding.APIVersion)
+	}
+	if err := json.Unmarshal(body, &r); err != nil {
+		return r, fmt.Errorf("%s answers with something that is no findings: %w", e.name, err)
 	}
 	for _, f := range r.Findings {
 		if err := f.Validate(); err != nil {
-			return fmt.Errorf("%s serves a finding that makes no sense: %w", e.name, err)
+			return r, fmt.Errorf("%s serves a finding that makes no sense: %w", e.name, err)
 		}
 	}
-	return nil
+	return r, nil
 }
 
 // Finding implements Source.
 func (e *endpoint) Finding(ctx context.Context, id string) (finding.Finding, bool, error) {
 	var f finding.Finding
-	found, err := e.get(ctx, "/v1/findings/"+url.PathEscape(id), nil, &f)
+	body, found, err := e.get(ctx, "/v1/findings/"+url.PathEscape(id), nil)
 	if err != nil || !found {
-		return finding.Finding{}, false, err
+		return f, false, err
+	}
+	if err := json.Unmarshal(body, &f); err != nil {
+		return f, false, fmt.Errorf("%s answers with something that is no finding: %w", e.name, err)
 	}
 	if err := f.Validate(); err != nil {
 		return finding.Finding{}, false, fmt.Errorf("%s serves a finding that makes no sense: %w", e.name, err)
@@ -76,31 +86,28 @@ func (e *endpoint) Finding(ctx context.Context, id string) (finding.Finding, boo
 }
 
 // get reads one JSON answer. It returns false for 404.
-func (e *endpoint) get(ctx context.Context, path string, query url.Values, into any) (bool, error) {
+func (e *endpoint) get(ctx context.Context, path string, query url.Values) ([]byte, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	resp, err := e.send(ctx, path, query, nil)
 	if err != nil {
-		return false, e.explain(err)
+		return nil, false, e.explain(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusNotFound {
-		return false, nil
+		return nil, false, nil
 	}
 	if err := e.refused(resp, "application/json"); err != nil {
-		return false, err
+		return nil, false, err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return false, e.explain(err)
+		return nil, false, e.explain(err)
 	case len(body) > maxBody:
-		return false, fmt.Errorf("%s answers with more than %d MiB: narrow the question with -n or a name", e.name, maxBody>>20)
+		return nil, false, fmt.Errorf("%s answers with more than %d MiB: narrow the question with -n or a name", e.name, maxBody>>20)
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return false, fmt.Errorf("%s answers with something that is no findings: %w", e.name, err)
-	}
-	return true, nil
+	return body, true, nil
 }
 
 func (e *endpoint) send(ctx context.Context, path string, query url.Values, header http.Header) (*http.Response, error) {
@@ -150,8 +157,7 @@ func (e *endpoint) explain(err error) error {
 		unknown x509.UnknownAuthorityError
 		host    x509.HostnameError
 		invalid x509.CertificateInvalidError
-		record  tls.RecordHeaderError
-		alert   tls.AlertError
+		op      *net.OpError
 		dns     *net.DNSError
 		timeout interface{ Timeout() bool }
 	)
@@ -169,10 +175,10 @@ func (e *endpoint) explain(err error) error {
 		return fmt.Errorf("%s shows a certificate of an unknown authority: name the one to trust with --ca-file", e.name)
 	case errors.As(err, &host), errors.As(err, &invalid):
 		return fmt.Errorf("%s shows a certificate that is not valid for it: %w", e.name, errors.Unwrap(err))
-	case errors.As(err, &record):
+	case errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Errorf("%s does not speak TLS: try http:// in place of https://", e.name)
-	case errors.As(err, &alert):
-		return fmt.Errorf("%s refuses the connection (TLS: %w): it may want a certificate, --cert-file and --key-file", e.name, alert)
+	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert, which has no type of its own
+		return fmt.Errorf("%s refuses the connection (%w): it may want a certificate, --cert-file and --key-file", e.name, op.Err)
 	case errors.As(err, &dns):
 		return fmt.Errorf("%s: there is no such host as %q", e.name, dns.Name)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

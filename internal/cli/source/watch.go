@@ -106,11 +106,8 @@ func (e *endpoint) stream(ctx context.Context, q Query, last *string, see func(C
 func (e *endpoint) change(ev event) (Change, error) {
 	switch ev.name {
 	case "report":
-		var r finding.Report
-		if err := json.Unmarshal(ev.data, &r); err != nil {
-			return Change{}, fmt.Errorf("%s sends something that is no report: %w", e.name, err)
-		}
-		return Change{Report: &r}, e.check(r)
+		r, err := e.report(ev.data)
+		return Change{Report: &r}, err
 	case "finding":
 		var f finding.Finding
 		if err := json.Unmarshal(ev.data, &f); err != nil {

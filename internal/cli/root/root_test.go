@@ -1,0 +1,189 @@
+package root
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// now is when all these tests are run.
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// serve serves a report as a findings endpoint does; test/e2e asks a real one.
+func serve(t *testing.T, r finding.Report) string {
+	t.Helper()
+	answer := func(w http.ResponseWriter, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		assert.NoError(t, json.NewEncoder(w).Encode(v))
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/findings", func(w http.ResponseWriter, req *http.Request) {
+		r := r
+		var fs []finding.Finding
+		states, entity, namespace := req.URL.Query()["state"], req.URL.Query().Get("entity"), req.URL.Query().Get("namespace")
+		for _, f := range r.Findings {
+			wanted := f.State == finding.Active
+			for _, s := range states {
+				wanted = wanted || string(f.State) == s
+			}
+			if wanted && (entity == "" || f.Entity.Display() == entity || f.Entity.Name == entity) && (namespace == "" || f.Entity.Namespace == namespace) {
+				fs = append(fs, f)
+			}
+		}
+		r.Findings = append([]finding.Finding{}, fs...)
+		answer(w, r)
+	})
+	mux.HandleFunc("GET /v1/findings/{id}", func(w http.ResponseWriter, req *http.Request) {
+		for _, f := range r.Findings {
+			if f.ID == req.PathValue("id") {
+				answer(w, f)
+				return
+			}
+		}
+		http.NotFound(w, req)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// run runs tapio as a user does, and returns all that they see.
+func run(t *testing.T, env map[string]string, change func(*cli.Env), args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	e := cli.Env{In: strings.NewReader(""), Out: &out, ErrOut: &errOut, Getenv: func(k string) string { return env[k] }, Now: func() time.Time { return now }}
+	if change != nil {
+		change(&e)
+	}
+	status = Run(t.Context(), e, append([]string{"tapio"}, args...))
+	return out.String(), errOut.String(), status
+}
+
+// load reads a report from testdata.
+func load(t *testing.T, name string) finding.Report {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name+".json"))
+	require.NoError(t, err)
+	var r finding.Report
+	require.NoError(t, json.Unmarshal(b, &r))
+	for _, f := range r.Findings {
+		require.NoError(t, f.Validate())
+	}
+	return r
+}
+
+// Everything that is printed, for every kind of report.
+func TestOutput(t *testing.T) {
+	colour := func(e *cli.Env) { e.Terminal, e.Color, e.Width = true, true, 80 }
+	for _, c := range []struct {
+		name, report string
+		args         []string
+		env          func(*cli.Env)
+		status       int
+	}{
+		{name: "check-healthy", report: "healthy", args: []string{"check"}},
+		{name: "check-blind", report: "blind", args: []string{"check"}, status: 2},
+		{name: "check-nothing", report: "nothing", args: []string{"check"}},
+		{name: "check-troubled", report: "troubled", args: []string{"check"}, status: 1},
+		{name: "check-troubled-wide", report: "troubled", args: []string{"check", "-o", "wide"}, status: 1},
+		{name: "check-troubled-colour", report: "troubled", args: []string{"check"}, env: colour, status: 1},
+		{name: "check-troubled-json", report: "troubled", args: []string{"check", "-o", "json"}, status: 1},
+		{name: "check-troubled-yaml", report: "troubled", args: []string{"check", "-o", "yaml"}, status: 1},
+		{name: "check-one", report: "troubled", args: []string{"check", "billing.service"}},
+		{name: "check-unknown", report: "troubled", args: []string{"check", "other"}},
+		{name: "check-namespace", report: "troubled", args: []string{"check", "-n", "shop"}, status: 1},
+		{name: "check-fail-on-warning", report: "troubled", args: []string{"check", "billing.service", "--fail-on", "warning"}, status: 1},
+		{name: "check-fail-on-never", report: "troubled", args: []string{"check", "--fail-on", "never"}},
+		{name: "check-hostile", report: "hostile", args: []string{"check", "-o", "wide"}, env: colour, status: 1},
+		{name: "why-prediction", report: "troubled", args: []string{"why", "api-service"}},
+		{name: "why-diagnosis", report: "troubled", args: []string{"why", "c8351401078c735f"}},
+		{name: "why-json", report: "troubled", args: []string{"why", "c8351401078c735f", "-o", "json"}},
+		{name: "why-colour", report: "troubled", args: []string{"why", "api-service"}, env: colour},
+		{name: "why-hostile", report: "hostile", args: []string{"why", "0123456789abcdef"}, env: colour},
+		{name: "why-unknown", report: "troubled", args: []string{"why", "other"}, status: 2},
+		{name: "why-learning", report: "healthy", args: []string{"why", "young"}, status: 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			address := serve(t, load(t, c.report))
+			stdout, stderr, status := run(t, map[string]string{"TAPIO_ENDPOINT": address}, c.env, c.args...)
+			assert.Equal(t, c.status, status)
+			golden(t, c.name, fmt.Sprintf("$ tapio %s\n%s%s[exit status %d]\n", strings.Join(c.args, " "), strings.ReplaceAll(stdout, address, "http://collector"), strings.ReplaceAll(stderr, address, "http://collector"), status))
+		})
+	}
+}
+
+// What people can get wrong on the command line, and what they are told.
+func TestUsageErrors(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"check", "-o", "xml"}, `--output is "xml", want one of text, wide, json, yaml`},
+		{[]string{"check", "--fail-on", "sometimes"}, `--fail-on is "sometimes", want one of critical, warning, info, never`},
+		{[]string{"check", "a", "b"}, "accepts at most 1 arg(s), received 2"},
+		{[]string{"check", "-n", "x", "-A"}, "if any flags in the group [namespace all-namespaces] are set none of the others can be"},
+		{[]string{"check", "-w", "-o", "yaml"}, "--watch goes with -o text, wide or json"},
+		{[]string{"check", "--endpoint", "ftp://x"}, `--endpoint is "ftp://x": want host:port, http://host:port, https://host:port or unix:///path`},
+		{[]string{"check", "--token-file", "/nonexistent"}, "--token-file: open /nonexistent: no such file or directory"},
+		{[]string{"check", "--ca-file", "root_test.go"}, "--ca-file: root_test.go holds no PEM certificate"},
+		{[]string{"check", "--cert-file", "x"}, "--cert-file and --key-file go together"},
+		{[]string{"check", "--request-timeout", "0s"}, "--request-timeout is 0s, want more than 0"},
+		{[]string{"why"}, "accepts 1 arg(s), received 0"},
+		{[]string{"prometheus", "--port", "70000"}, "--port is 70000, want 0 to 65535"},
+		{[]string{"version", "-o", "yaml"}, `--output is "yaml", want one of text, json`},
+		{[]string{"chekc"}, `unknown command "chekc" for "tapio"`},
+	} {
+		stdout, stderr, status := run(t, nil, nil, c.args...)
+		assert.Equal(t, 2, status, "%v", c.args)
+		assert.Empty(t, stdout, "%v", c.args)
+		assert.Contains(t, stderr, "tapio: "+c.want, "%v", c.args)
+	}
+}
+
+func TestVersionAndCompletion(t *testing.T) {
+	stdout, _, status := run(t, nil, nil, "version")
+	assert.Equal(t, 0, status)
+	assert.Regexp(t, `^tapio \d+\.\d+\.\d+ \(commit \S+, collector v\S+/v\S+, go \S+, \S+\)\n$`, stdout)
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		stdout, _, status := run(t, nil, nil, "completion", shell)
+		assert.Equal(t, 0, status, shell)
+		assert.Contains(t, stdout, "tapio", shell)
+	}
+	stdout, _, _ = run(t, nil, nil, "__complete", "check", "--fail-on", "")
+	assert.Equal(t, "critical\nwarning\ninfo\nnever\n:4\n", stdout)
+}
+
+// As a kubectl plugin it calls itself what the user typed.
+func TestKubectlPlugin(t *testing.T) {
+	var out bytes.Buffer
+	e := cli.Env{In: strings.NewReader(""), Out: &out, ErrOut: &out, Getenv: func(string) string { return "" }, Now: time.Now}
+	assert.Equal(t, 0, Run(t.Context(), e, []string{"/usr/local/bin/kubectl-tapio", "check", "--help"}))
+	assert.Contains(t, out.String(), "kubectl tapio check [entity] [flags]")
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err, "run go test ./internal/cli/root -update, and look at what it wrote")
+	assert.Equal(t, string(want), got)
+}
