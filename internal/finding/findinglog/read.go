@@ -67,7 +67,7 @@ func ParseFinding(resource pcommon.Resource, r plog.LogRecord) (finding.Finding,
 		f.Series = &finding.Series{Resource: m.str("resource"), Unit: m.str("unit"), Limit: m.double("limit"), Start: m.time("start"),
 			StepSeconds: m.double("step"), Values: m.doubles("values")}
 	})
-	if err := cmp.Or(res.err, a.err); err != nil {
+	if err := cmp.Or(a.err, res.err); err != nil {
 		return finding.Finding{}, fmt.Errorf("event %s: %w", r.EventName(), err)
 	}
 	if err := f.Validate(); err != nil {
@@ -114,7 +114,7 @@ func ParseStatus(resource pcommon.Resource, r plog.LogRecord) (finding.Status, e
 		}
 		s.Learning = append(s.Learning, l)
 	})
-	if err := cmp.Or(res.err, a.err); err != nil {
+	if err := cmp.Or(a.err, res.err); err != nil {
 		return finding.Status{}, fmt.Errorf("event %s: %w", EventStatus, err)
 	}
 	return s, nil

@@ -7,6 +7,8 @@
 package findinglog
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -207,8 +209,8 @@ func (w Writer) AppendStatus(s finding.Status) {
 		}
 	}
 	watched := a.PutEmptyMap(attrWatched)
-	for kind, n := range s.Watched {
-		watched.PutInt(kind, int64(n))
+	for _, kind := range slices.Sorted(maps.Keys(s.Watched)) {
+		watched.PutInt(kind, int64(s.Watched[kind]))
 	}
 	a.PutInt(attrLearningTotal, int64(s.LearningTotal))
 	if len(s.Learning) > 0 {
