@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/findinglog"
@@ -157,4 +158,21 @@ func takenPort(t testing.TB) string {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	return l.Addr().String()
+}
+
+// count returns the value of one of the exporter's metrics; 0 when it was never written.
+func (s *served) count(name string) int64 {
+	s.t.Helper()
+	m, err := s.telemetry.GetMetric("otelcol_" + name)
+	if err != nil {
+		return 0
+	}
+	switch data := m.Data.(type) {
+	case metricdata.Sum[int64]:
+		return data.DataPoints[0].Value
+	case metricdata.Gauge[int64]:
+		return data.DataPoints[0].Value
+	}
+	s.t.Fatalf("metric %s is a %T", name, m.Data)
+	return 0
 }
