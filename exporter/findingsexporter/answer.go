@@ -11,10 +11,16 @@ import (
 )
 
 // hash is what the ETag of some content is made of.
-func hash(content []byte) uint64 { return xxhash.Sum64(content) }
+func hash(content ...[]byte) uint64 {
+	h := xxhash.New()
+	for _, part := range content {
+		_, _ = h.Write(part) // never fails
+	}
+	return h.Sum64()
+}
 
 // answer sends a body, or 304 when the client has it already; sum is the hash of what matters in the body.
-func answer(w http.ResponseWriter, r *http.Request, kind string, body []byte, sum uint64) {
+func answer(w http.ResponseWriter, r *http.Request, kind string, sum uint64, body ...[]byte) {
 	// Weak: with gzip the bytes differ, the meaning does not.
 	etag := fmt.Sprintf(`W/"%x"`, sum)
 	w.Header().Set("ETag", etag)
@@ -28,7 +34,11 @@ func answer(w http.ResponseWriter, r *http.Request, kind string, body []byte, su
 		}
 	}
 	w.Header().Set("Content-Type", kind)
-	_, _ = w.Write(body)
+	for _, part := range body {
+		if _, err := w.Write(part); err != nil {
+			return // the client is gone
+		}
+	}
 }
 
 // problem is an error as RFC 9457 has it. Parameter and Allowed are ours: what is wrong in the query, and what would be right.

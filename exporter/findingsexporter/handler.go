@@ -51,7 +51,7 @@ func (e *findingsExporter) list(w http.ResponseWriter, r *http.Request) {
 		refuse(w, problem{Status: http.StatusInternalServerError, Detail: err.Error()})
 		return
 	}
-	answer(w, r, "application/json", doc.body, doc.hash)
+	answer(w, r, "application/json", doc.hash, doc.parts...)
 }
 
 // readQuery reads the filters of a request, or answers that they are wrong.
@@ -75,11 +75,11 @@ func (e *findingsExporter) one(w http.ResponseWriter, r *http.Request) {
 		refuse(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("there is no finding %.80q", r.PathValue("id"))})
 		return
 	}
-	answer(w, r, "application/json", body, hash(body))
+	answer(w, r, "application/json", hash(body), body)
 }
 
 // document serves something that never changes.
 func document(kind string, body []byte) http.HandlerFunc {
 	sum := hash(body)
-	return func(w http.ResponseWriter, r *http.Request) { answer(w, r, kind, body, sum) }
+	return func(w http.ResponseWriter, r *http.Request) { answer(w, r, kind, sum, body) }
 }

@@ -18,14 +18,15 @@ const (
 	maxLearning = 100
 )
 
-// doc is a report as it is served. Its hash leaves out the time of the report: that alone is no change.
+// doc is a report as it is served: parts of JSON in order, each finding's own among them, so that nothing is copied. Its hash
+// leaves out the time of the report: that alone is no change.
 type doc struct {
-	body []byte
-	hash uint64
+	parts [][]byte
+	hash  uint64
 }
 
-// report tells everything that is known, with the findings that are asked for: the worst first, then the nearest, then the
-// newest. Coverage and summary speak of all.
+// report tells everything that is known, with the findings that are asked for, as finding.Compare orders them. Coverage and
+// summary speak of all.
 func (s *store) report(now time.Time, wanted func(*finding.Finding) bool) (doc, error) {
 	head, chosen := s.survey(now, wanted)
 	slices.SortFunc(chosen, func(a, b *entry) int { return finding.Compare(&a.finding, &b.finding) })
@@ -33,27 +34,21 @@ func (s *store) report(now time.Time, wanted func(*finding.Finding) bool) (doc, 
 	if err != nil {
 		return doc{}, err
 	}
-	// Each finding's JSON is there already; the head ends with its empty list of findings.
-	size := len(b) + len(timeField) + 64
-	for _, e := range chosen {
-		size += len(e.body) + 1
-	}
-	content := append(make([]byte, 0, size), bytes.TrimSuffix(b, []byte("]}"))...)
+	// The head ends with an empty list of findings; nothing before its time comes from outside.
+	b = bytes.TrimSuffix(b, []byte("]}"))
+	before, after, _ := bytes.Cut(b, []byte(`"0001-01-01T00:00:00Z"`))
+	parts := make([][]byte, 0, 4+2*len(chosen))
+	parts = append(parts, before, fmt.Appendf(nil, "%q", now.UTC().Format(time.RFC3339Nano)), after)
+	comma := []byte(",")
 	for i, e := range chosen {
 		if i > 0 {
-			content = append(content, ',')
+			parts = append(parts, comma)
 		}
-		content = append(content, e.body...)
+		parts = append(parts, e.body)
 	}
-	content = append(content, "]}"...)
-	sum := hash(content)
-	at := bytes.Index(content, []byte(timeField)) // of the head's second field: nothing before it comes from outside
-	stamp := fmt.Appendf(nil, `"generatedAt":"%s"`, now.UTC().Format(time.RFC3339Nano))
-	return doc{slices.Replace(content, at, at+len(timeField), stamp...), sum}, nil
+	parts = append(parts, []byte("]}"))
+	return doc{parts, hash(parts[2:]...)}, nil
 }
-
-// timeField is a report's time that is not set.
-const timeField = `"generatedAt":"0001-01-01T00:00:00Z"`
 
 // survey makes a report without its findings and time, and chooses the findings.
 func (s *store) survey(now time.Time, wanted func(*finding.Finding) bool) (finding.Report, []*entry) {

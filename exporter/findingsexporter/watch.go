@@ -1,6 +1,7 @@
 package findingsexporter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func (e *findingsExporter) reportTo(s *stream, q *query, number uint64) error {
 	if err != nil {
 		return err
 	}
-	return s.send("report", e.changes.id(number), doc.body)
+	return s.send("report", e.changes.id(number), bytes.Join(doc.parts, nil))
 }
 
 // stream writes events to a client.
