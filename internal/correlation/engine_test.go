@@ -431,7 +431,9 @@ func TestADisabledPredictionConfirmsNothing(t *testing.T) {
 
 func TestPredictionsOfWhatIsGoneAreWithdrawn(t *testing.T) {
 	for name, end := range map[string]func(*world, entity.Entity){
-		"it is removed":    func(w *world, e entity.Entity) { w.observe(e, signal.Signal{Kind: signal.Removed, Shape: signal.Event, Value: 1}) },
+		"it is removed": func(w *world, e entity.Entity) {
+			w.observe(e, signal.Signal{Kind: signal.Removed, Shape: signal.Event, Value: 1})
+		},
 		"nothing is heard": func(w *world, e entity.Entity) {},
 	} {
 		t.Run(name, func(t *testing.T) {

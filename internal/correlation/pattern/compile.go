@@ -19,7 +19,8 @@ var reserved = map[string]bool{
 	"r": true, "increase": true, "entity": true, "confidence": true, "eta": true,
 }
 
-func reservedNames() []string { return slices.Sorted(maps.Keys(reserved)) }
+// ReservedNames are the names that conditions have beside the ids of evidence.
+func ReservedNames() []string { return slices.Sorted(maps.Keys(reserved)) }
 
 // common are the variables of every condition: the latest readings by kind, how much counters grew between the last two
 // readings, and the entity's own facts.

@@ -4,7 +4,6 @@ package pattern
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -12,10 +11,8 @@ import (
 	"slices"
 	"strings"
 	"text/template"
-	"time"
 
 	"github.com/google/cel-go/cel"
-	"sigs.k8s.io/yaml"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/finding"
@@ -139,20 +136,6 @@ type Command struct {
 	run  *template.Template
 }
 
-// Duration is a time.Duration that reads "10s" or "5m" in YAML.
-type Duration time.Duration
-
-// UnmarshalJSON reads a Go duration string.
-func (d *Duration) UnmarshalJSON(b []byte) error {
-	s := strings.Trim(string(b), `"`)
-	v, err := time.ParseDuration(s)
-	if err != nil {
-		return fmt.Errorf("%q is no duration such as 10s or 5m", s)
-	}
-	*d = Duration(v)
-	return nil
-}
-
 var (
 	nameRE = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 	idRE   = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
@@ -163,6 +146,9 @@ func Load(folder fs.FS) ([]*Pattern, error) {
 	files, err := fs.Glob(folder, "*.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("list pattern files: %w", err)
+	}
+	if other, err := fs.Glob(folder, "*.yml"); err == nil && len(other) > 0 {
+		return nil, fmt.Errorf("pattern file %s: want a name that ends in .yaml", other[0]) // or it would be passed over in silence
 	}
 	var patterns []*Pattern
 	for _, name := range files {
@@ -200,9 +186,9 @@ func Parse(text []byte) (*Pattern, error) {
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("has %d bytes, want at most %d", len(text), maxFile)
 	}
-	p := &Pattern{}
-	if err := yaml.UnmarshalStrict(text, p); err != nil {
-		return nil, fmt.Errorf("parse: %w", err)
+	p, err := decode(text)
+	if err != nil {
+		return nil, err
 	}
 	if err := p.validate(); err != nil {
 		return nil, err
@@ -211,92 +197,6 @@ func Parse(text []byte) (*Pattern, error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-func (p *Pattern) validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !nameRE.MatchString(p.Name) {
-		bad("name is %q, want kebab-case such as oom-killed", p.Name)
-	}
-	if p.Summary == "" {
-		bad("summary is empty, want one sentence")
-	}
-	if p.Title == "" {
-		bad("title is empty")
-	}
-	if p.Explanation == "" {
-		bad("explanation is empty")
-	}
-	switch p.Kind {
-	case finding.Prediction:
-		if p.Forecast == nil {
-			bad("forecast is missing: a prediction needs one")
-		} else if p.Forecast.Resource == "" || p.Forecast.Event == "" || p.Forecast.When == "" {
-			bad("forecast: resource, event and when are all needed")
-		}
-	case finding.Diagnosis:
-		if p.Forecast != nil {
-			bad("forecast: a diagnosis has none")
-		}
-		if !slices.ContainsFunc(p.Signals, func(c *Clause) bool { return c != nil && c.Role == Trigger }) {
-			bad("signals: a diagnosis needs one of role trigger")
-		}
-	default:
-		bad("kind is %q, want prediction or diagnosis", p.Kind)
-	}
-	if n := len(p.Severity); n == 0 {
-		bad("severity is empty, want a list of {is, when} whose last has no when")
-	} else if p.Severity[n-1].When != "" {
-		bad("severity[%d].when: the last rule must hold always", n-1)
-	}
-	for i, r := range p.Severity {
-		if r.Is.Rank() == 0 {
-			bad("severity[%d].is is %q, want critical, warning or info", i, r.Is)
-		}
-	}
-	ids := map[string]bool{}
-	for i, c := range p.Signals {
-		if c == nil {
-			bad("signals[%d] is empty", i)
-			continue
-		}
-		if !idRE.MatchString(c.ID) || ids[c.ID] || reserved[c.ID] {
-			bad("signals[%d].id is %q, want an identifier such as limit_hit that occurs once and is none of %s", i, c.ID, strings.Join(reservedNames(), ", "))
-		}
-		ids[c.ID] = true
-		switch c.Role {
-		case Trigger, Cause, Symptom, Context:
-		default:
-			bad("signals[%d].role is %q, want trigger, cause, symptom or context", i, c.Role)
-		}
-		if len(c.Any) == 0 {
-			bad("signals[%d].any is empty, want kinds of signals", i)
-		}
-		if !(c.Weight >= 0 && c.Weight < 1) {
-			bad("signals[%d].weight is %v, want a probability from 0 to below 1", i, c.Weight)
-		}
-		if p.Kind == finding.Diagnosis && c.Role == Trigger && c.Weight == 0 {
-			bad("signals[%d].weight is 0: a trigger must make the diagnosis likely", i)
-		}
-		if c.Within < 0 {
-			bad("signals[%d].within is negative", i)
-		}
-	}
-	for i, r := range p.Remedies {
-		if !nameRE.MatchString(r.ID) || r.Title == "" {
-			bad("remedies[%d]: id (kebab-case) and title are needed", i)
-		}
-		switch r.Risk {
-		case finding.RiskNone, finding.RiskLow, finding.RiskHigh:
-		default:
-			bad("remedies[%d].risk is %q, want none, low or high", i, r.Risk)
-		}
-	}
-	if p.For < 0 || p.Keep < 0 {
-		bad("for and keep must not be negative")
-	}
-	return errors.Join(errs...)
 }
 
 // Applies says whether an entity can have this failure mode.

@@ -2,7 +2,9 @@ package pattern
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -101,3 +103,6 @@ func shellQuote(s string) string {
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
+
+// TextFunctions are the names of the functions that texts can use.
+func TextFunctions() []string { return slices.Sorted(maps.Keys(texts)) }

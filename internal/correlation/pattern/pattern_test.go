@@ -1,0 +1,206 @@
+package pattern_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/pattern"
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/correlation/timeline"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+const good = `name: too-hot
+summary: It is too hot.
+kind: diagnosis
+for: 10s
+signals:
+  - id: heat
+    role: trigger
+    any: [heat]
+    within: 1m
+    weight: 0.5
+severity:
+  - is: critical
+    when: heat
+  - is: warning
+title: too hot
+explanation: It is too hot.
+remedies:
+  - id: open-window
+    title: open the window
+    risk: none
+    commands:
+      - run: open window
+`
+
+// What is wrong is named by its field or line, with what would be right.
+func TestErrors(t *testing.T) {
+	tests := []struct {
+		name      string
+		old, with string
+		want      string
+	}{
+		{"no YAML", "signals:", "signals: [", "is no YAML: line 5: did not find expected"},
+		{"a field twice", "kind: diagnosis", "kind: diagnosis\nkind: diagnosis", `line 4: key "kind" already set`},
+		{"an unknown field", "    weight: 0.5", "    wieght: 0.5", `line 10: there is no field "wieght"; patterns/README.md lists those there are`},
+		{"a list", good, "- a", "is a list, want a map of fields"},
+		{"text for a list", "any: [heat]", "any: heat", "signals.any is text, want a list"},
+		{"a list for text", "risk: none", "risk: [none]", "remedies.risk is a list, want text"},
+		{"a number for a map", "- run: open window", "- 3", "remedies.commands is a number, want a map of fields"},
+		{"text for a number", "weight: 0.5", "weight: half", "signals.weight is text, want a number"},
+		{"a duration without a unit", "within: 1m", "within: 60", `line 9: "60" is no duration such as 10s or 5m`},
+		{"the name", "name: too-hot", "name: Too Hot", `name is "Too Hot", want kebab-case such as oom-killed`},
+		{"the kind", "kind: diagnosis", "kind: guess", `kind is "guess", want prediction or diagnosis`},
+		{"no title", "title: too hot", "title: ''", "title is empty"},
+		{"no summary", "summary: It is too hot.", "summary: ''", "summary is empty, want one sentence"},
+		{"no explanation", "explanation: It is too hot.", "explanation: ''", "explanation is empty"},
+		{"a prediction without a forecast", "kind: diagnosis", "kind: prediction", "forecast is missing: a prediction needs one"},
+		{"a diagnosis with a forecast", "for: 10s", "forecast: {resource: memory, event: oom_kill, when: 'true'}", "forecast: a diagnosis has none"},
+		{"no trigger", "role: trigger", "role: symptom", "signals: a diagnosis needs one of role trigger"},
+		{"the role", "role: trigger", "role: hero", `signals[0].role is "hero", want trigger, cause, symptom or context`},
+		{"the id", "id: heat", "id: value", `signals[0].id is "value", want an identifier such as limit_hit that occurs once and is none of age,`},
+		{"no kinds", "any: [heat]", "any: []", "signals[0].any is empty, want kinds of signals"},
+		{"certainty", "weight: 0.5", "weight: 1", "signals[0].weight is 1, want a probability from 0 to below 1"},
+		{"a trigger without weight", "weight: 0.5", "weight: 0", "signals[0].weight is 0: a trigger must make the diagnosis likely"},
+		{"a negative window", "within: 1m", "within: -1m", "signals[0].within is negative"},
+		{"a negative time", "for: 10s", "for: -10s", "for and keep must not be negative"},
+		{"no severity", "severity:\n  - is: critical\n    when: heat\n  - is: warning\n", "", "severity is empty, want a list of {is, when} whose last has no when"},
+		{"severities with a gap", "  - is: warning\n", "", "severity[0].when: the last rule must hold always"},
+		{"the severity", "- is: warning", "- is: awful", `severity[1].is is "awful", want critical, warning or info`},
+		{"the risk", "risk: none", "risk: some", `remedies[0].risk is "some", want none, low or high`},
+		{"a remedy without an id", "id: open-window", "id: ''", "remedies[0]: id (kebab-case) and title are needed"},
+		{"a condition that is none", "when: heat", "when: heat +", "severity[0].when: ERROR: <input>:1:7: Syntax error"},
+		{"a condition on what there is not", "when: heat", "when: cold", "severity[0].when: ERROR: <input>:1:1: undeclared reference to 'cold'"},
+		{"a condition that is a number", "when: heat", "when: eta", "severity[0].when: gives double, want a condition that is true or false"},
+		{"a clause's condition", "within: 1m", "when: count > heat", "signals[0].when: ERROR: <input>:1:9: undeclared reference to 'heat'"},
+		{"a text that is none", "title: too hot", "title: '{{.Entity'", "title: template: title:1: unclosed action"},
+		{"a text with what there is not", "- run: open window", "- run: '{{shout 3}}'", `remedies[0].commands[0].run: template: remedies[0].commands[0].run:1: function "shout" not defined`},
+		{"a file too large", "title: too hot", "title: " + strings.Repeat("hot ", 1<<17), "bytes, want at most 262144"},
+	}
+	_, err := pattern.Parse([]byte(good))
+	require.NoError(t, err)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Contains(t, good, tt.old)
+			_, err := pattern.Parse([]byte(strings.Replace(good, tt.old, tt.with, 1)))
+			assert.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+func TestLoad(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	all, err := pattern.Load(fstest.MapFS{"too-hot.yaml": file(good), "README.md": file("# x"), "deeper/too-hot.yaml": file(good)})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"too-hot"}, pattern.Names(all), "files at the top of the folder, and YAML only")
+
+	_, err = pattern.Load(fstest.MapFS{"hot.yaml": file(good)})
+	assert.ErrorContains(t, err, `pattern file hot.yaml: name is "too-hot", want the file's own name "hot"`)
+	_, err = pattern.Load(fstest.MapFS{"too-hot.yaml": file("kind: [")})
+	assert.ErrorContains(t, err, "pattern file too-hot.yaml: is no YAML")
+	_, err = pattern.Load(fstest.MapFS{"too-hot.yml": file(good)})
+	assert.ErrorContains(t, err, "pattern file too-hot.yml: want a name that ends in .yaml")
+}
+
+func TestMerge(t *testing.T) {
+	parse := func(change string) *pattern.Pattern {
+		p, err := pattern.Parse([]byte(strings.Replace(good, "name: too-hot\nsummary: It is", change, 1)))
+		require.NoError(t, err)
+		return p
+	}
+	mine, other := parse("name: too-hot\nsummary: Mine is"), parse("name: other\nsummary: It is")
+	all := pattern.Merge([]*pattern.Pattern{parse("name: too-hot\nsummary: It is")}, []*pattern.Pattern{mine, other})
+	assert.Equal(t, []*pattern.Pattern{mine, other}, all, "one of the same name takes the built-in one's place")
+}
+
+// The probability that a diagnosis is right: each piece of evidence takes its share of the doubt away.
+func TestConfidence(t *testing.T) {
+	p, err := pattern.Parse([]byte(`name: x
+summary: x
+kind: diagnosis
+signals:
+  - {id: a, role: trigger, any: [a], within: 1m, weight: 0.6}
+  - {id: b, role: symptom, any: [b, c], within: 1m, weight: 0.5}
+  - {id: needed, role: context, any: [needed], required: true}
+severity: [{is: info}]
+title: '{{.Entity.Display}}'
+explanation: x
+`))
+	require.NoError(t, err)
+	e := entity.Entity{ID: "x", Kind: entity.Cgroup, Name: "x"}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	tests := []struct {
+		kinds string
+		want  float64
+	}{
+		{"a needed", 0.6}, {"a b needed", 0.8}, {"a c needed", 0.8}, {"a b c needed", 0.8}, {"a b", 0}, {"b needed", 0}, {"", 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.kinds, func(t *testing.T) {
+			tl := timeline.New(now)
+			for _, kind := range strings.Fields(tt.kinds) {
+				tl.Observe(signal.Signal{Time: now, Kind: kind, Shape: signal.Event, Value: 1, Layer: finding.LayerCgroup, Text: "it " + kind})
+			}
+			m, err := p.Evaluate(pattern.Input{Now: now.Add(time.Second), Entity: e, Timeline: tl})
+			require.NoError(t, err)
+			if tt.want == 0 {
+				assert.Nil(t, m)
+				return
+			}
+			require.NotNil(t, m)
+			assert.InDelta(t, tt.want, m.Confidence, 1e-9)
+			assert.Len(t, m.Evidence, len(strings.Fields(tt.kinds)))
+			assert.Equal(t, "x", m.Title)
+		})
+	}
+}
+
+func TestWhatOthersChoseIsQuotedInCommands(t *testing.T) {
+	p, err := pattern.Parse([]byte(strings.Replace(good, "run: open window", "run: 'open {{sh .Entity.Name}}'", 1)))
+	require.NoError(t, err)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, want := range map[string]string{"api-1": "open api-1", "$(rm -rf /)": "open '$(rm -rf /)'", "it's": `open 'it'\''s'`, "": "open ''", "a\nb": "open 'a\nb'"} {
+		tl := timeline.New(now)
+		tl.Observe(signal.Signal{Time: now, Kind: "heat", Shape: signal.Event, Value: 1})
+		m, err := p.Evaluate(pattern.Input{Now: now, Entity: entity.Entity{ID: "x", Name: name}, Timeline: tl})
+		require.NoError(t, err)
+		assert.Equal(t, want, m.Remedies[0].Command)
+	}
+}
+
+// Whatever a pattern file holds, reading it ends, and what was read can be held against an entity.
+func FuzzParse(f *testing.F) {
+	f.Add(good)
+	files, err := filepath.Glob("../../../patterns/*.yaml")
+	require.NoError(f, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(f, err)
+		f.Add(string(text))
+	}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := pattern.Parse([]byte(text))
+		if err != nil {
+			if err.Error() == "" {
+				t.Error("an error without a word")
+			}
+			return
+		}
+		tl := timeline.New(now)
+		for _, c := range p.Signals {
+			tl.Observe(signal.Signal{Time: now, Kind: c.Any[0], Shape: signal.Event, Value: 1})
+		}
+		_, _ = p.Evaluate(pattern.Input{Now: now, Entity: entity.Entity{ID: "x", Kind: entity.Cgroup}, Timeline: tl,
+			Forecast: &finding.Forecast{At: now.Add(time.Minute)}, Confidence: 0.9})
+	})
+}
