@@ -40,7 +40,7 @@ func TestBadConfig(t *testing.T) {
 		{"two at once", func(c *Config) { c.Interval, c.MaxFindings = 0, 0 }, []string{"interval is", "max_findings is"}},
 		{"patterns is missing", func(c *Config) { c.Patterns = "/no/such/folder" }, []string{"patterns: ", "/no/such/folder", "no such file"}},
 		{"patterns is a file", func(c *Config) { c.Patterns = filepath.Join(write("file", good), "mine.yaml") }, []string{"patterns: ", "mine.yaml is a file, want a folder"}},
-		{"a bad pattern", func(c *Config) { c.Patterns = write("bad", good+"kindd: x\n") }, []string{"patterns: ", "mine.yaml", `unknown field "kindd"`}},
+		{"a bad pattern", func(c *Config) { c.Patterns = write("bad", good+"kindd: x\n") }, []string{"patterns: ", "mine.yaml", `line 8: there is no field "kindd"`}},
 		{"a bad field", func(c *Config) { c.Patterns = write("field", good+"for: soon\n") }, []string{"patterns: ", "mine.yaml", `"soon" is no duration such as 10s or 5m`}},
 		{"a pattern that confirms nothing", func(c *Config) { c.Patterns = write("confirms", good+"confirms: memory-leek\n") },
 			[]string{"patterns: ", "pattern mine: confirms is", "memory-leek", "want the name of a pattern of kind prediction"}},
