@@ -72,8 +72,10 @@ type subject struct {
 	outlooks map[string]*outlook
 	heard    time.Time
 	place    *list.Element
-	dirty    bool
-	gone     bool
+	// ids are those of the findings that there can be, in the order of the patterns.
+	ids   []string
+	dirty bool
+	gone  bool
 	// restored is when the subject was taken up from a stored state; zero when it was not.
 	restored time.Time
 }

@@ -46,11 +46,11 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 
 // evaluate holds all patterns against one entity.
 func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
-	for _, p := range e.settings.Patterns {
+	for i, p := range e.settings.Patterns {
 		if !p.Applies(s.entity) {
 			continue
 		}
-		id := ID(p.Name, s.entity.ID)
+		id := s.ids[i]
 		l := e.lives[id]
 		in := pattern.Input{Now: now, Entity: s.entity, Timeline: s.timeline, Told: l != nil && l.Stage == active}
 		var o *outlook

@@ -114,6 +114,9 @@ func (e *Engine) subject(now time.Time, ent entity.Entity) *subject {
 			e.stats.EntitiesEvicted++
 		}
 		s = &subject{entity: ent, timeline: timeline.New(e.forgotten), outlooks: map[string]*outlook{}}
+		for _, p := range e.settings.Patterns {
+			s.ids = append(s.ids, ID(p.Name, ent.ID))
+		}
 		s.place = e.recent.PushFront(s)
 		e.subjects[ent.ID] = s
 	}

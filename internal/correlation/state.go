@@ -26,8 +26,8 @@ const (
 type Part string
 
 // The parts of the state. Each can be restored without the other. Findings has all findings, and what is known of the
-// entities they are about: it is small, and must be stored before a new finding is told. Entities has what is known of all
-// entities: it is large, and worth storing now and then.
+// entities they are about: it is small, and must be stored before a new finding is told. Entities has the counters and the
+// course of all entities: it is large, and worth storing now and then.
 const (
 	Findings Part = "findings"
 	Entities Part = "entities"
@@ -67,13 +67,13 @@ func (e *Engine) Unsaved() bool {
 // Save returns what of the state has to be stored to go on after a restart. It holds the engine up for one entity at a time.
 func (e *Engine) Save(part Part) ([]byte, error) {
 	st := state{Version: stateVersion}
-	lives, ids, err := e.list(part)
+	lives, ids, told, err := e.list(part)
 	if err != nil {
 		return nil, fmt.Errorf("encode the engine's state: %w", err)
 	}
 	size, left := len(lives), 0
 	for i, id := range ids {
-		b, err := e.encode(id)
+		b, err := e.encode(id, told[id])
 		if err != nil {
 			return nil, fmt.Errorf("encode the state of %s: %w", id, err)
 		}
@@ -101,36 +101,42 @@ func (e *Engine) Save(part Part) ([]byte, error) {
 	return b, nil
 }
 
-// list returns the encoded findings, if these are to be saved, and the entities that are, the one heard of last in front.
-func (e *Engine) list(part Part) (lives json.RawMessage, ids []entity.ID, err error) {
+// list returns the encoded findings, if these are to be saved, the entities that are, the one heard of last in front, and
+// which of them findings are about.
+func (e *Engine) list(part Part) (lives json.RawMessage, ids []entity.ID, told map[entity.ID]bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	with := map[entity.ID]bool{}
+	told = map[entity.ID]bool{}
+	for _, l := range e.lives {
+		told[l.Entity] = true
+	}
 	if part == Findings {
 		if lives, err = json.Marshal(e.lives); err != nil {
-			return nil, nil, err
-		}
-		for _, l := range e.lives {
-			with[l.Entity] = true
+			return nil, nil, nil, err
 		}
 		e.unsaved = false
 	}
 	for at := e.recent.Front(); at != nil; at = at.Next() {
-		if id := at.Value.(*subject).entity.ID; part == Entities || with[id] {
+		if id := at.Value.(*subject).entity.ID; part == Entities || told[id] {
 			ids = append(ids, id)
 		}
 	}
-	return lives, ids, nil
+	return lives, ids, told, nil
 }
 
-func (e *Engine) encode(id entity.ID) ([]byte, error) {
+// encode writes down an entity: all that is known of one that findings are about, and of others what keeps old things from
+// looking new.
+func (e *Engine) encode(id entity.ID, told bool) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.subjects[id]
 	if s == nil {
 		return nil, nil
 	}
-	saved := savedSubject{Entity: s.entity, Timeline: s.timeline.State(e.now), Heard: s.heard, Gone: s.gone, Outlooks: map[string]savedOutlook{}}
+	saved := savedSubject{Entity: s.entity, Timeline: s.timeline.Counters(), Heard: s.heard, Gone: s.gone, Outlooks: map[string]savedOutlook{}}
+	if told {
+		saved.Timeline = s.timeline.State(e.now)
+	}
 	for name, o := range s.outlooks {
 		saved.Outlooks[name] = savedOutlook{Series: o.series, History: o.history, Sampled: o.sampled}
 	}

@@ -63,6 +63,27 @@ func TestFindingsOutliveARestart(t *testing.T) {
 	}
 }
 
+// The two parts are stored at different times: the later one must not hide what the other has.
+func TestPartsOfDifferentAge(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
+	w.pass(time.Second, func(int) { w.observe(e, counter(signal.OOMKill, 1, time.Time{})) })
+	older, err := w.engine.Save(correlation.Findings)
+	require.NoError(t, err)
+	w.pass(time.Minute, func(int) { w.observe(e, counter(signal.OOMKill, 1, time.Time{})) })
+	later, err := w.engine.Save(correlation.Entities)
+	require.NoError(t, err)
+	again := newWorld(t, settings(t))
+	again.now = w.now
+	require.NoError(t, again.engine.Restore(again.now, later))
+	require.NoError(t, again.engine.Restore(again.now, older))
+	again.pass(5*time.Minute, func(int) { again.observe(e, counter(signal.OOMKill, 1, again.now)) })
+	assert.Equal(t, finding.Active, again.find("oom-killed", e).State, "for ten minutes, as without a restart")
+	again.pass(5*time.Minute, nil)
+	assert.Equal(t, finding.Resolved, again.find("oom-killed", e).State)
+}
+
 func TestAKillWhileNobodyWatchedIsNews(t *testing.T) {
 	w := newWorld(t, settings(t))
 	e := w.cgroup("/app")

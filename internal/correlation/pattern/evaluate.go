@@ -77,20 +77,29 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 	}
 	matched := make(map[string]*seen, len(p.Signals))
 	doubt, triggered := 1.0, p.Forecast != nil
-	for _, c := range p.Signals {
-		s, ok := c.look(in, vars)
-		vars[c.ID] = ok
-		if !ok {
-			if c.Required {
-				return nil, nil
+	// What decides comes first: most entities have no trigger, and cost no more than to see that.
+	for _, deciding := range []bool{true, false} {
+		for _, c := range p.Signals {
+			if (c.Required || c.Role == Trigger) != deciding {
+				continue
 			}
-			continue
+			s, ok := c.look(in, vars)
+			vars[c.ID] = ok
+			if !ok {
+				if c.Required {
+					return nil, nil
+				}
+				continue
+			}
+			matched[c.ID] = s
+			doubt *= 1 - c.Weight
+			triggered = triggered || c.Role == Trigger
 		}
-		matched[c.ID] = s
-		doubt *= 1 - c.Weight
-		triggered = triggered || c.Role == Trigger
+		if !triggered {
+			return nil, nil
+		}
 	}
-	if !triggered || !holds(p.when, vars) {
+	if !holds(p.when, vars) {
 		return nil, nil
 	}
 	m := &Match{Confidence: 1 - doubt}
@@ -166,13 +175,16 @@ func (p *Pattern) describe(m *Match, in Input, matched map[string]*seen, vars ma
 	return nil
 }
 
+// none are the attributes of what has none. Conditions and texts only read them.
+var none = map[string]string{}
+
 // look gathers what the clause is about and says whether its condition holds.
 func (c *Clause) look(in Input, vars map[string]any) (*seen, bool) {
 	window := time.Duration(c.Within)
 	if window == 0 {
 		window = fresh
 	}
-	s := &seen{clause: c, Attributes: map[string]string{}}
+	s := &seen{clause: c, Attributes: none}
 	s.events = in.Timeline.Events(in.Now.Add(-window), c.Any...)
 	for _, e := range s.events {
 		s.Sum += e.Value

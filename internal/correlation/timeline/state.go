@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -34,7 +33,19 @@ type Saved struct {
 	Counted    bool              `json:"counted,omitempty"`
 }
 
-// State returns what has to be kept to go on after a restart. It shares the timeline's maps: use it before the next Observe.
+// Counters returns what has to be kept of an entity so that nothing old looks new after a restart.
+func (t *Timeline) Counters() State {
+	s := State{Since: t.Since, Gone: t.gone, Readings: map[string]Reading{}, Ahead: t.ahead}
+	for kind, r := range t.readings {
+		if r.Counter {
+			s.Readings[kind] = r
+		}
+	}
+	return s
+}
+
+// State returns what has to be kept to go on telling of an entity as if there had been no restart. It shares the timeline's
+// maps: use it before the next Observe.
 func (t *Timeline) State(now time.Time) State {
 	s := State{Since: t.Since, Gone: t.gone, Readings: t.readings, Ahead: t.ahead}
 	for _, list := range t.events {
@@ -66,8 +77,8 @@ func Restore(now time.Time, s State) *Timeline {
 	}
 	for _, e := range s.Events {
 		if finite(e.Value) {
-			t.add(Event{Signal: signal.Signal{Time: e.Time, Kind: e.Kind, Layer: e.Layer, Value: e.Value, Unit: e.Unit,
-				Text: e.Text, Attributes: e.Attributes}, First: e.First, counted: e.Counted})
+			t.add(Event{Time: e.Time, First: e.First, Value: e.Value, counted: e.Counted,
+				Facts: &Facts{Kind: e.Kind, Layer: e.Layer, Unit: e.Unit, Text: e.Text, Attributes: e.Attributes}})
 		}
 	}
 	t.Rewind(now)

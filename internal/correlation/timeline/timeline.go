@@ -32,18 +32,31 @@ type Reading struct {
 	Value float64       `json:"value"`
 	Unit  string        `json:"unit,omitempty"`
 	Layer finding.Layer `json:"layer"`
-	// Counter says that it is one: then Value is a running total since Start, and says nothing by itself.
-	Counter bool      `json:"counter,omitempty"`
-	Start   time.Time `json:"start,omitzero"`
-	Doubt   uint8     `json:"doubt,omitempty"`
+	// Counter says that it is one: then Value is a running total, and says nothing by itself.
+	Counter bool  `json:"counter,omitempty"`
+	Doubt   uint8 `json:"doubt,omitempty"`
 }
 
 // Event is something that happened between First and Time.
 type Event struct {
-	signal.Signal
-	First time.Time
+	Time, First time.Time
+	Value       float64
+	*Facts
 	// counted marks what a counter's increases were turned into; only these are merged.
 	counted bool
+}
+
+// Facts are what the events that a counter is turned into have in common. They are not changed once they are in use.
+type Facts struct {
+	Kind       string
+	Layer      finding.Layer
+	Unit       string
+	Text       string
+	Attributes map[string]string
+}
+
+func facts(s signal.Signal) *Facts {
+	return &Facts{Kind: s.Kind, Layer: s.Layer, Unit: s.Unit, Text: s.Text, Attributes: s.Attributes}
 }
 
 // Timeline is the recent past of one entity. It is not safe for concurrent use.
@@ -90,8 +103,7 @@ func (t *Timeline) Observe(s signal.Signal) bool {
 		delete(t.ahead, s.Kind) // the reading has it all
 		t.increases[s.Kind] = inc
 		if inc > 0 {
-			s.Value, s.Shape, s.Start = inc, signal.Event, time.Time{}
-			return t.add(Event{Signal: s, First: s.Time, counted: true})
+			return t.add(Event{Time: s.Time, First: s.Time, Value: inc, Facts: facts(s), counted: true})
 		}
 		return true
 	}
@@ -111,9 +123,9 @@ func (t *Timeline) happened(s signal.Signal) bool {
 				return true
 			}
 		}
-		return t.add(Event{Signal: s, First: s.Time})
+		return t.add(Event{Time: s.Time, First: s.Time, Value: s.Value, Facts: facts(s)})
 	}
-	if !t.add(Event{Signal: s, First: s.Time}) {
+	if !t.add(Event{Time: s.Time, First: s.Time, Value: s.Value, Facts: facts(s)}) {
 		return false
 	}
 	if s.Time.After(t.gone) {
@@ -151,7 +163,7 @@ func (t *Timeline) read(s signal.Signal) bool {
 		t.values[s.Kind] = s.Value
 	}
 	t.readings[s.Kind] = Reading{Time: s.Time, Value: s.Value, Unit: s.Unit, Layer: s.Layer, Counter: s.Shape == signal.Counter,
-		Start: s.Start, Doubt: s.Doubt}
+		Doubt: s.Doubt}
 	return true
 }
 
@@ -162,7 +174,11 @@ func (t *Timeline) add(e Event) bool {
 		return false
 	}
 	if n := len(list); e.counted && n > 0 {
-		if last := &list[n-1]; last.counted && last.Time.After(t.gone) && last.Layer == e.Layer && e.Time.Sub(last.First) < Coalesce && !e.Time.Before(last.Time) {
+		last := &list[n-1]
+		if last.counted && last.Layer == e.Layer && last.Unit == e.Unit && e.Text == last.Text && len(e.Attributes)+len(last.Attributes) == 0 {
+			e.Facts = last.Facts
+		}
+		if last.counted && last.Time.After(t.gone) && last.Layer == e.Layer && e.Time.Sub(last.First) < Coalesce && !e.Time.Before(last.Time) {
 			last.Value += e.Value
 			last.Time = e.Time
 			return true
@@ -170,10 +186,13 @@ func (t *Timeline) add(e Event) bool {
 	}
 	// Late events find their place; most come in order.
 	at := sort.Search(len(list), func(i int) bool { return list[i].Time.After(e.Time) })
-	list = slices.Insert(list, at, e)
-	if len(list) > MaxEvents {
-		list = slices.Delete(list, 0, 1)
+	if len(list) == MaxEvents {
+		if at == 0 {
+			return true // older than all that are kept
+		}
+		list, at = slices.Delete(list, 0, 1), at-1
 	}
+	list = slices.Insert(list, at, e)
 	t.events[e.Kind] = list
 	return true
 }
@@ -191,20 +210,22 @@ func (t *Timeline) Values() map[string]float64 { return t.values }
 // Increases are described at Values.
 func (t *Timeline) Increases() map[string]float64 { return t.increases }
 
-// Events returns the events of the kinds since a time, in order of time.
+// Events returns the events of the kinds since a time, in order of time. They are the timeline's own: read only, and not
+// beyond the next Observe.
 func (t *Timeline) Events(since time.Time, kinds ...string) []Event {
+	if len(kinds) == 1 {
+		return after(t.events[kinds[0]], since)
+	}
 	var found []Event
 	for _, kind := range kinds {
-		for _, e := range t.events[kind] {
-			if !e.Time.Before(since) {
-				found = append(found, e)
-			}
-		}
+		found = append(found, after(t.events[kind], since)...)
 	}
-	if len(kinds) > 1 {
-		slices.SortStableFunc(found, func(a, b Event) int { return a.Time.Compare(b.Time) })
-	}
+	slices.SortStableFunc(found, func(a, b Event) int { return a.Time.Compare(b.Time) })
 	return found
+}
+
+func after(list []Event, since time.Time) []Event {
+	return list[sort.Search(len(list), func(i int) bool { return !list[i].Time.Before(since) }):]
 }
 
 // Dropped is how many signals were refused so far.

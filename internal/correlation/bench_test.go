@@ -1,0 +1,116 @@
+package correlation_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/internal/correlation"
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+)
+
+// busy is an engine that watches n cgroups, each with all that the cgroup receiver says, read every 5 s; one in a hundred
+// leaks. It has run for a while.
+func busy(b testing.TB, n, scrapes int) (*world, []entity.Entity) {
+	s := settings(b)
+	s.MaxEntities = 2 * n
+	w := newWorld(b, s)
+	entities := make([]entity.Entity, n)
+	for i := range entities {
+		entities[i] = w.cgroup(fmt.Sprintf("/kubepods/pod%d/c%d", i/2, i))
+	}
+	for range scrapes {
+		scrape(w, entities)
+	}
+	return w, entities
+}
+
+func scrape(w *world, entities []entity.Entity) {
+	w.now = w.now.Add(5 * time.Second)
+	age := w.now.Sub(start).Seconds()
+	for i, e := range entities {
+		used := 100.0 * mi
+		if i%100 == 0 {
+			used += age * mi / 10
+		}
+		w.observe(e, gauge(signal.MemoryUsed, used), gauge(signal.MemoryLimit, 512*mi), gauge(signal.MemoryFile, 50*mi),
+			gauge(signal.MemoryPressure, 0), gauge(signal.CPUStalled, 0), gauge(signal.CPULimit, 1), gauge(signal.PIDsUsed, 10), gauge(signal.PIDsLimit, 100),
+			counter(signal.OOMKill, 0, start), counter(signal.MemoryLimitHits, 0, start), counter(signal.MemoryHigh, 0, start),
+			counter(signal.MemoryMajorFaults, age, start), counter(signal.CPUPeriods, 10*age, start), counter(signal.CPUThrottledPeriods, age, start),
+			counter(signal.CPUThrottledTime, age/10, start), counter(signal.PIDsLimitHits, 0, start))
+	}
+	w.engine.Evaluate(w.now)
+}
+
+// One scrape of n cgroups, 16 signals each: taken in, forecast, and held against all patterns.
+func BenchmarkScrape(b *testing.B) {
+	for _, n := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprintf("entities=%d", n), func(b *testing.B) {
+			w, entities := busy(b, n, 60)
+			b.ReportAllocs()
+			for b.Loop() {
+				scrape(w, entities)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/entity")
+		})
+	}
+}
+
+// A look at 1,000 entities of which nothing new was heard: once a second.
+func BenchmarkTick(b *testing.B) {
+	w, _ := busy(b, 1000, 60)
+	for b.Loop() {
+		w.engine.Evaluate(w.now)
+	}
+}
+
+func BenchmarkSave(b *testing.B) {
+	for _, part := range correlation.Parts() {
+		b.Run(string(part), func(b *testing.B) {
+			w, _ := busy(b, 1000, 60)
+			size := 0
+			for b.Loop() {
+				state, err := w.engine.Save(part)
+				require.NoError(b, err)
+				size = len(state)
+			}
+			b.ReportMetric(float64(size), "bytes")
+			b.ReportMetric(float64(len(w.engine.Findings())), "findings")
+		})
+	}
+}
+
+func BenchmarkRestore(b *testing.B) {
+	w, _ := busy(b, 1000, 60)
+	state, err := w.engine.Save(correlation.Entities)
+	require.NoError(b, err)
+	s := settings(b)
+	for b.Loop() {
+		e, err := correlation.New(s)
+		require.NoError(b, err)
+		require.NoError(b, e.Restore(w.now, state))
+	}
+}
+
+// What an entity takes of the heap, after an hour.
+func BenchmarkMemory(b *testing.B) {
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const n = 1000
+	for b.Loop() {
+		before := heap()
+		w, entities := busy(b, n, 720)
+		b.ReportMetric(float64(heap()-before)/n, "B/entity")
+		runtime.KeepAlive(w)
+		runtime.KeepAlive(entities)
+	}
+}
