@@ -10,8 +10,12 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-// replay is how many changes are kept, for clients that are behind or come back.
-const replay = 1024
+const (
+	// replay is how many changes are kept, for clients that are behind or come back.
+	replay = 1024
+	// batch is how many changes a client is given at a time: it may hold them for long.
+	batch = 16
+)
 
 // change is one change of a finding, numbered.
 type change struct {
@@ -68,15 +72,15 @@ func (c *changes) add(ch *change) {
 	}
 }
 
-// since returns the changes after the one with a number, and what is closed when there are more. It returns false when
-// some of them are lost, or the number was never given.
+// since returns the next few changes after the one with a number, and, if there are none, what is closed when there are. It
+// returns false when some are lost, or the number was never given.
 func (c *changes) since(number uint64) (missed []*change, news <-chan struct{}, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if number > c.last || c.last-number > replay {
 		return nil, nil, false
 	}
-	for n := number + 1; n <= c.last; n++ {
+	for n := number + 1; n <= min(c.last, number+batch); n++ {
 		missed = append(missed, c.ring[n%replay])
 	}
 	return missed, c.news, true
