@@ -59,7 +59,7 @@ func TestFailures(t *testing.T) {
 			w.WriteHeader(500)
 			fmt.Fprint(w, `{"detail":"out of ink"}`)
 		}, "answers 500 Internal Server Error: out of ink"},
-		{"redirects", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, "answers 302 Found"},
+		{"redirects", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, "answers 302 Found"},
 		{"is a web page", answer("text/html", "<html>"), `answers with "text/html", want application/json`},
 		{"says nothing of its kind", func(w http.ResponseWriter, _ *http.Request) { w.Header()["Content-Type"] = nil }, `answers with "", want application/json`},
 		{"is garbage", answer("application/json", "{]"), "answers with something that is no findings: invalid character"},
