@@ -77,7 +77,7 @@ func (e *findingsExporter) start(ctx context.Context, host component.Host) error
 	refuse := func(w http.ResponseWriter, _ *http.Request, detail string, status int) {
 		refuse(w, problem{Status: status, Detail: detail})
 	}
-	server, err := e.cfg.ToServer(ctx, host.GetExtensions(), e.set, e.handler(), confighttp.WithErrorHandler(refuse))
+	server, err := e.cfg.ToServer(ctx, host.GetExtensions(), e.set, e.cfg.guard(listener, e.handler()), confighttp.WithErrorHandler(refuse))
 	if err != nil {
 		return errors.Join(fmt.Errorf("make the server: %w", err), listener.Close())
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -191,6 +192,39 @@ func TestUnixSocketOfAKilledProcess(t *testing.T) {
 	s.onSocket(path)
 	answer, _ := s.get("/v1/findings")
 	assert.Equal(t, http.StatusOK, answer.StatusCode)
+}
+
+// A browser sends the name that a page was loaded from; without auth, only names that cannot be made to point here are served.
+func TestOtherHostsAreRefusedOnLoopback(t *testing.T) {
+	s := serve(t, func(c *Config) { c.NetAddr.Endpoint = "localhost:0" })
+	for host, status := range map[string]int{
+		"localhost":              http.StatusOK,
+		"LocalHost:4320":         http.StatusOK,
+		"localhost.:4320":        http.StatusOK,
+		"tapio.localhost":        http.StatusOK,
+		"127.0.0.1:4320":         http.StatusOK,
+		"[::1]:4320":             http.StatusOK,
+		"10.1.2.3":               http.StatusOK,
+		"evil.example":           http.StatusMisdirectedRequest,
+		"evil.example:4320":      http.StatusMisdirectedRequest,
+		"localhost.evil.example": http.StatusMisdirectedRequest,
+		"127.0.0.1.evil.example": http.StatusMisdirectedRequest,
+	} {
+		for _, path := range []string{"/v1/findings", "/v1/schema"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
+			require.NoError(t, err)
+			r.Host = host
+			answer, err := s.client.Do(r)
+			require.NoError(t, err)
+			body, err := io.ReadAll(answer.Body)
+			require.NoError(t, err)
+			require.NoError(t, answer.Body.Close())
+			assert.Equal(t, status, answer.StatusCode, host)
+			if status != http.StatusOK {
+				findingtest.Valid(t, "problem", body)
+			}
+		}
+	}
 }
 
 func TestStartNamesTheFieldThatIsWrong(t *testing.T) {
