@@ -1,115 +1,101 @@
 package cgroupreceiver
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
-	"syscall"
+	"strings"
 )
 
-// hierarchy is how the controllers of this host are mounted: all in one tree (v2), or each in its own (v1, hybrid).
+// controller is where one controller's cgroups are, and by which interface it tells of them. The zero value is a controller
+// that this host does not have.
+type controller struct {
+	folder string
+	v2     bool
+}
+
+// of is the folder of a cgroup, or empty when the host does not have the controller.
+func (c controller) of(cgroup string) string {
+	if c.folder == "" {
+		return ""
+	}
+	return c.folder + cgroup
+}
+
+// hierarchy is how the controllers of a host are mounted: all in one tree (v2), each in its own (v1), or some in either way
+// (hybrid).
 type hierarchy struct {
-	version string // of the interface that the memory controller is on: 1 or 2
-	memory  string // folders; empty where there is no such controller
-	cpu     string
-	cpuacct string
-	pids    string
-	blkio   string
+	memory, cpu, cpuacct, pids, io controller
+	// unified is the v2 tree, or empty. It has every cgroup's pressure even where the controllers are elsewhere.
+	unified string
 }
 
 // openHierarchy looks at what is mounted below a folder.
 func openHierarchy(mount string) (hierarchy, error) {
 	if info, err := os.Stat(mount); err != nil {
-		return hierarchy{}, fmt.Errorf("mount: %w", err)
+		return hierarchy{}, fmt.Errorf("mount: %w (want the folder of the cgroup file systems, such as /sys/fs/cgroup)", err)
 	} else if !info.IsDir() {
-		return hierarchy{}, fmt.Errorf("mount: %s is no folder", mount)
+		return hierarchy{}, fmt.Errorf("mount: %s is no folder (want that of the cgroup file systems, such as /sys/fs/cgroup)", mount)
 	}
 	if _, err := os.Stat(filepath.Join(mount, "cgroup.controllers")); err == nil {
-		return hierarchy{version: "2", memory: mount, cpu: mount, cpuacct: mount, pids: mount, blkio: mount}, nil
+		all := controller{folder: mount, v2: true}
+		return hierarchy{memory: all, cpu: all, cpuacct: all, pids: all, io: all, unified: mount}, nil
 	}
-	folder := func(names ...string) string {
-		for _, name := range names {
+	unified := filepath.Join(mount, "unified") // where systemd puts it on hybrid hosts
+	list, err := os.ReadFile(filepath.Join(unified, "cgroup.controllers"))
+	if err != nil {
+		unified = ""
+	}
+	find := func(controllerName string, folders ...string) controller {
+		for _, name := range folders {
 			f := filepath.Join(mount, name)
 			if _, err := os.Stat(filepath.Join(f, "cgroup.procs")); err == nil {
-				return f
+				return controller{folder: f}
 			}
 		}
-		return ""
+		if slices.Contains(strings.Fields(string(list)), controllerName) {
+			return controller{folder: unified, v2: true}
+		}
+		return controller{}
 	}
-	h := hierarchy{version: "1", memory: folder("memory"), cpu: folder("cpu", "cpu,cpuacct"), cpuacct: folder("cpuacct", "cpu,cpuacct"),
-		pids: folder("pids"), blkio: folder("blkio")}
-	if h.memory == "" {
-		return hierarchy{}, fmt.Errorf("mount: %s holds neither cgroup v2 nor the memory controller of cgroup v1", mount)
+	h := hierarchy{
+		memory:  find("memory", "memory"),
+		cpu:     find("cpu", "cpu", "cpu,cpuacct"),
+		cpuacct: find("cpu", "cpuacct", "cpu,cpuacct"),
+		pids:    find("pids", "pids"),
+		io:      find("io", "blkio"),
+		unified: unified,
+	}
+	if len(h.trees()) == 0 {
+		return hierarchy{}, fmt.Errorf("mount: there is neither cgroup v2 nor any controller of cgroup v1 at %s", mount)
 	}
 	return h, nil
 }
 
-// trees are the folders whose cgroups are followed: a cgroup may exist in the pids hierarchy only.
-func (h hierarchy) trees() []string {
-	if h.version == "2" || h.pids == "" {
-		return []string{h.memory}
+// version is that of the interface that the memory controller is on, 1 or 2.
+func (h hierarchy) version() string {
+	if h.memory.v2 || h.memory.folder == "" && h.unified != "" {
+		return "2"
 	}
-	return []string{h.memory, h.pids}
+	return "1"
 }
 
-// walk calls visit with the path of every cgroup below the roots that is not excluded, each once, parents first. It stops
-// early when visit returns false.
-func (h hierarchy) walk(roots, exclude []string, visit func(cgroup string) bool) error {
-	seen := map[string]bool{}
-	for _, tree := range h.trees() {
-		for _, root := range roots {
-			more, err := walkTree(tree, root, exclude, seen, visit)
-			if err != nil || !more {
-				return err
+// trees are the folders whose cgroups are followed. There are two where memory and pids have trees of their own: a cgroup may
+// exist in one of them only.
+func (h hierarchy) trees() []string {
+	var trees []string
+	for _, c := range []controller{h.memory, h.pids} {
+		if c.folder != "" && !slices.Contains(trees, c.folder) {
+			trees = append(trees, c.folder)
+		}
+	}
+	if len(trees) == 0 {
+		for _, c := range []controller{h.cpuacct, h.cpu, h.io} {
+			if c.folder != "" {
+				return []string{c.folder}
 			}
 		}
 	}
-	return nil
-}
-
-func walkTree(tree, cgroup string, exclude []string, seen map[string]bool, visit func(string) bool) (bool, error) {
-	if slices.ContainsFunc(exclude, func(pattern string) bool { ok, _ := path.Match(pattern, cgroup); return ok }) {
-		return true, nil
-	}
-	folder := filepath.Join(tree, cgroup)
-	info, err := os.Stat(folder)
-	if err != nil || !info.IsDir() {
-		return true, nil // it vanished, or this tree does not have it
-	}
-	if cgroup != "/" && !seen[cgroup] {
-		seen[cgroup] = true
-		if !visit(cgroup) {
-			return false, nil
-		}
-	}
-	if leaf(info) {
-		return true, nil
-	}
-	children, err := os.ReadDir(folder)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
-			return true, nil
-		}
-		return false, fmt.Errorf("list cgroups: %w", err)
-	}
-	for _, child := range children {
-		if !child.IsDir() {
-			continue
-		}
-		if more, err := walkTree(tree, path.Join(cgroup, child.Name()), exclude, seen, visit); err != nil || !more {
-			return more, err
-		}
-	}
-	return true, nil
-}
-
-// leaf says whether a cgroup has no children, by its link count, as find does: listing some sixty files to learn that would
-// be most of a scrape.
-func leaf(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && st.Nlink == 2
+	return trees
 }

@@ -2,9 +2,42 @@ package cgroupreceiver
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"strconv"
+	"iter"
+	"math"
 )
+
+// maxInt is where numbers are cut: every value fits in what a data point holds.
+const maxInt = math.MaxInt64
+
+// plus adds numbers that are not negative.
+func plus(a, b int64) int64 {
+	if a > maxInt-b {
+		return maxInt
+	}
+	return a + b
+}
+
+// times1000 turns µs into ns.
+func times1000(v int64) int64 { return min(v, maxInt/1000) * 1000 }
+
+// lines are the lines of a file, without those that are empty.
+func lines(b []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(b) > 0 {
+			line := b
+			if i := bytes.IndexByte(b, '\n'); i >= 0 {
+				line, b = b[:i], b[i+1:]
+			} else {
+				b = nil
+			}
+			if len(line) > 0 && !yield(line) {
+				return
+			}
+		}
+	}
+}
 
 // noLimit is what v1 shows for no limit: the largest page-aligned int64, whatever the page size. v2 says max.
 const noLimit = 1 << 62
@@ -15,29 +48,16 @@ func parseInt(b []byte) (v int64, ok bool, err error) {
 	if string(b) == "max" || string(b) == "-1" {
 		return 0, false, nil
 	}
-	u, err := strconv.ParseUint(string(b), 10, 64)
-	if err != nil {
-		return 0, false, fmt.Errorf("%.40q is no number", b)
+	if v, err = number(b); err != nil || v >= noLimit {
+		return 0, false, err
 	}
-	if u >= noLimit {
-		return 0, false, nil
-	}
-	return int64(u), true, nil
+	return v, true, nil
 }
 
 // eachKey calls visit for each line `key value` of a flat-keyed file (memory.stat, memory.events, cpu.stat, pids.events).
 // Lines that are not of that form are an error; values beyond int64 are cut.
 func eachKey(b []byte, visit func(key []byte, value int64)) error {
-	for len(b) > 0 {
-		line := b
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			line, b = b[:i], b[i+1:]
-		} else {
-			b = nil
-		}
-		if len(line) == 0 {
-			continue
-		}
+	for line := range lines(b) {
 		i := bytes.IndexByte(line, ' ')
 		if i < 0 {
 			return fmt.Errorf("line %.60q is not `key value`", line)
@@ -55,29 +75,30 @@ func eachKey(b []byte, visit func(key []byte, value int64)) error {
 func number(b []byte) (int64, error) {
 	b = bytes.TrimSpace(b)
 	if len(b) == 0 {
-		return 0, fmt.Errorf("a number is missing")
+		return 0, errors.New("a number is missing")
 	}
 	var v int64
 	for _, c := range b {
 		if c < '0' || c > '9' {
 			return 0, fmt.Errorf("%.40q is no number", b)
 		}
-		if v > (1<<63-1-9)/10 {
-			return 1<<63 - 1, nil
+		if v > (maxInt-9)/10 {
+			v = maxInt
+		} else {
+			v = v*10 + int64(c-'0')
 		}
-		v = v*10 + int64(c-'0')
 	}
 	return v, nil
 }
 
-// io is what block devices did for a cgroup, all devices together.
-type io struct{ readBytes, writeBytes, reads, writes int64 }
+// disk is what block devices did for a cgroup, all devices together.
+type disk struct{ readBytes, writeBytes, reads, writes int64 }
 
 // parseIOStat reads v2's io.stat: `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0`.
-func parseIOStat(b []byte) (io, error) {
-	var sum io
-	for _, line := range bytes.Split(b, []byte{'\n'}) {
-		for _, field := range bytes.Fields(line) {
+func parseIOStat(b []byte) (disk, error) {
+	var sum disk
+	for line := range lines(b) {
+		for field := range bytes.FieldsSeq(line) {
 			key, value, ok := bytes.Cut(field, []byte{'='})
 			if !ok {
 				continue // the device, or what a later kernel adds
@@ -97,89 +118,105 @@ func parseIOStat(b []byte) (io, error) {
 			}
 			v, err := number(value)
 			if err != nil {
-				return io{}, err
+				return disk{}, fmt.Errorf("%s: %w", key, err)
 			}
-			*to += v
+			*to = plus(*to, v)
 		}
 	}
 	return sum, nil
 }
 
-// parseBlkio reads v1's blkio.throttle.io_service_bytes and blkio.throttle.io_serviced: `8:0 Read 4096`.
-func parseBlkio(b []byte) (read, write int64, err error) {
-	for _, line := range bytes.Split(b, []byte{'\n'}) {
-		f := bytes.Fields(line)
-		if len(f) != 3 {
-			continue // `Total 4096`
+// parseBlkio reads v1's blkio.throttle.io_service_bytes and blkio.throttle.io_serviced: `8:0 Read 4096`. any is false where
+// there is no device: recent kernels count on v1 only for those that are throttled.
+func parseBlkio(b []byte) (read, write int64, any bool, err error) {
+	for line := range lines(b) {
+		var to *int64
+		switch {
+		case bytes.Contains(line, []byte(" Read ")):
+			to = &read
+		case bytes.Contains(line, []byte(" Write ")):
+			to = &write
+		default:
+			continue // Sync, Async, Discard, and `Total 4096`
 		}
-		v, err := number(f[2])
+		v, err := number(line[bytes.LastIndexByte(line, ' '):])
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, false, err
 		}
-		switch string(f[1]) {
-		case "Read":
-			read += v
-		case "Write":
-			write += v
-		}
+		*to, any = plus(*to, v), true
 	}
-	return read, write, nil
+	return read, write, any, nil
 }
 
 // pressure is one line of a PSI file: the share of the last 10 seconds (0 to 1), and the total time (µs).
 type pressure struct {
 	avg10 float64
 	total int64
+	known bool
 }
+
+// pressures are those of a resource: what some tasks waited, and what all of them did.
+type pressures struct{ some, full pressure }
 
 // parsePressure reads a PSI file (Documentation/accounting/psi.rst): `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`.
-func parsePressure(b []byte) (some, full *pressure, err error) {
-	for _, line := range bytes.Split(b, []byte{'\n'}) {
-		f := bytes.Fields(line)
-		if len(f) == 0 {
-			continue
-		}
-		var p pressure
-		for _, field := range f[1:] {
+func parsePressure(b []byte) (pressures, error) {
+	var both pressures
+	for line := range lines(b) {
+		kind, rest, _ := bytes.Cut(line, []byte{' '})
+		p := pressure{known: true}
+		for field := range bytes.FieldsSeq(rest) {
 			key, value, _ := bytes.Cut(field, []byte{'='})
+			var err error
 			switch string(key) {
 			case "avg10":
-				percent, err := strconv.ParseFloat(string(value), 64)
-				if err != nil || !(percent >= 0 && percent <= 100) {
-					return nil, nil, fmt.Errorf("avg10 is %.40q, want a percentage", value)
-				}
-				p.avg10 = percent / 100
+				p.avg10, err = share(value)
 			case "total":
-				if p.total, err = number(value); err != nil {
-					return nil, nil, err
-				}
+				p.total, err = number(value)
+			}
+			if err != nil {
+				return pressures{}, fmt.Errorf("%s: %w", key, err)
 			}
 		}
-		switch string(f[0]) {
+		switch string(kind) {
 		case "some":
-			some = &p
+			both.some = p
 		case "full":
-			full = &p
+			both.full = p
 		default:
-			return nil, nil, fmt.Errorf("line %.60q is neither some nor full", line)
+			return pressures{}, fmt.Errorf("line %.60q is neither some nor full", line)
 		}
 	}
-	return some, full, nil
+	return both, nil
 }
 
-// parseCPUMax reads v2's cpu.max: `max 100000` or `50000 100000`. ok is false where there is no quota.
-func parseCPUMax(b []byte) (cpus float64, ok bool, err error) {
-	f := bytes.Fields(b)
-	if len(f) != 2 {
-		return 0, false, fmt.Errorf("%.40q is not `quota period`", b)
+// share reads a percentage with two decimals as a share from 0 to 1.
+func share(b []byte) (float64, error) {
+	whole, decimals, _ := bytes.Cut(b, []byte{'.'})
+	w, err := number(whole)
+	var d int64
+	if err == nil && len(decimals) > 0 {
+		d, err = number(decimals)
 	}
-	quota, limited, err := parseInt(f[0])
-	if err != nil || !limited {
-		return 0, false, err
+	if err != nil || w > 100 || len(decimals) > 2 {
+		return 0, fmt.Errorf("%.40q is no percentage with up to two decimals", b)
 	}
-	period, err := number(f[1])
-	if err != nil || period == 0 {
-		return 0, false, fmt.Errorf("period is %.40q, want a positive number", f[1])
+	if len(decimals) == 1 {
+		d *= 10
 	}
-	return float64(quota) / float64(period), true, nil
+	return float64(min(w*100+d, 10_000)) / 10_000, nil
+}
+
+// parseCPUMax reads v2's cpu.max: `max 100000` or `50000 100000`, in µs. limited is false where there is no quota.
+func parseCPUMax(b []byte) (quota, period int64, limited bool, err error) {
+	first, second, ok := bytes.Cut(bytes.TrimSpace(b), []byte{' '})
+	if !ok {
+		return 0, 0, false, fmt.Errorf("%.40q is not `quota period`", b)
+	}
+	if quota, limited, err = parseInt(first); err != nil || !limited {
+		return 0, 0, false, err
+	}
+	if period, err = number(second); err != nil || period == 0 {
+		return 0, 0, false, fmt.Errorf("period is %.40q, want a positive number", second)
+	}
+	return quota, period, true, nil
 }

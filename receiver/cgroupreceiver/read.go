@@ -4,90 +4,181 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// readings are what the kernel accounts for one cgroup. Pointers are nil where it says nothing.
-type readings struct {
-	usage, limit                   *int64
-	anon, file, shmem, kernel      *int64
-	inactiveFile                   int64
-	high, max, oom, oomKill, group *int64
-	minorFaults, majorFaults       *int64
+// maxFile is the largest file that is read, in bytes. The largest real one, io.stat with hundreds of devices, is below 100 KiB.
+const maxFile = 1 << 20
 
-	cpuUser, cpuSystem          *float64 // s
-	cpuLimit                    *float64
-	periods, throttled, heldFor *int64 // heldFor in ns
-
-	io *io
-
-	pids, pidsLimit, pidsHits *int64
-
-	pressures map[string][2]*pressure // by resource: some, full
+// amount is a number that the kernel may not tell.
+type amount struct {
+	v     int64
+	known bool
 }
 
-// reader reads cgroups into one buffer. (containerd/cgroups reads the same files and more, and keeps none of the events: see
-// BenchmarkContainerdCgroups for what its Stat costs.)
+func told(v int64) amount { return amount{v: v, known: true} }
+
+// readings are what the kernel accounts for one cgroup.
+type readings struct {
+	usage, limit                   amount // bytes
+	anon, file, shmem, kernel      amount
+	inactiveFile                   amount
+	high, max, oom, oomKill, group amount // events
+	minorFaults, majorFaults       amount
+
+	cpuUser, cpuSystem          amount // ns
+	cpuQuota, cpuPeriod         amount // µs
+	periods, throttled, heldFor amount // heldFor in ns
+
+	readBytes, writeBytes, reads, writes amount
+
+	pids, pidsLimit, pidsHits amount
+
+	pressures [len(resources)]pressures
+}
+
+// resources are what PSI tells of, in the order of readings.pressures.
+var resources = [...]string{"memory", "cpu", "io"}
+
+// reader reads cgroups into one buffer. It is not for use by several goroutines.
 type reader struct {
-	h    hierarchy
-	buf  []byte
+	h   hierarchy
+	buf []byte
+	// path is room for the name of the file that is read.
+	path []byte
 	errs []error
 }
 
 func newReader(h hierarchy) *reader { return &reader{h: h, buf: make([]byte, 16<<10)} }
 
-// read reads one cgroup. It returns false when the cgroup is gone. What could not be read or parsed is in r.errs.
-func (r *reader) read(cgroup string) (readings, bool) {
+// read reads one cgroup; below says to count the memory events of the cgroups below it as well. It returns false when the
+// cgroup is gone. What could not be read or parsed is in r.errs.
+func (r *reader) read(cgroup string, below bool) (readings, bool) {
 	r.errs = r.errs[:0]
 	var x readings
-	if r.h.version == "2" {
-		r.v2(filepath.Join(r.h.memory, cgroup), &x)
+	if r.h.memory.v2 {
+		r.memoryV2(r.h.memory.of(cgroup), below, &x)
 	} else {
-		r.v1(cgroup, &x)
+		r.memoryV1(r.h.memory.of(cgroup), &x)
 	}
-	return x, x.usage != nil || x.pids != nil || x.cpuUser != nil
+	if r.h.cpu.v2 || r.h.cpuacct.v2 {
+		r.cpuV2(r.h.cpu.of(cgroup), &x)
+	} else {
+		r.cpuV1(r.h.cpu.of(cgroup), r.h.cpuacct.of(cgroup), &x)
+	}
+	if r.h.io.v2 {
+		r.ioV2(r.h.io.of(cgroup), &x)
+	} else {
+		r.ioV1(r.h.io.of(cgroup), &x)
+	}
+	r.pids(r.h.pids.of(cgroup), &x)
+	if r.h.unified != "" {
+		r.pressure(r.h.unified+cgroup, &x)
+	}
+	return x, x.usage.known || x.pids.known || x.cpuUser.known
 }
 
-// file reads a file of a cgroup. A file that is not there, or whose cgroup is going, is no error: it says nothing.
-func (r *reader) file(folder, name string, parse func([]byte) error) {
-	if folder == "" {
-		return
-	}
-	full := folder + "/" + name
-	fd, err := unix.Open(full, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err == nil {
-		var n int
-		n, err = readAll(fd, &r.buf)
-		_ = unix.Close(fd)
-		if err == nil {
-			err = parse(r.buf[:n])
+// pids reads the pids controller, which has the same files in v1 and v2.
+func (r *reader) pids(folder string, x *readings) {
+	r.one(folder, "pids.current", &x.pids)
+	r.one(folder, "pids.max", &x.pidsLimit)
+	r.keys(folder, "pids.events", func(key []byte, v int64) {
+		if string(key) == "max" {
+			x.pidsHits = told(v)
+		}
+	})
+}
+
+// pressure reads the PSI files of a cgroup. Kernels without PSI have none of them.
+func (r *reader) pressure(folder string, x *readings) {
+	for i, name := range [...]string{"memory.pressure", "cpu.pressure", "io.pressure"} {
+		var err error
+		if b, ok := r.file(folder, name); ok {
+			if x.pressures[i], err = parsePressure(b); err != nil {
+				r.fail(folder, name, err)
+			}
+		} else if i == 0 {
+			return
 		}
 	}
-	if err != nil && !gone(err) {
-		r.errs = append(r.errs, fmt.Errorf("read %s: %w", full, err))
+}
+
+// one reads a file that holds one number; it stays unknown where there is no limit.
+func (r *reader) one(folder, name string, to *amount) {
+	b, ok := r.file(folder, name)
+	if !ok {
+		return
+	}
+	v, limited, err := parseInt(b)
+	if err != nil {
+		r.fail(folder, name, err)
+	} else if limited {
+		*to = told(v)
 	}
 }
 
-func readAll(fd int, buf *[]byte) (int, error) {
+// keys reads a flat-keyed file. It returns false when that is not there or cannot be read or parsed.
+func (r *reader) keys(folder, name string, visit func(key []byte, v int64)) bool {
+	b, ok := r.file(folder, name)
+	if !ok {
+		return false
+	}
+	if err := eachKey(b, visit); err != nil {
+		r.fail(folder, name, err)
+		return false
+	}
+	return true
+}
+
+// file reads a file of a cgroup; the bytes are valid until the next read. A file that is not there, or whose cgroup is going,
+// is no error: it says nothing.
+func (r *reader) file(folder, name string) ([]byte, bool) {
+	if folder == "" {
+		return nil, false
+	}
+	n, err := r.readAll(folder, name)
+	if err != nil {
+		if !gone(err) {
+			r.fail(folder, name, err)
+		}
+		return nil, false
+	}
+	return r.buf[:n], true
+}
+
+func (r *reader) fail(folder, name string, err error) {
+	r.errs = append(r.errs, fmt.Errorf("read %s/%s: %w", folder, name, err))
+}
+
+func (r *reader) readAll(folder, name string) (int, error) {
+	fd, err := r.open(folder, name)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = unix.Close(fd) }()
 	n := 0
 	for {
-		k, err := unix.Read(fd, (*buf)[n:])
+		k, err := unix.Read(fd, r.buf[n:])
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || k == 0 {
 			return n, err
 		}
-		if n += k; n == len(*buf) {
-			if n >= 1<<20 {
+		if n += k; n == len(r.buf) {
+			if n >= maxFile {
 				return n, errors.New("is larger than 1 MiB")
 			}
-			*buf = append(*buf, make([]byte, n)...)
+			r.buf = append(r.buf, make([]byte, n)...)
 		}
 	}
+}
+
+func (r *reader) open(folder, name string) (int, error) {
+	return unix.Open(folder+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
 // gone says whether an error means that the file does not exist, or its cgroup is being removed. (EOPNOTSUPP: the pressure of
@@ -96,212 +187,7 @@ func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.EOPNOTSUPP)
 }
 
-func (r *reader) v2(f string, x *readings) {
-	r.file(f, "memory.current", amount(&x.usage))
-	r.file(f, "memory.max", amount(&x.limit))
-	r.file(f, "memory.stat", func(b []byte) error {
-		var anon, file, shmem, kernel, minor, major int64
-		err := eachKey(b, func(key []byte, v int64) {
-			switch string(key) {
-			case "anon":
-				anon = v
-			case "file":
-				file = v
-			case "shmem":
-				shmem = v
-			case "inactive_file":
-				x.inactiveFile = v
-			case "slab_unreclaimable", "kernel_stack", "pagetables", "sec_pagetables", "percpu", "sock":
-				kernel += v
-			case "pgfault":
-				minor += v
-			case "pgmajfault":
-				major, minor = v, minor-v
-			}
-		})
-		if err == nil {
-			x.anon, x.file, x.shmem, x.kernel, x.minorFaults, x.majorFaults = &anon, &file, &shmem, &kernel, &minor, &major
-		}
-		return err
-	})
-	// What happened in this cgroup itself; memory.events counts what happened below it as well (kernels before 5.2 have
-	// only that).
-	events := func(b []byte) error {
-		return eachKey(b, func(key []byte, v int64) {
-			switch string(key) {
-			case "high":
-				x.high = &v
-			case "max":
-				x.max = &v
-			case "oom":
-				x.oom = &v
-			case "oom_kill":
-				x.oomKill = &v
-			case "oom_group_kill":
-				x.group = &v
-			}
-		})
-	}
-	r.file(f, "memory.events.local", events)
-	if x.oomKill == nil {
-		r.file(f, "memory.events", events)
-	}
-	r.file(f, "cpu.stat", func(b []byte) error {
-		return eachKey(b, func(key []byte, v int64) {
-			seconds := float64(v) / 1e6
-			switch string(key) {
-			case "user_usec":
-				x.cpuUser = &seconds
-			case "system_usec":
-				x.cpuSystem = &seconds
-			case "nr_periods":
-				x.periods = &v
-			case "nr_throttled":
-				x.throttled = &v
-			case "throttled_usec":
-				ns := v * 1000
-				x.heldFor = &ns
-			}
-		})
-	})
-	r.file(f, "cpu.max", func(b []byte) error {
-		cpus, ok, err := parseCPUMax(b)
-		if ok {
-			x.cpuLimit = &cpus
-		}
-		return err
-	})
-	r.file(f, "io.stat", func(b []byte) error {
-		sum, err := parseIOStat(b)
-		if err == nil {
-			x.io = &sum
-		}
-		return err
-	})
-	r.pidsFiles(f, x)
-	for _, resource := range []string{"memory", "cpu", "io"} {
-		r.file(f, resource+".pressure", func(b []byte) error {
-			some, full, err := parsePressure(b)
-			if err == nil && some != nil {
-				if x.pressures == nil {
-					x.pressures = map[string][2]*pressure{}
-				}
-				x.pressures[resource] = [2]*pressure{some, full}
-			}
-			return err
-		})
-	}
-}
-
-func (r *reader) v1(cgroup string, x *readings) {
-	below := func(controller string) string {
-		if controller == "" {
-			return ""
-		}
-		return filepath.Join(controller, cgroup)
-	}
-	m := below(r.h.memory)
-	r.file(m, "memory.usage_in_bytes", amount(&x.usage))
-	r.file(m, "memory.limit_in_bytes", amount(&x.limit))
-	r.file(m, "memory.failcnt", amount(&x.max))
-	// memory.kmem.usage_in_bytes is left alone: v1 does not say how much of it (dentries, inodes) can be reclaimed.
-	r.file(m, "memory.oom_control", func(b []byte) error {
-		return eachKey(b, func(key []byte, v int64) {
-			if string(key) == "oom_kill" {
-				x.oomKill = &v
-			}
-		})
-	})
-	r.file(m, "memory.stat", func(b []byte) error {
-		var anon, file, shmem, minor, major int64
-		err := eachKey(b, func(key []byte, v int64) {
-			switch string(key) {
-			case "total_rss":
-				anon = v
-			case "total_cache":
-				file = v
-			case "total_shmem":
-				shmem = v
-			case "total_inactive_file":
-				x.inactiveFile = v
-			case "total_pgfault":
-				minor += v
-			case "total_pgmajfault":
-				major, minor = v, minor-v
-			}
-		})
-		if err == nil {
-			x.anon, x.file, x.shmem, x.minorFaults, x.majorFaults = &anon, &file, &shmem, &minor, &major
-		}
-		return err
-	})
-	r.file(below(r.h.cpuacct), "cpuacct.stat", func(b []byte) error {
-		return eachKey(b, func(key []byte, v int64) {
-			seconds := float64(v) / 100 // USER_HZ
-			switch string(key) {
-			case "user":
-				x.cpuUser = &seconds
-			case "system":
-				x.cpuSystem = &seconds
-			}
-		})
-	})
-	cpu := below(r.h.cpu)
-	r.file(cpu, "cpu.stat", func(b []byte) error {
-		return eachKey(b, func(key []byte, v int64) {
-			switch string(key) {
-			case "nr_periods":
-				x.periods = &v
-			case "nr_throttled":
-				x.throttled = &v
-			case "throttled_time":
-				x.heldFor = &v
-			}
-		})
-	})
-	var quota, period *int64
-	r.file(cpu, "cpu.cfs_quota_us", amount(&quota))
-	if quota != nil {
-		r.file(cpu, "cpu.cfs_period_us", amount(&period))
-	}
-	if quota != nil && period != nil && *period > 0 {
-		cpus := float64(*quota) / float64(*period)
-		x.cpuLimit = &cpus
-	}
-	blkio := below(r.h.blkio)
-	var sum io
-	r.file(blkio, "blkio.throttle.io_service_bytes_recursive", func(b []byte) (err error) {
-		x.io = &sum
-		sum.readBytes, sum.writeBytes, err = parseBlkio(b)
-		return err
-	})
-	r.file(blkio, "blkio.throttle.io_serviced_recursive", func(b []byte) (err error) {
-		x.io = &sum
-		sum.reads, sum.writes, err = parseBlkio(b)
-		return err
-	})
-	r.pidsFiles(below(r.h.pids), x)
-}
-
-func (r *reader) pidsFiles(f string, x *readings) {
-	r.file(f, "pids.current", amount(&x.pids))
-	r.file(f, "pids.max", amount(&x.pidsLimit))
-	r.file(f, "pids.events", func(b []byte) error {
-		return eachKey(b, func(key []byte, v int64) {
-			if string(key) == "max" {
-				x.pidsHits = &v
-			}
-		})
-	})
-}
-
-// amount parses a file with one number into a pointer, which stays nil where there is no limit.
-func amount(to **int64) func([]byte) error {
-	return func(b []byte) error {
-		v, ok, err := parseInt(b)
-		if ok {
-			*to = &v
-		}
-		return err
-	}
+// parent is the path of the cgroup that a cgroup is in; that of a top-level one is "/".
+func parent(cgroup string) string {
+	return cgroup[:max(strings.LastIndexByte(cgroup, '/'), 1)]
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -27,13 +28,16 @@ type metricsScraper struct {
 	rb     *metadata.ResourceBuilder
 	known  map[string]*known
 	scan   int
+	// before is when the scrape before began; zero before the first.
+	before pcommon.Timestamp
 }
 
 // known is a cgroup that was there at the last scrape.
 type known struct {
 	identity identity
-	// since is when the receiver first saw it: its counters began at zero then, or, for those that were there at the
-	// first scrape, count from before.
+	inode    uint64
+	// since is from when its counters count: the scrape before the first that saw it, when it did not exist; for those that
+	// were there at the first scrape nobody knows, and it is that scrape.
 	since pcommon.Timestamp
 	scan  int
 }
@@ -42,6 +46,9 @@ func (s *metricsScraper) start(context.Context, component.Host) error {
 	h, err := open(s.cfg)
 	if err != nil {
 		return err
+	}
+	if h.memory.folder == "" {
+		s.set.Logger.Warn("this host has no memory controller (it may be switched off by cgroup_disable=memory)", zap.String("mount", s.cfg.Mount))
 	}
 	s.reader, s.known = newReader(h), map[string]*known{}
 	s.mb = metadata.NewMetricsBuilder(s.cfg.MetricsBuilderConfig, s.set)
@@ -68,7 +75,8 @@ func open(cfg *Config) (hierarchy, error) {
 			}
 		}
 		if !found {
-			return h, fmt.Errorf("roots[%d]: there is no cgroup %s below %s", i, root, cfg.Mount)
+			return h, fmt.Errorf("roots[%d]: there is no cgroup %s in %s (want paths below the mount point, such as / or /kubepods.slice)",
+				i, root, strings.Join(h.trees(), " or "))
 		}
 	}
 	return h, nil
@@ -79,14 +87,26 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	count := 0
 	var dropped, failed int64
 	var failure error
-	scrapeStart := pcommon.NewTimestampFromTime(time.Now())
-	err := s.reader.h.walk(s.cfg.Roots, s.cfg.Exclude, func(cgroup string) bool {
+	begin := pcommon.NewTimestampFromTime(time.Now())
+	if s.before == 0 {
+		s.before = begin
+	}
+	version := s.reader.h.version()
+	err := walk(s.reader.h.trees(), s.cfg.Roots, s.cfg.Exclude, func(cgroup string, inode uint64) bool {
+		k := s.known[cgroup]
+		if k == nil || k.inode != inode {
+			id := identify(cgroup)
+			if id.inside(cgroup) {
+				return true // the container's own cgroup tells of it
+			}
+			k = &known{identity: id, inode: inode, since: s.before}
+		}
 		if count >= s.cfg.MaxCgroups {
 			dropped++
 			return true
 		}
 		count++
-		x, ok := s.reader.read(cgroup)
+		x, ok := s.reader.read(cgroup, k.identity.containerID != "")
 		if n := len(s.reader.errs); n > 0 {
 			failed += int64(n)
 			failure = s.reader.errs[0]
@@ -94,17 +114,14 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		if !ok {
 			return true
 		}
-		k := s.known[cgroup]
-		if k == nil {
-			k = &known{identity: identify(cgroup), since: scrapeStart}
-			s.known[cgroup] = k
-		}
 		k.scan = s.scan
-		s.record(pcommon.NewTimestampFromTime(time.Now()), x)
-		resource(s.rb, cgroup, s.reader.h.version, k.identity)
+		s.known[cgroup] = k
+		record(s.mb, pcommon.NewTimestampFromTime(time.Now()), &x)
+		resource(s.rb, cgroup, version, k.identity)
 		s.mb.EmitForResource(metadata.WithResource(s.rb.Emit()), metadata.WithStartTimeOverride(k.since))
 		return ctx.Err() == nil
 	})
+	s.before = begin
 	for cgroup, k := range s.known {
 		if k.scan != s.scan {
 			delete(s.known, cgroup)
@@ -135,66 +152,5 @@ func resource(rb *metadata.ResourceBuilder, cgroup, version string, id identity)
 	}
 	if id.unit != "" {
 		rb.SetSystemdUnit(id.unit)
-	}
-}
-
-func (s *metricsScraper) record(now pcommon.Timestamp, x readings) {
-	put := func(record func(pcommon.Timestamp, int64), v *int64) {
-		if v != nil {
-			record(now, *v)
-		}
-	}
-	mb := s.mb
-	put(mb.RecordContainerMemoryUsageDataPoint, x.usage)
-	if x.usage != nil {
-		mb.RecordContainerMemoryWorkingSetDataPoint(now, max(*x.usage-x.inactiveFile, 0))
-	}
-	put(mb.RecordContainerMemoryLimitDataPoint, x.limit)
-	put(mb.RecordContainerMemoryAnonDataPoint, x.anon)
-	put(mb.RecordContainerMemoryFileDataPoint, x.file)
-	put(mb.RecordContainerMemoryShmemDataPoint, x.shmem)
-	put(mb.RecordContainerMemoryKernelUnreclaimableDataPoint, x.kernel)
-	for _, e := range []struct {
-		event metadata.AttributeMemoryEvent
-		v     *int64
-	}{
-		{metadata.AttributeMemoryEventHigh, x.high}, {metadata.AttributeMemoryEventMax, x.max}, {metadata.AttributeMemoryEventOom, x.oom},
-		{metadata.AttributeMemoryEventOomKill, x.oomKill}, {metadata.AttributeMemoryEventOomGroupKill, x.group},
-	} {
-		if e.v != nil {
-			mb.RecordContainerMemoryEventsDataPoint(now, *e.v, e.event)
-		}
-	}
-	if x.minorFaults != nil {
-		mb.RecordContainerMemoryPagingFaultsDataPoint(now, max(*x.minorFaults, 0), metadata.AttributeSystemPagingFaultTypeMinor)
-		mb.RecordContainerMemoryPagingFaultsDataPoint(now, *x.majorFaults, metadata.AttributeSystemPagingFaultTypeMajor)
-	}
-	if x.cpuUser != nil && x.cpuSystem != nil {
-		mb.RecordContainerCPUTimeDataPoint(now, *x.cpuUser, metadata.AttributeCPUModeUser)
-		mb.RecordContainerCPUTimeDataPoint(now, *x.cpuSystem, metadata.AttributeCPUModeSystem)
-	}
-	if x.cpuLimit != nil {
-		mb.RecordContainerCPULimitDataPoint(now, *x.cpuLimit)
-	}
-	put(mb.RecordContainerCPUThrottlingDataPeriodsDataPoint, x.periods)
-	put(mb.RecordContainerCPUThrottlingDataThrottledPeriodsDataPoint, x.throttled)
-	put(mb.RecordContainerCPUThrottlingDataThrottledTimeDataPoint, x.heldFor)
-	if x.io != nil {
-		mb.RecordContainerDiskIoDataPoint(now, x.io.readBytes, metadata.AttributeDiskIoDirectionRead)
-		mb.RecordContainerDiskIoDataPoint(now, x.io.writeBytes, metadata.AttributeDiskIoDirectionWrite)
-		mb.RecordContainerDiskOperationsDataPoint(now, x.io.reads, metadata.AttributeDiskIoDirectionRead)
-		mb.RecordContainerDiskOperationsDataPoint(now, x.io.writes, metadata.AttributeDiskIoDirectionWrite)
-	}
-	put(mb.RecordContainerPidsCountDataPoint, x.pids)
-	put(mb.RecordContainerPidsLimitDataPoint, x.pidsLimit)
-	put(mb.RecordContainerPidsLimitHitsDataPoint, x.pidsHits)
-	for _, name := range []string{"cpu", "memory", "io"} {
-		for i, kind := range []metadata.AttributePressureKind{metadata.AttributePressureKindSome, metadata.AttributePressureKindFull} {
-			if p := x.pressures[name][i]; p != nil {
-				res := metadata.MapAttributePressureResource[name]
-				mb.RecordContainerPressureAvg10DataPoint(now, p.avg10, res, kind)
-				mb.RecordContainerPressureStallTimeDataPoint(now, float64(p.total)/1e6, res, kind)
-			}
-		}
 	}
 }

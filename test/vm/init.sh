@@ -10,7 +10,7 @@ mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
-mount -t tmpfs tmpfs /tmp
+mke2fs /dev/nvme0n1 > /dev/null && mount /dev/nvme0n1 /tmp # a disk: its page cache can be dropped, that of tmpfs cannot
 mount -t tmpfs tmpfs /run
 mount -t bpf bpf /sys/fs/bpf
 mount -t tracefs tracefs /sys/kernel/tracing

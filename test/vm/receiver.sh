@@ -24,7 +24,7 @@ for machine; do
   case $machine in *:*) cgroups=${machine#*:} ;; esac
   echo "== kernel $kernel, cgroups $cgroups"
   # TAPIO_TEST_REAL: in there, a test that cannot run is a failure.
-  "$here/run.sh" -c "$cgroups" "$kernel" -- env TAPIO_TEST_REAL=1 /work/receiver.test -test.run '^TestReal' -test.v=true ||
+  "$here/run.sh" -c "$cgroups" -f "$tmp/receiver.test" "$kernel" -- env TAPIO_TEST_REAL=1 ./receiver.test -test.run '^TestReal' -test.v=true ||
     failed="$failed $machine"
 done
 [ -z "$failed" ] || { echo "receiver.sh: failed on$failed" >&2; exit 1; }

@@ -6,7 +6,7 @@
 #
 # KERNEL is 5.10, 6.1, 6.12, newest, or the path of an image. If COMMAND is a file (a static binary, or a script for
 # busybox sh), it is copied in; -f copies more files or folders. All of them are in /work there, which is also the working
-# directory. -c says how cgroups are mounted at /sys/fs/cgroup: v2 with memory, cpu, pids and io (the default); v1, each
+# directory; /tmp there is on a disk of 512 MiB. -c says how cgroups are mounted at /sys/fs/cgroup: v2 with memory, cpu, pids and io (the default); v1, each
 # controller in its own folder; hybrid, memory in v2 at unified/, the others v1. -m gives the machine memory (1024). -v
 # shows the kernel's messages on stderr.
 #
@@ -70,9 +70,11 @@ cp "$here/init.sh" "$root/init"
 chmod +x "$root/init"
 (cd "$root" && find . | cpio --create --format=newc --quiet) > "$tmp/initrd"
 
+truncate -s 512M "$tmp/disk"
 touch "$tmp/kernel" "$tmp/status"
 timeout "$limit" qemu-system-x86_64 -accel tcg,thread=single -cpu max -smp 2 -m "$memory" -nodefaults -display none -no-reboot \
   -serial "file:$tmp/kernel" -chardev stdio,id=output,signal=off -serial chardev:output -serial "file:$tmp/status" \
+  -drive "file=$tmp/disk,format=raw,if=none,id=disk,cache=unsafe" -device nvme,drive=disk,serial=tmp \
   -kernel "$kernel" -initrd "$tmp/initrd" -append "console=ttyS0 panic=-1 psi=1" < /dev/null &
 qemu=$!
 ended=0

@@ -547,7 +547,7 @@ type metricContainerDiskIo struct {
 // init fills container.disk.io metric with initial data.
 func (m *metricContainerDiskIo) init() {
 	m.data.SetName("container.disk.io")
-	m.data.SetDescription("Bytes read from and written to block devices.")
+	m.data.SetDescription("Bytes read from and written to block devices (absent on cgroup v1 where the kernel counts for throttled devices only).")
 	m.data.SetUnit("By")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -601,7 +601,7 @@ type metricContainerDiskOperations struct {
 // init fills container.disk.operations metric with initial data.
 func (m *metricContainerDiskOperations) init() {
 	m.data.SetName("container.disk.operations")
-	m.data.SetDescription("Block device operations.")
+	m.data.SetDescription("Block device operations (absent as container.disk.io is).")
 	m.data.SetUnit("{operation}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -707,7 +707,7 @@ type metricContainerMemoryEvents struct {
 // init fills container.memory.events metric with initial data.
 func (m *metricContainerMemoryEvents) init() {
 	m.data.SetName("container.memory.events")
-	m.data.SetDescription("Memory events (v2 memory.events; v1 memory.failcnt as max, and memory.oom_control).")
+	m.data.SetDescription("Memory events (v2 memory.events.local, of containers memory.events; v1 memory.failcnt and memory.memsw.failcnt as max, and memory.oom_control).")
 	m.data.SetUnit("{event}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)

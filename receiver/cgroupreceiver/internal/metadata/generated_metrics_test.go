@@ -256,7 +256,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["container.disk.io"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
 					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
-					assert.Equal(t, "Bytes read from and written to block devices.", ms.At(i).Description())
+					assert.Equal(t, "Bytes read from and written to block devices (absent on cgroup v1 where the kernel counts for throttled devices only).", ms.At(i).Description())
 					assert.Equal(t, "By", ms.At(i).Unit())
 					assert.True(t, ms.At(i).Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
@@ -273,7 +273,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["container.disk.operations"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
 					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
-					assert.Equal(t, "Block device operations.", ms.At(i).Description())
+					assert.Equal(t, "Block device operations (absent as container.disk.io is).", ms.At(i).Description())
 					assert.Equal(t, "{operation}", ms.At(i).Unit())
 					assert.True(t, ms.At(i).Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
@@ -304,7 +304,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["container.memory.events"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
 					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
-					assert.Equal(t, "Memory events (v2 memory.events; v1 memory.failcnt as max, and memory.oom_control).", ms.At(i).Description())
+					assert.Equal(t, "Memory events (v2 memory.events.local, of containers memory.events; v1 memory.failcnt and memory.memsw.failcnt as max, and memory.oom_control).", ms.At(i).Description())
 					assert.Equal(t, "{event}", ms.At(i).Unit())
 					assert.True(t, ms.At(i).Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())

@@ -74,7 +74,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverCgroupUnwatched, err = builder.meter.Int64Counter(
 		"otelcol_receiver_cgroup_unwatched",
-		metric.WithDescription("Number of cgroups whose events are not watched because max_watches or the kernel's limit was reached [Development]"),
+		metric.WithDescription("Number of cgroups that are looked at every second, and not watched, because max_watches or the kernel's limit was reached [Development]"),
 		metric.WithUnit("{cgroups}"),
 	)
 	errs = errors.Join(errs, err)

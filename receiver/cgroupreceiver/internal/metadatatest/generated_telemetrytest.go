@@ -56,7 +56,7 @@ func AssertEqualReceiverCgroupReadErrors(t *testing.T, tt *componenttest.Telemet
 func AssertEqualReceiverCgroupUnwatched(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_cgroup_unwatched",
-		Description: "Number of cgroups whose events are not watched because max_watches or the kernel's limit was reached [Development]",
+		Description: "Number of cgroups that are looked at every second, and not watched, because max_watches or the kernel's limit was reached [Development]",
 		Unit:        "{cgroups}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -1,0 +1,72 @@
+package cgroupreceiver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.uber.org/zap"
+
+	"github.com/your-org/tapio/receiver/cgroupreceiver/internal/metadata"
+)
+
+// The log events, and the attribute of the first.
+const (
+	eventOOMKill   = "cgroup.memory.oom_kill"
+	eventRemoved   = "cgroup.removed"
+	attrEventCount = "memory.event.count"
+)
+
+// tellKilled tells that the kernel killed processes in a cgroup. What happens inside a container is told of the container.
+func (r *eventsReceiver) tellKilled(ctx context.Context, cgroup string, id identity, count int64) {
+	who := cgroup
+	if id.inside(cgroup) {
+		who = id.container
+	}
+	r.tell(ctx, who, id, func(rec plog.LogRecord) {
+		rec.SetEventName(eventOOMKill)
+		rec.SetSeverityNumber(plog.SeverityNumberError)
+		rec.Body().SetStr(fmt.Sprintf("the kernel killed %d process(es) in %s for want of memory", count, cgroup))
+		rec.Attributes().PutInt(attrEventCount, count)
+	})
+}
+
+func (r *eventsReceiver) tellRemoved(ctx context.Context, cgroup string, id identity) {
+	r.tell(ctx, cgroup, id, func(rec plog.LogRecord) {
+		rec.SetEventName(eventRemoved)
+		rec.SetSeverityNumber(plog.SeverityNumberInfo)
+		rec.Body().SetStr("the cgroup " + cgroup + " is gone")
+	})
+}
+
+func (r *eventsReceiver) tell(ctx context.Context, cgroup string, id identity, fill func(plog.LogRecord)) {
+	ld := plog.NewLogs()
+	rl := ld.ResourceLogs().AppendEmpty()
+	rb := metadata.NewResourceBuilder(r.cfg.ResourceAttributes)
+	resource(rb, cgroup, r.h.version(), id)
+	rb.Emit().MoveTo(rl.Resource())
+	sl := rl.ScopeLogs().AppendEmpty()
+	sl.Scope().SetName(metadata.ScopeName)
+	rec := sl.LogRecords().AppendEmpty()
+	now := pcommon.NewTimestampFromTime(time.Now())
+	rec.SetTimestamp(now)
+	rec.SetObservedTimestamp(now)
+	fill(rec)
+	// An event is told once. A consumer that refuses it for now is asked again until it takes it or the receiver stops.
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := r.next.ConsumeLogs(ctx, ld)
+		if err == nil || consumererror.IsPermanent(err) || ctx.Err() != nil {
+			if err != nil {
+				r.set.Logger.Error("an event of a cgroup was lost", zap.String("cgroup", cgroup), zap.Error(err))
+			}
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}

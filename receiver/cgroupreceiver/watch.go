@@ -1,0 +1,270 @@
+package cgroupreceiver
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// watched is a cgroup whose kills are followed.
+type watched struct {
+	identity identity
+	inode    uint64
+	// kills are those in the cgroup itself that were told, or that happened before the receiver began.
+	kills int64
+	// below are the same with those in all cgroups below it, gone ones too. It is kept on cgroup v2 only, whose
+	// memory.events has that sum; parent says that there were any.
+	below    int64
+	parent   bool
+	notified bool
+	mark     int
+}
+
+// scan looks at every cgroup: new ones are adopted, vanished ones buried, and kills that no notification told are told.
+func (r *eventsReceiver) scan(ctx context.Context) {
+	r.mark++
+	if slices.Contains(r.cfg.Roots, "/") {
+		if err := r.folders.Add(r.h.memory.folder); err != nil {
+			r.unnotified(ctx, err)
+		}
+	}
+	trees := []string{r.h.memory.folder} // the events are those of the memory controller
+	var dropped int64
+	err := walk(trees, r.cfg.Roots, r.cfg.Exclude, func(cgroup string, inode uint64) bool {
+		w := r.watched[cgroup]
+		if w != nil && w.inode != inode {
+			r.bury(ctx, cgroup) // another has taken its place
+			w = nil
+		}
+		if w == nil {
+			if w = r.adopt(ctx, cgroup, inode); w == nil && len(r.watched) >= r.cfg.MaxCgroups {
+				dropped++
+			}
+		} else {
+			r.look(ctx, cgroup)
+		}
+		if w != nil {
+			w.mark = r.mark
+		}
+		return ctx.Err() == nil
+	})
+	if dropped > 0 {
+		r.telemetry.ReceiverCgroupDropped.Add(ctx, dropped)
+	}
+	if err != nil {
+		r.set.Logger.Warn("cannot look through the cgroups", zap.Error(err))
+		return
+	}
+	for cgroup, w := range r.watched {
+		if w.mark != r.mark && ctx.Err() == nil {
+			r.bury(ctx, cgroup)
+		}
+	}
+	for cgroup, w := range r.watched {
+		if w.parent && ctx.Err() == nil {
+			r.lost(ctx, cgroup, cgroup, w.identity)
+		}
+	}
+}
+
+// born adopts a cgroup that was just made, and those made in it before it was watched.
+func (r *eventsReceiver) born(ctx context.Context, cgroup string) {
+	if !r.follows(cgroup) {
+		return
+	}
+	folder := r.h.memory.folder + cgroup
+	info, err := os.Lstat(folder)
+	if err != nil {
+		r.died(ctx, cgroup)
+		return
+	}
+	if !info.IsDir() {
+		return
+	}
+	if w := r.watched[cgroup]; w != nil && w.inode != inode(info) {
+		r.bury(ctx, cgroup)
+	}
+	if r.watched[cgroup] == nil && r.adopt(ctx, cgroup, inode(info)) == nil {
+		return // the next scan tries again
+	}
+	// Its children are listed after it is watched, so that none is born unseen in between.
+	if info, err = os.Lstat(folder); err != nil || leaf(info) {
+		return
+	}
+	children, err := os.ReadDir(folder)
+	if err != nil {
+		return // gone; its own end is told in its turn
+	}
+	for _, child := range children {
+		if name := path.Join(cgroup, child.Name()); child.IsDir() && r.watched[name] == nil {
+			r.born(ctx, name)
+		}
+	}
+}
+
+// died buries a cgroup that was removed, unless another has taken its place already and was adopted.
+func (r *eventsReceiver) died(ctx context.Context, cgroup string) {
+	w := r.watched[cgroup]
+	if w == nil {
+		if r.follows(cgroup) {
+			r.lost(ctx, parent(cgroup), cgroup, identify(cgroup)) // it was gone before it could be adopted
+		}
+		return
+	}
+	if info, err := os.Lstat(r.h.memory.folder + cgroup); err != nil || inode(info) != w.inode {
+		r.bury(ctx, cgroup)
+	}
+}
+
+// follows says whether a cgroup is below a root and not excluded.
+func (r *eventsReceiver) follows(cgroup string) bool {
+	if cgroup == "/" || !slices.ContainsFunc(r.cfg.Roots, func(root string) bool {
+		return root == "/" || cgroup == root || strings.HasPrefix(cgroup, root+"/")
+	}) {
+		return false
+	}
+	for c := cgroup; c != "/"; c = parent(c) {
+		if excluded(r.cfg.Exclude, c) {
+			return false
+		}
+	}
+	return true
+}
+
+// adopt begins to follow a cgroup. It returns nil when there are too many, or when it is gone or has no memory controller.
+func (r *eventsReceiver) adopt(ctx context.Context, cgroup string, inode uint64) *watched {
+	if len(r.watched) >= r.cfg.MaxCgroups {
+		return nil
+	}
+	kills, ok := r.kills(cgroup)
+	if !ok {
+		return nil
+	}
+	w := &watched{identity: identify(cgroup), inode: inode, mark: r.mark}
+	if r.first {
+		w.kills = kills // it counted these before we looked
+		w.below, _ = r.killsBelow(cgroup)
+	}
+	r.watched[cgroup] = w
+	if p := r.watched[parent(cgroup)]; p != nil {
+		p.parent = true
+	}
+	if r.notified < r.cfg.MaxWatches {
+		if err := r.notify(cgroup); err == nil {
+			r.notified++
+			w.notified = true
+		} else if !gone(err) {
+			r.unnotified(ctx, err)
+		}
+	} else {
+		r.telemetry.ReceiverCgroupUnwatched.Add(ctx, 1)
+	}
+	r.look(ctx, cgroup) // what happened between its birth and the watch
+	return w
+}
+
+// notify asks the kernel to tell of new cgroups in a cgroup, and of its memory events.
+func (r *eventsReceiver) notify(cgroup string) error {
+	folder := r.h.memory.folder + cgroup
+	if r.ooms != nil {
+		return errors.Join(r.folders.Add(folder), r.ooms.add(cgroup, folder))
+	}
+	return errors.Join(r.folders.Add(folder), r.folders.Add(folder+"/memory.events"))
+}
+
+func (r *eventsReceiver) unnotified(ctx context.Context, err error) {
+	r.telemetry.ReceiverCgroupUnwatched.Add(ctx, 1)
+	if !r.refused {
+		r.refused = true
+		r.set.Logger.Warn("the kernel refuses to notify of some cgroups; they are looked at every second instead", zap.Error(err))
+	}
+}
+
+// kills reads how many processes the kernel killed in a cgroup itself so far.
+func (r *eventsReceiver) kills(cgroup string) (int64, bool) {
+	var x readings
+	if r.h.memory.v2 {
+		r.reader.memoryEventsV2(r.h.memory.of(cgroup), false, &x)
+	} else {
+		r.reader.oomControl(r.h.memory.of(cgroup), &x)
+	}
+	return x.oomKill.v, x.oomKill.known
+}
+
+// killsBelow reads the same for a cgroup and all that are or were below it. Only cgroup v2 counts these.
+func (r *eventsReceiver) killsBelow(cgroup string) (int64, bool) {
+	if !r.h.memory.v2 || cgroup == "/" {
+		return 0, false
+	}
+	var x readings
+	r.reader.memoryEventsV2(r.h.memory.of(cgroup), true, &x)
+	return x.oomKill.v, x.oomKill.known
+}
+
+// look tells what was killed since the last look.
+func (r *eventsReceiver) look(ctx context.Context, cgroup string) {
+	w := r.watched[cgroup]
+	if w == nil {
+		return
+	}
+	kills, ok := r.kills(cgroup)
+	if !ok || kills <= w.kills {
+		return
+	}
+	count := kills - w.kills
+	w.kills = kills
+	r.killed(ctx, cgroup, w.identity, count)
+}
+
+// lost tells of kills that no living cgroup tells of: the one they happened in was removed before it could be read. Their
+// count remains in the cgroups above it.
+func (r *eventsReceiver) lost(ctx context.Context, above, cgroup string, id identity) {
+	total, ok := r.killsBelow(above)
+	for !ok && above != "/" { // that is gone as well
+		above = parent(above)
+		total, ok = r.killsBelow(above)
+	}
+	w := r.watched[above]
+	if w == nil || total <= w.below {
+		return
+	}
+	for other := range r.watched { // first, what the living have not told yet
+		if other == above || strings.HasPrefix(other, above+"/") {
+			r.look(ctx, other)
+		}
+	}
+	if total, ok := r.killsBelow(above); ok && total > w.below {
+		r.killed(ctx, cgroup, id, total-w.below)
+	}
+}
+
+// killed tells of kills and notes that they were told.
+func (r *eventsReceiver) killed(ctx context.Context, cgroup string, id identity, count int64) {
+	for c := cgroup; c != "/"; c = parent(c) {
+		if w := r.watched[c]; w != nil {
+			w.below += count
+		}
+	}
+	r.tellKilled(ctx, cgroup, id, count)
+}
+
+// bury tells that a cgroup is gone.
+func (r *eventsReceiver) bury(ctx context.Context, cgroup string) {
+	w := r.watched[cgroup]
+	delete(r.watched, cgroup)
+	if w.notified {
+		r.notified--
+	}
+	if r.ooms != nil {
+		r.ooms.remove(cgroup)
+	}
+	r.lost(ctx, parent(cgroup), cgroup, w.identity)
+	if !w.identity.inside(cgroup) {
+		r.tellRemoved(ctx, cgroup, w.identity)
+	}
+}
