@@ -126,9 +126,9 @@ func parseIOStat(b []byte) (disk, error) {
 	return sum, nil
 }
 
-// parseBlkio reads v1's blkio.throttle.io_service_bytes and blkio.throttle.io_serviced: `8:0 Read 4096`. any is false where
+// parseBlkio reads v1's blkio.throttle.io_service_bytes and blkio.throttle.io_serviced: `8:0 Read 4096`. found is false where
 // there is no device: recent kernels count on v1 only for those that are throttled.
-func parseBlkio(b []byte) (read, write int64, any bool, err error) {
+func parseBlkio(b []byte) (read, write int64, found bool, err error) {
 	for line := range lines(b) {
 		var to *int64
 		switch {
@@ -143,9 +143,9 @@ func parseBlkio(b []byte) (read, write int64, any bool, err error) {
 		if err != nil {
 			return 0, 0, false, err
 		}
-		*to, any = plus(*to, v), true
+		*to, found = plus(*to, v), true
 	}
-	return read, write, any, nil
+	return read, write, found, nil
 }
 
 // pressure is one line of a PSI file: the share of the last 10 seconds (0 to 1), and the total time (µs).

@@ -60,10 +60,15 @@ func (r *eventsReceiver) scan(ctx context.Context) {
 		r.set.Logger.Warn("cannot look through the cgroups", zap.Error(err))
 		return
 	}
+	var vanished []string
 	for cgroup, w := range r.watched {
-		if w.mark != r.mark && ctx.Err() == nil {
-			r.bury(ctx, cgroup)
+		if w.mark != r.mark {
+			vanished = append(vanished, cgroup)
 		}
+	}
+	slices.Sort(vanished)
+	for _, cgroup := range slices.Backward(vanished) { // the inner before the outer
+		r.bury(ctx, cgroup)
 	}
 	for cgroup, w := range r.watched {
 		if w.parent && ctx.Err() == nil {
@@ -222,8 +227,11 @@ func (r *eventsReceiver) look(ctx context.Context, cgroup string) {
 }
 
 // lost tells of kills that no living cgroup tells of: the one they happened in was removed before it could be read. Their
-// count remains in the cgroups above it.
+// count remains in the cgroups above it. Where cgroups are excluded nobody knows whether it was in one of them.
 func (r *eventsReceiver) lost(ctx context.Context, above, cgroup string, id identity) {
+	if len(r.cfg.Exclude) > 0 {
+		return
+	}
 	total, ok := r.killsBelow(above)
 	for !ok && above != "/" { // that is gone as well
 		above = parent(above)

@@ -67,7 +67,9 @@ func (w *workload) tell(command string, args ...any) error {
 func (w *workload) dieOf(t *testing.T, command string, args ...any) {
 	t.Helper()
 	require.NoError(t, w.tell(command, args...))
-	err := w.cmd.Wait()
+	_, err := w.out.ReadString('\n')
+	require.ErrorIs(t, err, io.EOF, "the workload should have been killed")
+	err = w.cmd.Wait()
 	var exit *exec.ExitError
 	require.True(t, errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL, "the workload ended with %v", err)
 }

@@ -39,6 +39,7 @@ v2) unified /sys/fs/cgroup memory cpu pids io ;;
 v1)
   mount -t tmpfs tmpfs /sys/fs/cgroup
   legacy memory cpu,cpuacct pids blkio
+  echo 1 > /sys/fs/cgroup/memory/memory.use_hierarchy # as init systems do; always so since 5.11
   unified /sys/fs/cgroup/unified
   ;;
 hybrid) # as with cgroup_no_v1=memory
