@@ -41,6 +41,11 @@ func many(b *testing.B, n int) (*Config, []string) {
 	return cfg, paths
 }
 
+// limits are what containers have, of v1 and v2: with them there is more to read.
+var limits = map[string]string{
+	"memory.max": "67108864", "memory.limit_in_bytes": "67108864", "pids.max": "100", "cpu.max": "50000 100000", "cpu.cfs_quota_us": "50000",
+}
+
 func (c cgroup) makeAll(b *testing.B, n int) error {
 	for _, tree := range c.trees() {
 		folder := tree + c.path
@@ -59,8 +64,16 @@ func (c cgroup) makeAll(b *testing.B, n int) error {
 			}
 		}
 		for i := range n {
-			if err := os.Mkdir(fmt.Sprintf("%s/%d", folder, i), 0o755); err != nil {
+			child := fmt.Sprintf("%s/%d", folder, i)
+			if err := os.Mkdir(child, 0o755); err != nil {
 				return err
+			}
+			for name, value := range limits {
+				if f := child + "/" + name; exists(f) {
+					if err := os.WriteFile(f, []byte(value), 0); err != nil {
+						return err
+					}
+				}
 			}
 		}
 	}
@@ -99,7 +112,9 @@ func BenchmarkRead(b *testing.B) {
 	cfg, paths := many(b, 100)
 	h, err := openHierarchy(cfg.Mount)
 	require.NoError(b, err)
-	r := newReader(h)
+	r, err := newReader(h)
+	require.NoError(b, err)
+	defer func() { require.NoError(b, r.close()) }()
 	perCgroup(b, len(paths), func() {
 		for _, p := range paths {
 			if _, ok := r.read(p, false); !ok {
@@ -150,10 +165,12 @@ func BenchmarkEvents(b *testing.B) {
 	cfg, paths := many(b, 100)
 	h, err := openHierarchy(cfg.Mount)
 	require.NoError(b, err)
-	r := &eventsReceiver{h: h, reader: newReader(h)}
+	r, err := newReader(h)
+	require.NoError(b, err)
+	defer func() { require.NoError(b, r.close()) }()
 	perCgroup(b, len(paths), func() {
 		for _, p := range paths {
-			if _, ok := r.kills(p); !ok {
+			if _, ok := r.kills(p, false); !ok {
 				b.Fatal(p)
 			}
 		}

@@ -56,18 +56,20 @@ func (r *eventsReceiver) Start(context.Context, component.Host) error {
 	if err != nil {
 		return err
 	}
-	r.h, r.reader, r.watched, r.first = h, newReader(h), map[string]*watched{}, true
+	r.h, r.watched, r.first = h, map[string]*watched{}, true
 	if h.memory.folder == "" {
 		r.set.Logger.Warn("this host has no memory controller: there are no OOM kills to be told of", zap.String("mount", r.cfg.Mount))
 		return nil
 	}
+	if r.reader, err = newReader(h); err != nil {
+		return err
+	}
 	if r.folders, err = fsnotify.NewBufferedWatcher(1024); err != nil {
-		return fmt.Errorf("watch cgroups: %w (fs.inotify.max_user_instances may be too low)", err)
+		return errors.Join(fmt.Errorf("watch cgroups: %w (fs.inotify.max_user_instances may be too low)", err), r.reader.close())
 	}
 	if !h.memory.v2 {
 		if r.ooms, err = newOOMWatcher(); err != nil {
-			_ = r.folders.Close()
-			return fmt.Errorf("watch for OOM events: %w", err)
+			return errors.Join(fmt.Errorf("watch for OOM events: %w", err), r.folders.Close(), r.reader.close())
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -84,7 +86,7 @@ func (r *eventsReceiver) Shutdown(context.Context) error {
 	}
 	r.cancel()
 	<-r.done
-	err := r.folders.Close()
+	err := errors.Join(r.folders.Close(), r.reader.close())
 	if r.ooms != nil {
 		err = errors.Join(err, r.ooms.close())
 	}

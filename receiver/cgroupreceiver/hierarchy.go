@@ -81,6 +81,11 @@ func (h hierarchy) version() string {
 	return "1"
 }
 
+// folders are those of all controllers.
+func (h hierarchy) folders() []string {
+	return []string{h.memory.folder, h.cpu.folder, h.cpuacct.folder, h.pids.folder, h.io.folder}
+}
+
 // trees are the folders whose cgroups are followed. There are two where memory and pids have trees of their own: a cgroup may
 // exist in one of them only.
 func (h hierarchy) trees() []string {

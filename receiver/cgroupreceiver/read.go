@@ -44,48 +44,123 @@ type readings struct {
 var resources = [...]string{"memory", "cpu", "io"}
 
 // reader reads cgroups into one buffer. It is not for use by several goroutines.
+//
+// Most of the time of a scrape goes to opening files, and most of that to walking their paths. So each cgroup's folder is
+// opened once, relative to its tree, and the files relative to the folder.
 type reader struct {
-	h   hierarchy
-	buf []byte
-	// path is room for the name of the file that is read.
-	path []byte
-	errs []error
+	h     hierarchy
+	trees map[string]int // descriptors of the trees' folders
+	buf   []byte
+	errs  []error
+
+	cgroup string
+	// tree and fd are of the folder that is open; fd is -1 when it is not there.
+	tree string
+	fd   int
 }
 
-func newReader(h hierarchy) *reader { return &reader{h: h, buf: make([]byte, 16<<10)} }
+func newReader(h hierarchy) (*reader, error) {
+	r := &reader{h: h, trees: map[string]int{}, buf: make([]byte, 16<<10), fd: -1}
+	for _, tree := range append(h.folders(), h.unified) {
+		if _, known := r.trees[tree]; known || tree == "" {
+			continue
+		}
+		fd, err := unix.Open(tree, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open %s: %w", tree, err), r.close())
+		}
+		r.trees[tree] = fd
+	}
+	return r, nil
+}
+
+// close closes what the reader holds open.
+func (r *reader) close() error {
+	var errs []error
+	for tree, fd := range r.trees {
+		errs = append(errs, unix.Close(fd))
+		delete(r.trees, tree)
+	}
+	return errors.Join(errs...)
+}
+
+// enter makes a cgroup the one that is read.
+func (r *reader) enter(cgroup string) {
+	r.leave()
+	r.cgroup = cgroup
+}
+
+func (r *reader) leave() {
+	if r.fd >= 0 {
+		_ = unix.Close(r.fd)
+	}
+	r.tree, r.fd = "", -1
+}
+
+// folder opens the cgroup's folder in a tree, unless it is open already. It returns -1 when there is none.
+func (r *reader) folder(tree string) int {
+	if tree == "" || tree == r.tree {
+		return r.fd
+	}
+	r.leave()
+	r.tree = tree
+	fd, err := unix.Openat(r.trees[tree], "."+r.cgroup, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		if !gone(err) {
+			r.fail(tree, "", err)
+		}
+		return -1
+	}
+	r.fd = fd
+	return fd
+}
 
 // read reads one cgroup; below says to count the memory events of the cgroups below it as well. It returns false when the
 // cgroup is gone. What could not be read or parsed is in r.errs.
 func (r *reader) read(cgroup string, below bool) (readings, bool) {
 	r.errs = r.errs[:0]
+	r.enter(cgroup)
+	defer r.leave()
 	var x readings
 	if r.h.memory.v2 {
-		r.memoryV2(r.h.memory.of(cgroup), below, &x)
+		r.memoryV2(r.h.memory.folder, below, &x)
 	} else {
-		r.memoryV1(r.h.memory.of(cgroup), &x)
+		r.memoryV1(r.h.memory.folder, &x)
 	}
 	if r.h.cpu.v2 || r.h.cpuacct.v2 {
-		r.cpuV2(r.h.cpu.of(cgroup), &x)
+		r.cpuV2(r.h.cpu.folder, &x)
 	} else {
-		r.cpuV1(r.h.cpu.of(cgroup), r.h.cpuacct.of(cgroup), &x)
+		r.cpuV1(r.h.cpu.folder, r.h.cpuacct.folder, &x)
 	}
 	if r.h.io.v2 {
-		r.ioV2(r.h.io.of(cgroup), &x)
+		r.ioV2(r.h.io.folder, &x)
 	} else {
-		r.ioV1(r.h.io.of(cgroup), &x)
+		r.ioV1(r.h.io.folder, &x)
 	}
-	r.pids(r.h.pids.of(cgroup), &x)
-	if r.h.unified != "" {
-		r.pressure(r.h.unified+cgroup, &x)
-	}
+	r.pids(r.h.pids.folder, &x)
+	r.pressure(r.h.unified, &x)
 	return x, x.usage.known || x.pids.known || x.cpuUser.known
 }
 
+// kills reads how many processes the kernel killed in a cgroup so far, or in those below it as well, which v1 does not count.
+func (r *reader) kills(cgroup string, below bool) (int64, bool) {
+	r.enter(cgroup)
+	defer r.leave()
+	var x readings
+	switch {
+	case r.h.memory.v2:
+		r.memoryEventsV2(r.h.memory.folder, below, &x)
+	case !below:
+		r.oomControl(r.h.memory.folder, &x)
+	}
+	return x.oomKill.v, x.oomKill.known
+}
+
 // pids reads the pids controller, which has the same files in v1 and v2.
-func (r *reader) pids(folder string, x *readings) {
-	r.one(folder, "pids.current", &x.pids)
-	r.one(folder, "pids.max", &x.pidsLimit)
-	r.keys(folder, "pids.events", func(key []byte, v int64) {
+func (r *reader) pids(tree string, x *readings) {
+	r.one(tree, "pids.current", &x.pids)
+	r.one(tree, "pids.max", &x.pidsLimit)
+	r.keys(tree, "pids.events", func(key []byte, v int64) {
 		if string(key) == "max" {
 			x.pidsHits = told(v)
 		}
@@ -93,12 +168,12 @@ func (r *reader) pids(folder string, x *readings) {
 }
 
 // pressure reads the PSI files of a cgroup. Kernels without PSI have none of them.
-func (r *reader) pressure(folder string, x *readings) {
+func (r *reader) pressure(tree string, x *readings) {
 	for i, name := range [...]string{"memory.pressure", "cpu.pressure", "io.pressure"} {
 		var err error
-		if b, ok := r.file(folder, name); ok {
+		if b, ok := r.file(tree, name); ok {
 			if x.pressures[i], err = parsePressure(b); err != nil {
-				r.fail(folder, name, err)
+				r.fail(tree, name, err)
 			}
 		} else if i == 0 {
 			return
@@ -107,54 +182,55 @@ func (r *reader) pressure(folder string, x *readings) {
 }
 
 // one reads a file that holds one number; it stays unknown where there is no limit.
-func (r *reader) one(folder, name string, to *amount) {
-	b, ok := r.file(folder, name)
+func (r *reader) one(tree, name string, to *amount) {
+	b, ok := r.file(tree, name)
 	if !ok {
 		return
 	}
 	v, limited, err := parseInt(b)
 	if err != nil {
-		r.fail(folder, name, err)
+		r.fail(tree, name, err)
 	} else if limited {
 		*to = told(v)
 	}
 }
 
 // keys reads a flat-keyed file. It returns false when that is not there or cannot be read or parsed.
-func (r *reader) keys(folder, name string, visit func(key []byte, v int64)) bool {
-	b, ok := r.file(folder, name)
+func (r *reader) keys(tree, name string, visit func(key []byte, v int64)) bool {
+	b, ok := r.file(tree, name)
 	if !ok {
 		return false
 	}
 	if err := eachKey(b, visit); err != nil {
-		r.fail(folder, name, err)
+		r.fail(tree, name, err)
 		return false
 	}
 	return true
 }
 
-// file reads a file of a cgroup; the bytes are valid until the next read. A file that is not there, or whose cgroup is going,
-// is no error: it says nothing.
-func (r *reader) file(folder, name string) ([]byte, bool) {
-	if folder == "" {
+// file reads a file of the cgroup in a tree; the bytes are valid until the next read. A file that is not there, or whose
+// cgroup is going, is no error: it says nothing.
+func (r *reader) file(tree, name string) ([]byte, bool) {
+	folder := r.folder(tree)
+	if tree == "" || folder < 0 {
 		return nil, false
 	}
 	n, err := r.readAll(folder, name)
 	if err != nil {
 		if !gone(err) {
-			r.fail(folder, name, err)
+			r.fail(tree, name, err)
 		}
 		return nil, false
 	}
 	return r.buf[:n], true
 }
 
-func (r *reader) fail(folder, name string, err error) {
-	r.errs = append(r.errs, fmt.Errorf("read %s/%s: %w", folder, name, err))
+func (r *reader) fail(tree, name string, err error) {
+	r.errs = append(r.errs, fmt.Errorf("read %s%s/%s: %w", tree, r.cgroup, name, err))
 }
 
-func (r *reader) readAll(folder, name string) (int, error) {
-	fd, err := r.open(folder, name)
+func (r *reader) readAll(folder int, name string) (int, error) {
+	fd, err := unix.Openat(folder, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -173,12 +249,12 @@ func (r *reader) readAll(folder, name string) (int, error) {
 				return n, errors.New("is larger than 1 MiB")
 			}
 			r.buf = append(r.buf, make([]byte, n)...)
+		} else if n < 4096 {
+			// The kernel makes these files in one piece, and a piece that left room is the whole. (A piece of more than a
+			// page may come in several on kernels to come.)
+			return n, nil
 		}
 	}
-}
-
-func (r *reader) open(folder, name string) (int, error) {
-	return unix.Open(folder+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
 // gone says whether an error means that the file does not exist, or its cgroup is being removed. (EOPNOTSUPP: the pressure of

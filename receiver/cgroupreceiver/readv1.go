@@ -11,9 +11,11 @@ func (r *reader) memoryV1(f string, x *readings) {
 	// With swap accounting the limit of memory and swap together is tried first. Where the two are the same (no swap allowed)
 	// it is always that one that is hit.
 	var swapToo amount
-	r.one(f, "memory.failcnt", &x.max)
-	r.one(f, "memory.memsw.failcnt", &swapToo)
-	x.max.v = plus(x.max.v, swapToo.v)
+	if x.limit.known {
+		r.one(f, "memory.failcnt", &x.max)
+		r.one(f, "memory.memsw.failcnt", &swapToo)
+		x.max.v = plus(x.max.v, swapToo.v)
+	}
 	r.oomControl(f, x)
 	var anon, file, shmem, inactive, faults, major int64
 	if r.keys(f, "memory.stat", func(key []byte, v int64) {
@@ -57,19 +59,19 @@ func (r *reader) cpuV1(cpu, cpuacct string, x *readings) {
 			x.cpuSystem = told(ns)
 		}
 	})
-	r.keys(cpu, "cpu.stat", func(key []byte, v int64) {
-		switch string(key) {
-		case "nr_periods":
-			x.periods = told(v)
-		case "nr_throttled":
-			x.throttled = told(v)
-		case "throttled_time":
-			x.heldFor = told(v)
-		}
-	})
 	r.one(cpu, "cpu.cfs_quota_us", &x.cpuQuota)
 	if x.cpuQuota.known {
 		r.one(cpu, "cpu.cfs_period_us", &x.cpuPeriod)
+		r.keys(cpu, "cpu.stat", func(key []byte, v int64) {
+			switch string(key) {
+			case "nr_periods":
+				x.periods = told(v)
+			case "nr_throttled":
+				x.throttled = told(v)
+			case "throttled_time":
+				x.heldFor = told(v)
+			}
+		})
 	}
 }
 

@@ -50,7 +50,10 @@ func (s *metricsScraper) start(context.Context, component.Host) error {
 	if h.memory.folder == "" {
 		s.set.Logger.Warn("this host has no memory controller (it may be switched off by cgroup_disable=memory)", zap.String("mount", s.cfg.Mount))
 	}
-	s.reader, s.known = newReader(h), map[string]*known{}
+	if s.reader, err = newReader(h); err != nil {
+		return err
+	}
+	s.known = map[string]*known{}
 	s.mb = metadata.NewMetricsBuilder(s.cfg.MetricsBuilderConfig, s.set)
 	s.rb = s.mb.NewResourceBuilder()
 	return nil
@@ -58,7 +61,10 @@ func (s *metricsScraper) start(context.Context, component.Host) error {
 
 func (s *metricsScraper) shutdown(context.Context) error {
 	s.telemetry.Shutdown()
-	return nil
+	if s.reader == nil {
+		return nil
+	}
+	return s.reader.close()
 }
 
 // open finds the hierarchy, and every root in it.

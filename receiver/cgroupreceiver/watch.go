@@ -146,14 +146,14 @@ func (r *eventsReceiver) adopt(ctx context.Context, cgroup string, inode uint64)
 	if len(r.watched) >= r.cfg.MaxCgroups {
 		return nil
 	}
-	kills, ok := r.kills(cgroup)
+	kills, ok := r.reader.kills(cgroup, false)
 	if !ok {
 		return nil
 	}
 	w := &watched{identity: identify(cgroup), inode: inode, mark: r.mark}
 	if r.first {
 		w.kills = kills // it counted these before we looked
-		w.below, _ = r.killsBelow(cgroup)
+		w.below, _ = r.reader.kills(cgroup, true)
 	}
 	r.watched[cgroup] = w
 	if p := r.watched[parent(cgroup)]; p != nil {
@@ -190,34 +190,13 @@ func (r *eventsReceiver) unnotified(ctx context.Context, err error) {
 	}
 }
 
-// kills reads how many processes the kernel killed in a cgroup itself so far.
-func (r *eventsReceiver) kills(cgroup string) (int64, bool) {
-	var x readings
-	if r.h.memory.v2 {
-		r.reader.memoryEventsV2(r.h.memory.of(cgroup), false, &x)
-	} else {
-		r.reader.oomControl(r.h.memory.of(cgroup), &x)
-	}
-	return x.oomKill.v, x.oomKill.known
-}
-
-// killsBelow reads the same for a cgroup and all that are or were below it. Only cgroup v2 counts these.
-func (r *eventsReceiver) killsBelow(cgroup string) (int64, bool) {
-	if !r.h.memory.v2 || cgroup == "/" {
-		return 0, false
-	}
-	var x readings
-	r.reader.memoryEventsV2(r.h.memory.of(cgroup), true, &x)
-	return x.oomKill.v, x.oomKill.known
-}
-
 // look tells what was killed since the last look.
 func (r *eventsReceiver) look(ctx context.Context, cgroup string) {
 	w := r.watched[cgroup]
 	if w == nil {
 		return
 	}
-	kills, ok := r.kills(cgroup)
+	kills, ok := r.reader.kills(cgroup, false)
 	if !ok || kills <= w.kills {
 		return
 	}
@@ -232,10 +211,10 @@ func (r *eventsReceiver) lost(ctx context.Context, above, cgroup string, id iden
 	if len(r.cfg.Exclude) > 0 {
 		return
 	}
-	total, ok := r.killsBelow(above)
+	total, ok := r.reader.kills(above, true)
 	for !ok && above != "/" { // that is gone as well
 		above = parent(above)
-		total, ok = r.killsBelow(above)
+		total, ok = r.reader.kills(above, true)
 	}
 	w := r.watched[above]
 	if w == nil || total <= w.below {
@@ -246,7 +225,7 @@ func (r *eventsReceiver) lost(ctx context.Context, above, cgroup string, id iden
 			r.look(ctx, other)
 		}
 	}
-	if total, ok := r.killsBelow(above); ok && total > w.below {
+	if total, ok := r.reader.kills(above, true); ok && total > w.below {
 		r.killed(ctx, cgroup, id, total-w.below)
 	}
 }
