@@ -1,6 +1,7 @@
 package correlationprocessor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -249,6 +250,22 @@ func TestAStateThatCannotBeReadIsKeptAside(t *testing.T) {
 	assert.Contains(t, string(good), "oom-killed")
 	require.NoError(t, c.Close(ctx))
 	r.stop(ext)
+}
+
+// A damaged file is the storage extension's to mend: it says so, and does with recreate.
+func TestAStorageFileThatIsDamagedFailsTheStart(t *testing.T) {
+	folder := t.TempDir()
+	r := newRig(t, stored)
+	ext := r.storage(folder)
+	r.stop(r.logs(consumertest.NewNop()))
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	require.NoError(t, os.WriteFile(files[0], bytes.Repeat([]byte("x"), 1<<16), 0o600))
+	l, err := r.factory.CreateLogs(ctx, r.set, r.cfg, consumertest.NewNop())
+	require.NoError(t, err)
+	assert.ErrorContains(t, l.Start(ctx, r.host), `storage: open "file_storage": invalid database`)
+	r.stop(l, ext)
 }
 
 func TestStorageThatIsMissingFailsTheStart(t *testing.T) {
