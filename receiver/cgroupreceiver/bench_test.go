@@ -112,7 +112,7 @@ func BenchmarkRead(b *testing.B) {
 	cfg, paths := many(b, 100)
 	h, err := openHierarchy(cfg.Mount)
 	require.NoError(b, err)
-	r, err := newReader(h)
+	r, err := newReader(h, cfg.MaxOpenFiles)
 	require.NoError(b, err)
 	defer func() { require.NoError(b, r.close()) }()
 	perCgroup(b, len(paths), func() {
@@ -165,7 +165,7 @@ func BenchmarkEvents(b *testing.B) {
 	cfg, paths := many(b, 100)
 	h, err := openHierarchy(cfg.Mount)
 	require.NoError(b, err)
-	r, err := newReader(h)
+	r, err := newReader(h, 0)
 	require.NoError(b, err)
 	defer func() { require.NoError(b, r.close()) }()
 	perCgroup(b, len(paths), func() {

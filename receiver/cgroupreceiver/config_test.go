@@ -44,6 +44,7 @@ func TestConfigErrors(t *testing.T) {
 		"escaping root":   {func(c *Config) { c.Roots = []string{"/../etc"} }, `roots[0] is "/../etc", want a clean path`},
 		"bad pattern":     {func(c *Config) { c.Exclude = []string{"/[a"} }, `exclude[0] is "/[a", want a pattern such as /system.slice/*`},
 		"no cgroups":      {func(c *Config) { c.MaxCgroups = 0 }, "max_cgroups is 0, want at least 1"},
+		"negative files":  {func(c *Config) { c.MaxOpenFiles = -1 }, "max_open_files is -1, want 0 or more"},
 		"negative number": {func(c *Config) { c.MaxWatches = -1 }, "max_watches is -1, want 0 or more"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -61,7 +61,7 @@ func (r *eventsReceiver) Start(context.Context, component.Host) error {
 		r.set.Logger.Warn("this host has no memory controller: there are no OOM kills to be told of", zap.String("mount", r.cfg.Mount))
 		return nil
 	}
-	if r.reader, err = newReader(h); err != nil {
+	if r.reader, err = newReader(h, 0); err != nil {
 		return err
 	}
 	if r.folders, err = fsnotify.NewBufferedWatcher(1024); err != nil {

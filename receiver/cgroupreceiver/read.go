@@ -45,13 +45,17 @@ var resources = [...]string{"memory", "cpu", "io"}
 
 // reader reads cgroups into one buffer. It is not for use by several goroutines.
 //
-// Most of the time of a scrape goes to opening files, and most of that to walking their paths. So each cgroup's folder is
-// opened once, relative to its tree, and the files relative to the folder.
+// Most of the time of a scrape goes to opening files. So as many as may be stay open from one read to the next, and the others
+// are opened relative to their cgroup's folder, and that relative to its tree, since much of opening is to walk the path.
 type reader struct {
 	h     hierarchy
 	trees map[string]int // descriptors of the trees' folders
 	buf   []byte
 	errs  []error
+
+	// kept are the files that stay open, by cgroup and name, and room is how many more may.
+	kept map[string]map[string]int
+	room int
 
 	cgroup string
 	// tree and fd are of the folder that is open; fd is -1 when it is not there.
@@ -59,8 +63,14 @@ type reader struct {
 	fd   int
 }
 
-func newReader(h hierarchy) (*reader, error) {
-	r := &reader{h: h, trees: map[string]int{}, buf: make([]byte, 16<<10), fd: -1}
+// newReader returns a reader that keeps up to a number of files open, but no more than half of what the process may have.
+func newReader(h hierarchy, keep int) (*reader, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return nil, fmt.Errorf("getrlimit: %w", err)
+	}
+	keep = int(min(uint64(keep), limit.Cur/2))
+	r := &reader{h: h, trees: map[string]int{}, buf: make([]byte, 16<<10), fd: -1, kept: map[string]map[string]int{}, room: keep}
 	for _, tree := range append(h.folders(), h.unified) {
 		if _, known := r.trees[tree]; known || tree == "" {
 			continue
@@ -76,6 +86,9 @@ func newReader(h hierarchy) (*reader, error) {
 
 // close closes what the reader holds open.
 func (r *reader) close() error {
+	for cgroup := range r.kept {
+		r.forget(cgroup)
+	}
 	var errs []error
 	for tree, fd := range r.trees {
 		errs = append(errs, unix.Close(fd))
@@ -211,11 +224,32 @@ func (r *reader) keys(tree, name string, visit func(key []byte, v int64)) bool {
 // file reads a file of the cgroup in a tree; the bytes are valid until the next read. A file that is not there, or whose
 // cgroup is going, is no error: it says nothing.
 func (r *reader) file(tree, name string) ([]byte, bool) {
-	folder := r.folder(tree)
-	if tree == "" || folder < 0 {
+	if tree == "" {
 		return nil, false
 	}
-	n, err := r.readAll(folder, name)
+	fd, kept := r.kept[r.cgroup][name]
+	var err error
+	if !kept {
+		folder := r.folder(tree)
+		if folder < 0 {
+			return nil, false
+		}
+		fd, err = unix.Openat(folder, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
+	n := 0
+	if err == nil {
+		n, err = r.readAll(fd)
+		switch {
+		case err != nil && kept: // its controller may have been switched off, and come back with another file
+			delete(r.kept[r.cgroup], name)
+			r.room++
+			_ = unix.Close(fd)
+		case err == nil && !kept && r.room > 0:
+			r.keep(name, fd)
+		case !kept:
+			_ = unix.Close(fd)
+		}
+	}
 	if err != nil {
 		if !gone(err) {
 			r.fail(tree, name, err)
@@ -225,19 +259,34 @@ func (r *reader) file(tree, name string) ([]byte, bool) {
 	return r.buf[:n], true
 }
 
+// keep leaves a file of the cgroup open for the next time.
+func (r *reader) keep(name string, fd int) {
+	files := r.kept[r.cgroup]
+	if files == nil {
+		files = map[string]int{}
+		r.kept[r.cgroup] = files
+	}
+	files[name] = fd
+	r.room--
+}
+
+// forget closes the files of a cgroup that is gone. (While they are open, reading them fails with ENODEV.)
+func (r *reader) forget(cgroup string) {
+	for _, fd := range r.kept[cgroup] {
+		_ = unix.Close(fd)
+		r.room++
+	}
+	delete(r.kept, cgroup)
+}
+
 func (r *reader) fail(tree, name string, err error) {
 	r.errs = append(r.errs, fmt.Errorf("read %s%s/%s: %w", tree, r.cgroup, name, err))
 }
 
-func (r *reader) readAll(folder int, name string) (int, error) {
-	fd, err := unix.Openat(folder, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = unix.Close(fd) }()
+func (r *reader) readAll(fd int) (int, error) {
 	n := 0
 	for {
-		k, err := unix.Read(fd, r.buf[n:])
+		k, err := unix.Pread(fd, r.buf[n:], int64(n))
 		if err == unix.EINTR {
 			continue
 		}

@@ -50,7 +50,7 @@ func (s *metricsScraper) start(context.Context, component.Host) error {
 	if h.memory.folder == "" {
 		s.set.Logger.Warn("this host has no memory controller (it may be switched off by cgroup_disable=memory)", zap.String("mount", s.cfg.Mount))
 	}
-	if s.reader, err = newReader(h); err != nil {
+	if s.reader, err = newReader(h, s.cfg.MaxOpenFiles); err != nil {
 		return err
 	}
 	s.known = map[string]*known{}
@@ -105,6 +105,7 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 			if id.inside(cgroup) {
 				return true // the container's own cgroup tells of it
 			}
+			s.reader.forget(cgroup) // the one that had its name before
 			k = &known{identity: id, inode: inode, since: s.before}
 		}
 		if count >= s.cfg.MaxCgroups {
@@ -131,6 +132,7 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	for cgroup, k := range s.known {
 		if k.scan != s.scan {
 			delete(s.known, cgroup)
+			s.reader.forget(cgroup)
 		}
 	}
 	if dropped > 0 {
