@@ -127,7 +127,7 @@ func parseIOStat(b []byte) (disk, error) {
 }
 
 // parseBlkio reads v1's blkio.throttle.io_service_bytes and blkio.throttle.io_serviced: `8:0 Read 4096`. found is false where
-// there is no device: recent kernels count on v1 only for those that are throttled.
+// nothing was counted: many kernels do so on v1 only for devices that are throttled, and show no device, or zeros.
 func parseBlkio(b []byte) (read, write int64, found bool, err error) {
 	for line := range lines(b) {
 		var to *int64
@@ -143,7 +143,7 @@ func parseBlkio(b []byte) (read, write int64, found bool, err error) {
 		if err != nil {
 			return 0, 0, false, err
 		}
-		*to, found = plus(*to, v), true
+		*to, found = plus(*to, v), found || v > 0
 	}
 	return read, write, found, nil
 }

@@ -547,7 +547,7 @@ type metricContainerDiskIo struct {
 // init fills container.disk.io metric with initial data.
 func (m *metricContainerDiskIo) init() {
 	m.data.SetName("container.disk.io")
-	m.data.SetDescription("Bytes read from and written to block devices (absent on cgroup v1 where the kernel counts for throttled devices only).")
+	m.data.SetDescription("Bytes read from and written to block devices (on cgroup v1 absent until something is counted, which many kernels do for throttled devices only).")
 	m.data.SetUnit("By")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)

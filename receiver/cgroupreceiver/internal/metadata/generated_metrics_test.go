@@ -256,7 +256,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["container.disk.io"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
 					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
-					assert.Equal(t, "Bytes read from and written to block devices (absent on cgroup v1 where the kernel counts for throttled devices only).", ms.At(i).Description())
+					assert.Equal(t, "Bytes read from and written to block devices (on cgroup v1 absent until something is counted, which many kernels do for throttled devices only).", ms.At(i).Description())
 					assert.Equal(t, "By", ms.At(i).Unit())
 					assert.True(t, ms.At(i).Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
