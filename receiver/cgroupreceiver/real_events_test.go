@@ -34,7 +34,7 @@ func TestRealKillOfAContainerThatIsGoneAtOnce(t *testing.T) {
 		c.limit(t, tight)
 		startWorkload(t, c).dieOf(t, "anon", 2*tight)
 		if !root.h.memory.v2 {
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(runtimeDelay)
 		}
 		c.remove(t)
 		pod.remove(t)
@@ -130,7 +130,10 @@ func TestRealMaxWatches(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
-// Cgroups that are excluded, or in no root, are neither told of nor read, however they came to be noticed.
+// runtimeDelay is at least how long a runtime takes to see the end of a container's process and to run its clean-up.
+const runtimeDelay = 100 * time.Millisecond
+
+// Cgroups that are excluded are not told of, however they came to be noticed.
 func TestRealExclude(t *testing.T) {
 	root := realCgroup(t)
 	root.delegate(t)
@@ -142,6 +145,7 @@ func TestRealExclude(t *testing.T) {
 	for _, c := range []cgroup{no, yes} {
 		c.limit(t, tight)
 		startWorkload(t, c).dieOf(t, "anon", 2*tight)
+		time.Sleep(runtimeDelay)
 		c.remove(t)
 	}
 	assert.Equal(t, []event{{cgroup: yes.path, count: 1}}, await(t, sink, eventOOMKill, 1))
