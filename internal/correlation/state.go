@@ -52,7 +52,8 @@ type savedSubject struct {
 }
 
 type savedOutlook struct {
-	Series  forecast.Series  `json:"series"`
+	// Series is stored as it says itself.
+	Series  *forecast.Series `json:"series,omitempty"`
 	History timeline.History `json:"history"`
 	Sampled time.Time        `json:"sampled"`
 }
@@ -138,7 +139,7 @@ func (e *Engine) encode(id entity.ID, told bool) ([]byte, error) {
 		saved.Timeline = s.timeline.State(e.now)
 	}
 	for name, o := range s.outlooks {
-		saved.Outlooks[name] = savedOutlook{Series: o.series, History: o.history, Sampled: o.sampled}
+		saved.Outlooks[name] = savedOutlook{Series: &o.series, History: o.history, Sampled: o.sampled}
 	}
 	return json.Marshal(saved)
 }
@@ -196,7 +197,11 @@ func (e *Engine) take(now time.Time, saved savedSubject) {
 			if !o.History.Valid() {
 				o.History = timeline.History{}
 			}
-			s.outlooks[name] = &outlook{resource: res, series: o.Series, history: o.History}
+			restored := &outlook{resource: res, history: o.History}
+			if o.Series != nil {
+				restored.series = *o.Series
+			}
+			s.outlooks[name] = restored
 		}
 	}
 }
