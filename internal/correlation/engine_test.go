@@ -420,7 +420,7 @@ func TestADisabledPredictionConfirmsNothing(t *testing.T) {
 	}
 	w := newWorld(t, s)
 	e := w.cgroup("/app")
-	w.leak(e, 64*mi, 4*time.Minute)
+	w.leak(e, 64*mi, 7*time.Minute)
 	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
 	w.pass(time.Second, nil)
 	w.observe(e, counter(signal.OOMKill, 1, time.Time{}))
@@ -439,7 +439,7 @@ func TestPredictionsOfWhatIsGoneAreWithdrawn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, settings(t))
 			e := w.cgroup("/app")
-			w.leak(e, 64*mi, 4*time.Minute)
+			w.leak(e, 64*mi, 7*time.Minute)
 			require.Equal(t, finding.Active, w.find("memory-exhaustion", e).State)
 			end(w, e)
 			w.pass(3*time.Minute, nil)
@@ -452,11 +452,11 @@ func TestTheClockIsSetBack(t *testing.T) {
 	w := newWorld(t, settings(t))
 	e := w.cgroup("/app")
 	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
-	w.leak(e, 64*mi, 4*time.Minute)
+	w.leak(e, 64*mi, 7*time.Minute)
 	w.now = start.Add(-24 * time.Hour)
 	w.pass(time.Second, func(int) { w.observe(e, counter(signal.OOMKill, 0, time.Time{})) })
 	assert.Nil(t, w.find("oom-killed", e))
-	w.leak(e, 64*mi, 4*time.Minute)
+	w.leak(e, 64*mi, 7*time.Minute)
 	f := w.find("memory-exhaustion", e)
 	require.NotNil(t, f)
 	assert.Equal(t, finding.Active, f.State, "a day is not waited for")
@@ -485,7 +485,7 @@ func TestOneContainerOfTwoSources(t *testing.T) {
 	byID, _ := entity.New(attributes{"container.id": "c1", "cgroup.path": "/kubepods/c1", "k8s.pod.uid": "u1"}, "n1")
 	w.observe(byName, gauge(signal.MemoryUsed, 60*mi))
 	w.observe(whole, gauge(signal.MemoryLimit, 512*mi))
-	w.pass(4*time.Minute, func(i int) {
+	w.pass(7*time.Minute, func(i int) {
 		w.observe(byName, gauge(signal.MemoryUsed, float64(64+i)*mi))
 		w.observe(byID, counter(signal.OOMKill, 0, time.Time{}))
 	})

@@ -32,7 +32,7 @@ func TestFindingsOutliveARestart(t *testing.T) {
 			w := newWorld(t, settings(t))
 			leaking, killed := w.cgroup("/leaking"), w.cgroup("/killed")
 			w.observe(killed, counter(signal.OOMKill, 0, time.Time{}))
-			w.leak(leaking, 64*mi, 3*time.Minute)
+			w.leak(leaking, 64*mi, 7*time.Minute)
 			w.observe(killed, counter(signal.OOMKill, 1, time.Time{}))
 			w.look()
 			require.True(t, w.engine.Unsaved())
@@ -53,7 +53,7 @@ func TestFindingsOutliveARestart(t *testing.T) {
 			// The leak goes on, and the receivers began anew: they name another start for the same counters.
 			again.observe(killed, counter(signal.OOMKill, 1, again.now.Add(-time.Millisecond)))
 			again.told = nil
-			again.leak(leaking, (64+190)*mi, 3*time.Minute)
+			again.leak(leaking, (64+425)*mi, 20*time.Second)
 			assert.Equal(t, before[correlation.ID("memory-exhaustion", leaking.ID)].FirstSeen, again.find("memory-exhaustion", leaking).FirstSeen)
 			for _, f := range again.told {
 				assert.Equal(t, finding.Active, f.State, "nothing is withdrawn in between: %s", f.Title)
@@ -98,7 +98,7 @@ func TestAKillWhileNobodyWatchedIsNews(t *testing.T) {
 func TestARestoredPredictionWaitsToBeJudged(t *testing.T) {
 	leaking := func(t *testing.T) *world {
 		w := newWorld(t, settings(t))
-		w.leak(w.cgroup("/app"), 64*mi, 3*time.Minute)
+		w.leak(w.cgroup("/app"), 64*mi, 7*time.Minute)
 		require.NotNil(t, w.find("memory-exhaustion", w.cgroup("/app")))
 		return w.restart(settings(t), time.Second, correlation.Parts()...)
 	}
@@ -121,7 +121,7 @@ func TestARestoredPredictionWaitsToBeJudged(t *testing.T) {
 		w := leaking(t)
 		w.pass(4*time.Minute, func(i int) {
 			if i%50 == 0 {
-				w.observe(w.cgroup("/app"), gauge(signal.MemoryUsed, float64(244+i)*mi), gauge(signal.MemoryLimit, 512*mi))
+				w.observe(w.cgroup("/app"), gauge(signal.MemoryUsed, 490*mi), gauge(signal.MemoryLimit, 512*mi))
 			}
 		})
 		assert.Equal(t, finding.Active, state(w))

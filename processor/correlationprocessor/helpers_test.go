@@ -212,12 +212,12 @@ func memory(cgroup string, at time.Time, anon, limit float64) pmetric.Metrics {
 	return md
 }
 
-// leak feeds five minutes of a leak, one reading a second, that end now: 200 s are left.
+// leak feeds seven minutes of a leak, one reading a second, that end now: 28 s are left.
 func leak(t testing.TB, m processor.Metrics, cgroup string) {
 	const mi = 1 << 20
-	for i := range 300 {
-		at := time.Now().Add(time.Duration(i-300) * time.Second)
-		require.NoError(t, m.ConsumeMetrics(context.Background(), memory(cgroup, at, float64(i+12)*mi, 512*mi)))
+	for i := range 420 {
+		at := time.Now().Add(time.Duration(i-420) * time.Second)
+		require.NoError(t, m.ConsumeMetrics(context.Background(), memory(cgroup, at, float64(i+64)*mi, 512*mi)))
 	}
 }
 

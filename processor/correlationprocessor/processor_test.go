@@ -32,7 +32,7 @@ func TestWhatMetricsSayComesOutOfTheLogsPipelines(t *testing.T) {
 		assert.Equal(t, "app", s.found()["memory-exhaustion"].Entity.Name)
 	}
 	_, n := passed.named("container.memory.anon")
-	assert.Equal(t, 300, n, "metrics pass")
+	assert.Equal(t, 420, n, "metrics pass")
 	eventually(t, "and Tapio's own come with them", func() bool {
 		m, n := passed.named(metricTimeToEvent)
 		return n > 0 && m.Gauge().DataPoints().Len() == 1
@@ -212,7 +212,7 @@ func TestAPredictionOutlivesARestart(t *testing.T) {
 	var later sink
 	l, m = again.logs(&later), again.metrics(consumertest.NewNop())
 	eventually(t, "and told again", func() bool { return len(later.found()) == 1 })
-	require.NoError(t, m.ConsumeMetrics(ctx, memory("/app", time.Now(), 320<<20, 512<<20)))
+	require.NoError(t, m.ConsumeMetrics(ctx, memory("/app", time.Now(), 490<<20, 512<<20)))
 	require.NoError(t, l.ConsumeLogs(ctx, killed("/other")))
 	eventually(t, "it is looked at again", func() bool { return len(later.found()) == 2 })
 	assert.Equal(t, finding.Active, later.found()["memory-exhaustion"].State)
