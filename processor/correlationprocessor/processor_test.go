@@ -252,20 +252,55 @@ func TestAStateThatCannotBeReadIsKeptAside(t *testing.T) {
 	r.stop(ext)
 }
 
-// A damaged file is the storage extension's to mend: it says so, and does with recreate.
-func TestAStorageFileThatIsDamagedFailsTheStart(t *testing.T) {
-	folder := t.TempDir()
-	r := newRig(t, stored)
-	ext := r.storage(folder)
-	r.stop(r.logs(consumertest.NewNop()))
-	files, err := filepath.Glob(filepath.Join(folder, "*"))
-	require.NoError(t, err)
-	require.Len(t, files, 1)
-	require.NoError(t, os.WriteFile(files[0], bytes.Repeat([]byte("x"), 1<<16), 0o600))
-	l, err := r.factory.CreateLogs(ctx, r.set, r.cfg, consumertest.NewNop())
-	require.NoError(t, err)
-	assert.ErrorContains(t, l.Start(ctx, r.host), `storage: open "file_storage": invalid database`)
-	r.stop(l, ext)
+// A damaged file stays where it is; another one beside it takes its place, for as long as it is there.
+func TestAStorageFileThatIsDamaged(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, file string){
+		"overwritten": func(t *testing.T, file string) {
+			require.NoError(t, os.WriteFile(file, bytes.Repeat([]byte("x"), 1<<16), 0o600))
+		},
+		"cut off": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 2*int64(os.Getpagesize()))) },
+		"spoiled inside": func(t *testing.T, file string) {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for i := 2 * os.Getpagesize(); i < len(b); i++ { // all but the two pages that describe the rest
+				b[i] = 0xff
+			}
+			require.NoError(t, os.WriteFile(file, b, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			r := newRig(t, stored)
+			ext := r.storage(folder)
+			var out sink
+			l := r.logs(&out)
+			require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+			eventually(t, "the finding is told", func() bool { return len(out.found()) == 1 })
+			r.stop(l, ext)
+			files, err := filepath.Glob(filepath.Join(folder, "*"))
+			require.NoError(t, err)
+			require.Len(t, files, 1)
+			damage(t, files[0])
+
+			r = newRig(t, stored)
+			ext = r.storage(folder)
+			out = sink{}
+			l = r.logs(&out)
+			assert.Equal(t, 1, r.logged.FilterMessageSnippet("the stored state is damaged: going on with another file beside it").Len())
+			require.NoError(t, l.ConsumeLogs(ctx, killed("/other")))
+			eventually(t, "it watches", func() bool { return len(out.found()) == 1 })
+			r.stop(l, ext)
+
+			later := t.TempDir() // as another process finds it: this one holds locks on what it could not open
+			require.NoError(t, os.CopyFS(later, os.DirFS(folder)))
+			r = newRig(t, stored)
+			ext = r.storage(later)
+			out = sink{}
+			l = r.logs(&out)
+			eventually(t, "and remembers", func() bool { return len(out.found()) == 1 })
+			r.stop(l, ext)
+		})
+	}
 }
 
 func TestStorageThatIsMissingFailsTheStart(t *testing.T) {

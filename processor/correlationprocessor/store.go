@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
+	bbolt "go.etcd.io/bbolt/errors"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.uber.org/zap"
@@ -13,8 +15,14 @@ import (
 	"github.com/your-org/tapio/internal/correlation"
 )
 
-// unusable is where a part of the state that could not be read is kept aside, for people to look at.
-const unusable = ".unusable"
+const (
+	// unusable is where a part of the state that could not be read is kept aside, for people to look at.
+	unusable = ".unusable"
+	// spare is the name of the storage that is used as long as the first one is damaged.
+	spare = "spare"
+)
+
+var errDamaged = errors.New("the database is damaged")
 
 // open takes the state up from the storage extension.
 func (c *correlator) open(ctx context.Context, host component.Host) error {
@@ -31,12 +39,18 @@ func (c *correlator) open(ctx context.Context, host component.Host) error {
 	if !ok {
 		return fmt.Errorf("storage: extension %q is no storage extension; want one such as file_storage", c.cfg.Storage)
 	}
-	client, err := st.GetClient(ctx, component.KindProcessor, c.id, "")
+	client, saved, err := c.read(ctx, st, "")
+	if errors.Is(err, errDamaged) {
+		// A damaged file must not keep the agent from watching either. It stays where it is, and another one takes its place.
+		c.set.Logger.Error("the stored state is damaged: going on with another file beside it, which is empty at first; "+
+			"remove the damaged one to end this message", zap.Stringer("storage", c.cfg.Storage), zap.Error(err))
+		client, saved, err = c.read(ctx, st, spare)
+	}
 	if err != nil {
 		return fmt.Errorf("storage: open %q: %w", c.cfg.Storage, err)
 	}
 	for _, part := range correlation.Parts() {
-		if err := c.restore(ctx, client, string(part)); err != nil {
+		if err := c.restore(ctx, client, string(part), saved[part]); err != nil {
 			return errors.Join(fmt.Errorf("storage: %w", err), client.Close(ctx))
 		}
 	}
@@ -44,13 +58,35 @@ func (c *correlator) open(ctx context.Context, host component.Host) error {
 	return nil
 }
 
+// read opens the storage of a name and reads all parts of the state. A database that is damaged may answer with an error, a
+// panic, or a fault of memory that is mapped to no file any more: all of them are errDamaged.
+func (c *correlator) read(ctx context.Context, st storage.Extension, name string) (client storage.Client, saved map[correlation.Part][]byte, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, r)
+		}
+	}()
+	if client, err = st.GetClient(ctx, component.KindProcessor, c.id, name); err != nil {
+		for _, damage := range []error{bbolt.ErrInvalid, bbolt.ErrVersionMismatch, bbolt.ErrChecksum} {
+			if errors.Is(err, damage) {
+				return nil, nil, fmt.Errorf("%w: %w", errDamaged, err)
+			}
+		}
+		return nil, nil, err
+	}
+	saved = map[correlation.Part][]byte{}
+	for _, part := range correlation.Parts() {
+		if saved[part], err = client.Get(ctx, string(part)); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("read %s: %w", part, err), client.Close(ctx))
+		}
+	}
+	return client, saved, nil
+}
+
 // restore takes one part of the state up. One that cannot be read must not keep the agent from watching: it is put aside, and
 // said to be.
-func (c *correlator) restore(ctx context.Context, client storage.Client, key string) error {
-	saved, err := client.Get(ctx, key)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", key, err)
-	}
+func (c *correlator) restore(ctx context.Context, client storage.Client, key string, saved []byte) error {
 	if len(saved) == 0 {
 		return nil
 	}
