@@ -2,6 +2,7 @@ package correlation
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/pattern"
@@ -29,7 +30,7 @@ func (e *Engine) foreseen(s *subject, p *pattern.Pattern, known *life) string {
 	var o *finding.Outcome
 	if known != nil && known.Finding.Outcome != nil {
 		o = known.Finding.Outcome
-	} else if pl := e.predictionOf(s, p, s.latest(p)); pl != nil {
+	} else if pl := e.predictionOf(s, p, s.latest(p)); pl != nil && !s.vague(p) {
 		o = outcome(pl, s.latest(p))
 	}
 	if o == nil {
@@ -54,10 +55,12 @@ func (e *Engine) foreseen(s *subject, p *pattern.Pattern, known *life) string {
 func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life) {
 	at := s.latest(p)
 	pl := e.predictionOf(s, p, at)
-	if pl == nil || l.Finding.Outcome != nil {
+	if pl == nil || l.Finding.Outcome != nil || slices.Contains(l.Finding.Causes, pl.Finding.ID) {
 		return
 	}
-	l.Finding.Outcome = outcome(pl, at)
+	if !s.vague(p) {
+		l.Finding.Outcome = outcome(pl, at)
+	}
 	l.Finding.Causes = []string{pl.Finding.ID}
 	l.changed = true
 	pl.Finding.Effects = []string{l.Finding.ID}
@@ -72,6 +75,16 @@ func outcome(pl *life, at time.Time) *finding.Outcome {
 	return &finding.Outcome{Prediction: pl.Finding.ID, PredictedAt: f.At, MadeAt: pl.Finding.FirstSeen, ActualAt: at,
 		ErrorSeconds:   f.At.Sub(at).Seconds(),
 		WithinInterval: !at.Before(f.Earliest) && !at.After(f.Latest)}
+}
+
+// vague says that it is not known when a diagnosis' triggers happened: how right a prediction was cannot be told then.
+func (s *subject) vague(p *pattern.Pattern) bool {
+	for _, c := range p.Signals {
+		if events := s.timeline.Events(time.Time{}, c.Any...); c.Role == pattern.Trigger && len(events) > 0 && !events[len(events)-1].Vague() {
+			return false
+		}
+	}
+	return true
 }
 
 // latest is the time of the first event of the latest run of a diagnosis' triggers: when it happened.

@@ -371,7 +371,8 @@ func TestConfirm(t *testing.T) {
 	p := w.find("memory-exhaustion", e)
 	require.NotNil(t, p)
 	require.Equal(t, finding.Active, p.State)
-	w.pass(30*time.Second, nil)
+	w.pass(30*time.Second, func(int) { w.observe(e, counter(signal.OOMKill, 0, time.Time{})) })
+	w.now = w.now.Add(time.Second)
 	killed := w.now
 	w.observe(e, counter(signal.OOMKill, 1, time.Time{}))
 	w.pass(2*time.Second, nil)

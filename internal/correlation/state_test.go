@@ -94,6 +94,27 @@ func TestAKillWhileNobodyWatchedIsNews(t *testing.T) {
 	assert.NotNil(t, again.find("oom-killed", e))
 }
 
+// When it happened is not known: nothing is said of how right the prediction was.
+func TestAForeseenKillWhileNobodyWatched(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
+	w.leak(e, 64*mi, 7*time.Minute)
+	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
+	read := w.now
+	again := w.restart(settings(t), time.Hour, correlation.Parts()...)
+	again.observe(e, counter(signal.OOMKill, 1, again.now.Add(-time.Millisecond)))
+	again.pass(time.Minute, nil)
+	d, p := again.find("oom-killed", e), again.find("memory-exhaustion", e)
+	require.NotNil(t, d)
+	assert.Nil(t, d.Outcome)
+	assert.NotContains(t, d.Explanation, "foreseen")
+	assert.Equal(t, []string{p.ID}, d.Causes)
+	assert.Equal(t, finding.Resolved, p.State)
+	require.NotEmpty(t, d.Evidence)
+	assert.Contains(t, d.Evidence[len(d.Evidence)-1].Text, "(at some time since "+read.Format("2006-01-02 15:04:05")+" UTC, when it was read last)")
+}
+
 // A restored prediction is neither withdrawn before there are samples to judge it by, nor kept for ever without.
 func TestARestoredPredictionWaitsToBeJudged(t *testing.T) {
 	leaking := func(t *testing.T) *world {

@@ -238,6 +238,9 @@ func (s *seen) evidence(data *story) ([]finding.Evidence, error) {
 			}
 			summed[key] = len(all)
 		}
+		if e.Vague() {
+			text += fmt.Sprintf(" (at some time since %s, when it was read last)", e.After.UTC().Format(time.DateTime+" MST"))
+		}
 		all = append(all, finding.Evidence{Time: e.First, Layer: e.Layer, Signal: e.Kind, Text: text, Value: &v, Unit: e.Unit})
 	}
 	if extra := len(all) - maxEvidence; extra > 0 {

@@ -24,6 +24,7 @@ type State struct {
 type Saved struct {
 	First      time.Time         `json:"first"`
 	Time       time.Time         `json:"time"`
+	After      time.Time         `json:"after,omitzero"`
 	Kind       string            `json:"kind"`
 	Layer      finding.Layer     `json:"layer"`
 	Value      float64           `json:"value"`
@@ -53,7 +54,7 @@ func (t *Timeline) State(now time.Time) State {
 			if now.Sub(e.Time) > maxSaved {
 				continue
 			}
-			s.Events = append(s.Events, Saved{First: e.First, Time: e.Time, Kind: e.Kind, Layer: e.Layer, Value: e.Value,
+			s.Events = append(s.Events, Saved{First: e.First, Time: e.Time, After: e.After, Kind: e.Kind, Layer: e.Layer, Value: e.Value,
 				Unit: e.Unit, Text: e.Text, Attributes: e.Attributes, Counted: e.counted})
 		}
 	}
@@ -77,7 +78,7 @@ func Restore(now time.Time, s State) *Timeline {
 	}
 	for _, e := range s.Events {
 		if finite(e.Value) {
-			t.add(Event{Time: e.Time, First: e.First, Value: e.Value, counted: e.Counted,
+			t.add(Event{Time: e.Time, First: e.First, After: e.After, Value: e.Value, counted: e.Counted,
 				Facts: &Facts{Kind: e.Kind, Layer: e.Layer, Unit: e.Unit, Text: e.Text, Attributes: e.Attributes}})
 		}
 	}

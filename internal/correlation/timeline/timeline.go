@@ -40,7 +40,10 @@ type Reading struct {
 // Event is something that happened between First and Time.
 type Event struct {
 	Time, First time.Time
-	Value       float64
+	// After is, of what a counter showed, the time of the reading before: it happened between After and First. It is zero
+	// where First is exact.
+	After time.Time
+	Value float64
 	*Facts
 	// counted marks what a counter's increases were turned into; only these are merged.
 	counted bool
@@ -58,6 +61,12 @@ type Facts struct {
 func facts(s signal.Signal) *Facts {
 	return &Facts{Kind: s.Kind, Layer: s.Layer, Unit: s.Unit, Text: s.Text, Attributes: s.Attributes}
 }
+
+// vague is how long a time an event may have happened in before that has to be said.
+const vague = time.Minute
+
+// Vague says that nobody watched when the event happened: it is known to lie between After and First only.
+func (e Event) Vague() bool { return !e.After.IsZero() && e.First.Sub(e.After) > vague }
 
 // Timeline is the recent past of one entity. It is not safe for concurrent use.
 type Timeline struct {
@@ -103,7 +112,7 @@ func (t *Timeline) Observe(s signal.Signal) bool {
 		delete(t.ahead, s.Kind) // the reading has it all
 		t.increases[s.Kind] = inc
 		if inc > 0 {
-			return t.add(Event{Time: s.Time, First: s.Time, Value: inc, Facts: facts(s), counted: true})
+			return t.add(Event{Time: s.Time, First: s.Time, After: before.Time, Value: inc, Facts: facts(s), counted: true})
 		}
 		return true
 	}
@@ -117,6 +126,7 @@ func (t *Timeline) happened(s signal.Signal) bool {
 		for i, e := range t.events[s.Kind] {
 			if e.counted && !e.Time.Before(s.Time) && s.Time.Sub(e.First) > -Coalesce {
 				last := &t.events[s.Kind][i]
+				last.After = time.Time{}
 				if s.Time.Before(last.First) {
 					last.First = s.Time
 				}
@@ -266,6 +276,7 @@ func (t *Timeline) Rewind(now time.Time) {
 		for i := range list {
 			back(&list[i].Time)
 			back(&list[i].First)
+			back(&list[i].After)
 		}
 	}
 }
