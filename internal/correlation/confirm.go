@@ -99,5 +99,16 @@ func (s *subject) latest(p *pattern.Pattern) time.Time {
 			at = events[n-1].First
 		}
 	}
+	if !at.IsZero() {
+		return at
+	}
+	// Of a state, such as a file system that is full, the reading that shows it is the time.
+	for _, c := range p.Signals {
+		for _, kind := range c.Any {
+			if r, ok := s.timeline.Latest(kind); ok && c.Role == pattern.Trigger && r.Time.After(at) {
+				at = r.Time
+			}
+		}
+	}
 	return at
 }

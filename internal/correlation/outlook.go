@@ -1,6 +1,7 @@
 package correlation
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -15,16 +16,27 @@ import (
 
 const memory = "memory"
 
-// resource is something with a limit: where its readings come from, and how its growth is told.
+// resource is something with a limit. Its readings are the signals NAME.used and NAME.limit, or, where the date of the end is
+// known, NAME.left (s); its growth is told as NAME.growth.
 type resource struct {
-	name, used, limit, unit string
-	// growth is the kind under which the timeline gets the rate of growth, per minute.
-	growth string
+	name, unit string
+	// dated says that the date of the end is known.
+	dated bool
 }
 
+func (r resource) used() string  { return r.name + ".used" }
+func (r resource) limit() string { return r.name + ".limit" }
+func (r resource) left() string  { return r.name + ".left" }
+
 var resources = map[string]resource{
-	memory: {name: memory, used: signal.MemoryUsed, limit: signal.MemoryLimit, unit: "By", growth: signal.MemoryGrowth},
-	"pids": {name: "pids", used: signal.PIDsUsed, limit: signal.PIDsLimit, unit: "{process}", growth: signal.PIDsGrowth},
+	memory:        {name: memory, unit: "By"},
+	"pids":        {name: "pids", unit: "{process}"},
+	"node.memory": {name: "node.memory", unit: "By"},
+	"filesystem":  {name: "filesystem", unit: "By"},
+	"inodes":      {name: "inodes", unit: "{inode}"},
+	"conntrack":   {name: "conntrack", unit: "{connection}"},
+	"files":       {name: "files", unit: "{file}"},
+	"certificate": {name: "certificate", unit: "s", dated: true},
 }
 
 func resourceNames() string { return strings.Join(slices.Sorted(maps.Keys(resources)), ", ") }
@@ -46,11 +58,15 @@ func (e *Engine) forecast(s *subject) {
 		return
 	}
 	for name, res := range resources {
-		used, ok := s.timeline.Latest(res.used)
+		if res.dated {
+			e.date(s, res)
+			continue
+		}
+		used, ok := s.timeline.Latest(res.used())
 		if !ok {
 			continue
 		}
-		limit, ok := s.timeline.Latest(res.limit)
+		limit, ok := s.timeline.Latest(res.limit())
 		if !ok || !(limit.Value > 0) {
 			continue
 		}
@@ -70,10 +86,27 @@ func (e *Engine) forecast(s *subject) {
 	}
 }
 
+// date takes the latest reading of a resource that ends at a known date.
+func (e *Engine) date(s *subject, res resource) {
+	left, ok := s.timeline.Latest(res.left())
+	if !ok {
+		return
+	}
+	o := s.outlooks[res.name]
+	if o == nil {
+		o = &outlook{resource: res}
+		s.outlooks[res.name] = o
+	}
+	if left.Time.After(o.sampled) {
+		o.gap, o.sampled = left.Time.Sub(cmp.Or(o.sampled, left.Time)), left.Time
+		o.last = forecast.Dated(left.Time, left.Value)
+	}
+}
+
 func (o *outlook) observe(t *timeline.Timeline, used, limit timeline.Reading) {
 	o.last = o.series.Observe(forecast.Sample{Time: used.Time, Used: used.Value, Limit: limit.Value})
 	o.history.Observe(used.Time, used.Value, limit.Value)
-	t.Observe(signal.Signal{Time: used.Time, Kind: o.resource.growth, Layer: used.Layer, Shape: signal.Gauge,
+	t.Observe(signal.Signal{Time: used.Time, Kind: signal.Growth(o.resource.name), Layer: used.Layer, Shape: signal.Gauge,
 		Value: o.last.Rate * 60, Unit: used.Unit + "/min"})
 }
 

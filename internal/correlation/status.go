@@ -23,6 +23,7 @@ var layers = []struct {
 	from  string
 }{
 	{finding.LayerCgroup, "the cgroup receiver"},
+	{finding.LayerHost, "the hostmetrics receiver"},
 	{finding.LayerEBPF, "the ebpf receiver"},
 	{finding.LayerJournald, "the journald receiver"},
 	{finding.LayerSystemd, "the systemd receiver"},

@@ -62,6 +62,7 @@ type Layer string
 const (
 	LayerEBPF       Layer = "ebpf"
 	LayerCgroup     Layer = "cgroup"
+	LayerHost       Layer = "host"
 	LayerJournald   Layer = "journald"
 	LayerSystemd    Layer = "systemd"
 	LayerRuntime    Layer = "runtime"

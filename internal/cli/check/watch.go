@@ -23,8 +23,11 @@ func watch(ctx context.Context, o *Options) error {
 	if o.Output == "json" {
 		enc := json.NewEncoder(o.Env.Out)
 		return o.Source.Watch(ctx, o.Query, func(c source.Change) error {
-			if c.Finding != nil {
+			switch {
+			case c.Finding != nil:
 				return enc.Encode(c.Finding)
+			case c.Report == nil:
+				return nil // what is no longer known changed nothing
 			}
 			for _, f := range c.Report.Findings {
 				if err := enc.Encode(f); err != nil {
@@ -58,8 +61,12 @@ func watch(ctx context.Context, o *Options) error {
 		return err
 	}
 	return o.Source.Watch(ctx, o.Query, func(c source.Change) error {
-		if c.Finding != nil {
+		switch {
+		case c.Finding != nil:
 			return tell(*c.Finding)
+		case c.Report == nil:
+			delete(told, c.Forgotten)
+			return nil
 		}
 		for _, f := range c.Report.Findings {
 			if err := tell(f); err != nil {
@@ -111,10 +118,14 @@ func watchPage(ctx context.Context, o *Options) error {
 	err := o.Source.Watch(ctx, o.Query, func(c source.Change) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if c.Report != nil {
+		switch {
+		case c.Report != nil:
 			report = c.Report
-		} else if report != nil {
-			update(report, *c.Finding)
+		case report == nil:
+		case c.Finding != nil:
+			update(report, c.Finding.ID, c.Finding)
+		default:
+			update(report, c.Forgotten, nil)
 		}
 		return nil
 	})
@@ -130,11 +141,11 @@ func draw(o *Options, r finding.Report) error {
 	return writeText(o, r)
 }
 
-// update puts a finding that changed into a report.
-func update(r *finding.Report, f finding.Finding) {
-	r.Findings = slices.DeleteFunc(r.Findings, func(known finding.Finding) bool { return known.ID == f.ID })
-	if f.State == finding.Active {
-		r.Findings = append(r.Findings, f)
+// update puts a finding that changed into a report, or takes it out when there is none any more.
+func update(r *finding.Report, id string, f *finding.Finding) {
+	r.Findings = slices.DeleteFunc(r.Findings, func(known finding.Finding) bool { return known.ID == id })
+	if f != nil && f.State == finding.Active {
+		r.Findings = append(r.Findings, *f)
 	}
 	finding.Sort(r.Findings)
 	r.Summary = finding.Summarize(r.Watched, r.Findings)

@@ -21,10 +21,11 @@ type Source interface {
 	String() string
 }
 
-// Change is what a watcher sees: everything there is, or one finding that changed.
+// Change is what a watcher sees: everything there is, one finding that changed, or the id of one that is no longer known.
 type Change struct {
-	Report  *finding.Report
-	Finding *finding.Finding
+	Report    *finding.Report
+	Finding   *finding.Finding
+	Forgotten string
 }
 
 // Query chooses findings; empty fields choose all.

@@ -117,6 +117,14 @@ func (e *endpoint) change(ev event) (Change, error) {
 			return Change{}, fmt.Errorf("%s sends a finding that makes no sense: %w", e.name, err)
 		}
 		return Change{Finding: &f}, nil
+	case "forgotten":
+		var gone struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(ev.data, &gone); err != nil {
+			return Change{}, fmt.Errorf("%s sends something that names no finding: %w", e.name, err)
+		}
+		return Change{Forgotten: gone.ID}, nil
 	}
 	return Change{}, nil
 }

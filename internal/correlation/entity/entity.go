@@ -17,6 +17,12 @@ const (
 	Unit      Kind = "Unit"
 	Cgroup    Kind = "Cgroup"
 	Node      Kind = "Node"
+	// Process is what serves metrics of its own; Filesystem is known by its mountpoint, Volume by its claim, Certificate by where it
+	// is shown.
+	Process     Kind = "Process"
+	Filesystem  Kind = "Filesystem"
+	Volume      Kind = "Volume"
+	Certificate Kind = "Certificate"
 )
 
 // ID identifies an entity across processes and restarts: its kind and the key that the platform gives it. It contains
@@ -62,6 +68,11 @@ const (
 	AttrUnit          = "systemd.unit"
 	AttrCgroup        = "cgroup.path"
 	AttrCgroupVersion = "cgroup.version"
+	AttrMountpoint    = "system.filesystem.mountpoint"
+	AttrClaim         = "k8s.persistentvolumeclaim.name"
+	AttrTLSTarget     = "tls.target"
+	AttrService       = "service.name"
+	AttrInstance      = "service.instance.id"
 )
 
 // workloads are the semantic conventions' attributes that name the owner of a pod, the most useful to a person first.
@@ -94,7 +105,14 @@ func New(a Attributes, node string) (Entity, bool) {
 		}
 	}
 	pod, unit := a.String(AttrPodName), a.String(AttrUnit)
+	mountpoint, claim, target := a.String(AttrMountpoint), a.String(AttrClaim), a.String(AttrTLSTarget)
 	switch {
+	case mountpoint != "":
+		return Entity{Kind: Filesystem, ID: ID("filesystem:" + e.Node + ":" + mountpoint), Name: mountpoint, Node: e.Node}, true
+	case claim != "":
+		return Entity{Kind: Volume, ID: ID("volume:" + e.Namespace + "/" + claim), Namespace: e.Namespace, Name: claim, Node: e.Node}, true
+	case target != "":
+		return Entity{Kind: Certificate, ID: ID("certificate:" + target), Name: target}, true
 	case e.ContainerID != "":
 		e.Kind, e.ID = Container, ID("container:"+e.ContainerID)
 		e.Name = first(pod, a.String(AttrPlainName), short(e.ContainerID))
@@ -114,6 +132,9 @@ func New(a Attributes, node string) (Entity, bool) {
 		e.Kind, e.ID, e.Name = Cgroup, ID("cgroup:"+e.Node+":"+e.CgroupPath), strings.TrimPrefix(e.CgroupPath, "/")
 	case a.String(AttrNode) != "" || a.String(AttrHost) != "":
 		e.Kind, e.ID, e.Name = Node, ID("node:"+e.Node), e.Node
+	case a.String(AttrInstance) != "":
+		e.Kind, e.ID = Process, ID("process:"+a.String(AttrService)+":"+a.String(AttrInstance))
+		e.Name = first(a.String(AttrService), a.String(AttrInstance))
 	default:
 		return Entity{}, false
 	}

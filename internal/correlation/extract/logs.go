@@ -29,7 +29,7 @@ var events = map[string]event{
 // Logs calls visit for what log records say of each entity they name. node names the node where the records do not.
 func Logs(ld plog.Logs, node string, visit func(signal.Batch)) {
 	for _, rl := range ld.ResourceLogs().All() {
-		e, known := entity.New(attributes{first: rl.Resource().Attributes()}, node)
+		e, known := entity.New(attributes{resource: rl.Resource().Attributes()}, node)
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, r := range sl.LogRecords().All() {
 				extract, ok := events[r.EventName()]

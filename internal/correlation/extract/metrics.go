@@ -3,7 +3,6 @@ package extract
 
 import (
 	"math"
-	"strings"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -15,8 +14,9 @@ import (
 
 // Metrics calls visit for what metrics say of each entity they name. node names the node where the metrics do not.
 func Metrics(md pmetric.Metrics, node string, visit func(signal.Batch)) {
+	b := batches{node: node, byID: map[entity.ID]int{}}
 	for _, rm := range md.ResourceMetrics().All() {
-		b := batches{node: node, resource: rm.Resource().Attributes(), byID: map[entity.ID]int{}}
+		b.resource = rm.Resource().Attributes()
 		for _, sm := range rm.ScopeMetrics().All() {
 			for _, m := range sm.Metrics().All() {
 				if measures, ok := metrics[m.Name()]; ok {
@@ -24,14 +24,15 @@ func Metrics(md pmetric.Metrics, node string, visit func(signal.Batch)) {
 				}
 			}
 		}
-		for _, batch := range b.all {
-			addUsed(&batch)
-			visit(batch)
-		}
+	}
+	for _, batch := range b.all {
+		addUsed(&batch)
+		addSums(&batch)
+		visit(batch)
 	}
 }
 
-// batches collects the signals of one resource: of one entity, but for cAdvisor's metrics.
+// batches collects the signals of each entity. Some sources tell the parts of one entity under several resources.
 type batches struct {
 	node     string
 	resource pcommon.Map
@@ -52,22 +53,22 @@ func (b *batches) metric(m pmetric.Metric, measures []measure) {
 	default:
 		return
 	}
-	cadvisor := strings.HasPrefix(m.Name(), "container_")
 	for _, p := range points.All() {
 		value := p.DoubleValue()
 		if p.ValueType() == pmetric.NumberDataPointValueTypeInt {
 			value = float64(p.IntValue())
 		}
-		if math.IsNaN(value) || math.IsInf(value, 0) || value < 0 || p.Flags().NoRecordedValue() {
+		if math.IsNaN(value) || math.IsInf(value, 0) || p.Flags().NoRecordedValue() {
 			continue
 		}
 		for _, ms := range measures {
-			if !ms.chooses(p.Attributes()) {
+			// Only the time that is left can be less than nothing.
+			if !ms.chooses(p.Attributes()) || value < 0 && ms.kind != signal.CertificateLeft {
 				continue
 			}
 			s := signal.Signal{Time: p.Timestamp().AsTime(), Kind: ms.kind, Layer: finding.LayerCgroup, Shape: signal.Gauge, Value: value, Unit: units[ms.kind]}
-			if strings.HasPrefix(m.Name(), "k8s.") {
-				s.Layer = finding.LayerKubernetes // what was asked for there, not what the kernel accounts
+			if ms.about.layer != "" {
+				s.Layer = ms.about.layer
 			}
 			if ms.scale != 0 {
 				s.Value *= ms.scale
@@ -81,12 +82,7 @@ func (b *batches) metric(m pmetric.Metric, measures []measure) {
 					s.Start = start.AsTime()
 				}
 			}
-			attrs := attributes{first: b.resource}
-			if cadvisor {
-				attrs.labels = p.Attributes()
-				attrs.labelled = true
-			}
-			b.add(attrs, s)
+			b.add(attributes{resource: b.resource, point: p.Attributes(), about: ms.about, node: b.node}, s)
 		}
 	}
 }
@@ -113,6 +109,9 @@ func text(v pcommon.Value) string {
 }
 
 func (b *batches) add(attrs attributes, s signal.Signal) {
+	if needs := attrs.about.needs; needs != "" && attrs.String(needs) == "" {
+		return
+	}
 	e, ok := entity.New(attrs, b.node)
 	if !ok {
 		return
@@ -157,24 +156,28 @@ func addUsed(b *signal.Batch) {
 	}
 }
 
-// attributes looks resource attributes up; of cAdvisor's metrics, in the labels of the data point first.
+// attributes looks resource attributes up, where the metric says so in the labels of the data point first.
 type attributes struct {
-	first    pcommon.Map
-	labels   pcommon.Map
-	labelled bool
+	resource, point pcommon.Map
+	about           about
+	node            string
 }
 
 // String returns the attribute's value, or "".
 func (a attributes) String(name string) string {
-	if a.labelled {
-		if label, ok := labels[name]; ok {
-			if v, ok := a.labels.Get(label); ok && v.AsString() != "" {
-				return v.AsString()
-			}
+	if label, ok := a.about.labels[name]; ok {
+		if v, ok := a.point.Get(label); ok && v.AsString() != "" {
+			return v.AsString()
 		}
 	}
-	if v, ok := a.first.Get(name); ok {
+	if a.about.node && name != entity.AttrHost && name != entity.AttrNode {
+		return ""
+	}
+	if v, ok := a.resource.Get(name); ok {
 		return v.AsString()
+	}
+	if a.about.node && name == entity.AttrHost {
+		return a.node
 	}
 	return ""
 }

@@ -1,12 +1,26 @@
 package extract
 
-import "github.com/your-org/tapio/internal/correlation/signal"
+import (
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
+)
 
 // Parts of what the kernel cannot take back; memoryUsed adds them up.
 const (
 	anon   = "part.anon"
 	shmem  = "part.shmem"
 	kernel = "part.kernel"
+)
+
+// Parts of other sums; see sums.
+const (
+	nodeTotal      = "part.node.total"
+	nodeAvailable  = "part.node.available"
+	nodeEvictable  = "part.node.evictable"
+	filesystemFree = "part.filesystem.free"
+	volumeCapacity = "part.volume.capacity"
+	inodesFree     = "part.inodes.free"
 )
 
 // measure is what a metric means.
@@ -17,9 +31,34 @@ type measure struct {
 	attribute, value string
 	// scale turns the metric's unit into the signal's; 0 is 1.
 	scale float64
+	// about says what the metric is about; empty: what its resource names.
+	about about
 	// approximate marks what is not, or may not be, all of what the kernel accounts.
 	approximate bool
 }
+
+// about is what a metric is about where its resource alone does not say it.
+type about struct {
+	// labels are attributes of the data points, by the resource attribute whose place they take.
+	labels map[string]string
+	// node says that it is about the machine, whatever else the resource names.
+	node bool
+	// needs is a resource attribute without which the metric says nothing; empty: none.
+	needs string
+	layer finding.Layer
+}
+
+var (
+	cadvisor    = about{layer: finding.LayerCgroup, labels: cadvisorLabels}
+	host        = about{layer: finding.LayerHost, node: true}
+	filesystem  = about{layer: finding.LayerHost, node: true, labels: map[string]string{entity.AttrMountpoint: "mountpoint"}}
+	served      = about{layer: finding.LayerHost, labels: map[string]string{entity.AttrTLSTarget: "http.url"}}
+	certificate = about{layer: finding.LayerHost, labels: map[string]string{entity.AttrTLSTarget: "tlscheck.target"}}
+	kubelet     = about{layer: finding.LayerKubernetes}
+	// Other volumes than claims show the space of the node's own file system.
+	claim   = about{layer: finding.LayerKubernetes, needs: entity.AttrClaim}
+	process = about{layer: finding.LayerHost}
+)
 
 // metrics are the accepted metrics by name: the semantic conventions' and our cgroup receiver's first, then those of
 // docker_stats, kubelet_stats and k8s_cluster under their old and new names, then cAdvisor's Prometheus names.
@@ -51,23 +90,49 @@ var metrics = map[string][]measure{
 	"container.memory.total_rss":         {{kind: anon, approximate: true}},
 	"container.memory.usage.limit":       {{kind: signal.MemoryLimit, approximate: true}},
 	"container.memory.fails":             {{kind: signal.MemoryLimitHits, counter: true, approximate: true}},
-	"k8s.container.memory_limit":         {{kind: signal.MemoryLimit, approximate: true}},
-	"k8s.container.memory.limit.desired": {{kind: signal.MemoryLimit, approximate: true}},
+	"k8s.container.memory_limit":         {{kind: signal.MemoryLimit, approximate: true, about: kubelet}},
+	"k8s.container.memory.limit.desired": {{kind: signal.MemoryLimit, approximate: true, about: kubelet}},
 
-	"container_memory_rss":                      {{kind: anon, approximate: true}},
-	"container_memory_cache":                    {{kind: signal.MemoryFile, approximate: true}},
-	"container_spec_memory_limit_bytes":         {{kind: signal.MemoryLimit, approximate: true}},
-	"container_memory_failcnt":                  {{kind: signal.MemoryLimitHits, counter: true}},
-	"container_oom_events_total":                {{kind: signal.OOMKill, counter: true}},
-	"container_cpu_cfs_periods_total":           {{kind: signal.CPUPeriods, counter: true}},
-	"container_cpu_cfs_throttled_periods_total": {{kind: signal.CPUThrottledPeriods, counter: true}},
-	"container_cpu_cfs_throttled_seconds_total": {{kind: signal.CPUThrottledTime, counter: true}},
-	"container_threads":                         {{kind: signal.PIDsUsed}},
-	"container_threads_max":                     {{kind: signal.PIDsLimit}},
+	"container_memory_rss":                      {{kind: anon, approximate: true, about: cadvisor}},
+	"container_memory_cache":                    {{kind: signal.MemoryFile, approximate: true, about: cadvisor}},
+	"container_spec_memory_limit_bytes":         {{kind: signal.MemoryLimit, approximate: true, about: cadvisor}},
+	"container_memory_failcnt":                  {{kind: signal.MemoryLimitHits, counter: true, about: cadvisor}},
+	"container_oom_events_total":                {{kind: signal.OOMKill, counter: true, about: cadvisor}},
+	"container_cpu_cfs_periods_total":           {{kind: signal.CPUPeriods, counter: true, about: cadvisor}},
+	"container_cpu_cfs_throttled_periods_total": {{kind: signal.CPUThrottledPeriods, counter: true, about: cadvisor}},
+	"container_cpu_cfs_throttled_seconds_total": {{kind: signal.CPUThrottledTime, counter: true, about: cadvisor}},
+	"container_threads":                         {{kind: signal.PIDsUsed, about: cadvisor}},
+	"container_threads_max":                     {{kind: signal.PIDsLimit, about: cadvisor}},
+
+	"system.linux.memory.available":  {{kind: nodeAvailable, about: host}},
+	"system.memory.limit":            {{kind: nodeTotal, about: host}},
+	"system.network.conntrack.count": {{kind: signal.ConntrackUsed, about: host}},
+	"system.network.conntrack.max":   {{kind: signal.ConntrackLimit, about: host}},
+	"system.filesystem.usage": {
+		{kind: signal.FilesystemUsed, attribute: "state", value: "used", about: filesystem},
+		{kind: filesystemFree, attribute: "state", value: "free", about: filesystem},
+	},
+	"system.filesystem.inodes.usage": {
+		{kind: signal.InodesUsed, attribute: "state", value: "used", about: filesystem},
+		{kind: inodesFree, attribute: "state", value: "free", about: filesystem},
+	},
+	// Certificates, as httpcheck tells them, or tlscheck.
+	"httpcheck.tls.cert_remaining": {{kind: signal.CertificateLeft, about: served}},
+	"tlscheck.time_left":           {{kind: signal.CertificateLeft, about: certificate}},
+
+	"k8s.volume.capacity":         {{kind: volumeCapacity, about: claim}},
+	"k8s.volume.available":        {{kind: filesystemFree, about: claim}},
+	"k8s.volume.inodes.used":      {{kind: signal.InodesUsed, about: claim}},
+	"k8s.volume.inodes.free":      {{kind: inodesFree, about: claim}},
+	"k8s.node.memory.working_set": {{kind: signal.NodeMemoryUsed, about: kubelet}},
+	"k8s.node.memory.available":   {{kind: nodeEvictable, about: kubelet}},
+
+	"process_open_fds": {{kind: signal.FilesUsed, about: process}},
+	"process_max_fds":  {{kind: signal.FilesLimit, about: process}},
 }
 
-// labels are cAdvisor's labels under the names of resource attributes: its data points each name their own container.
-var labels = map[string]string{
+// cadvisorLabels are cAdvisor's labels under the names of resource attributes: its data points each name their own container.
+var cadvisorLabels = map[string]string{
 	"k8s.container.name": "container",
 	"k8s.pod.name":       "pod",
 	"k8s.namespace.name": "namespace",
@@ -81,5 +146,8 @@ var units = map[string]string{
 	signal.MemoryHigh: "{event}", signal.MemoryLimitHits: "{event}", signal.OOMKill: "{event}", signal.MemoryMajorFaults: "{fault}",
 	signal.MemoryPressure: "1", signal.CPUStalled: "1", signal.CPULimit: "{cpu}", signal.CPUPeriods: "{period}",
 	signal.CPUThrottledPeriods: "{period}", signal.CPUThrottledTime: "s",
+	signal.NodeMemoryUsed: "By", signal.NodeMemoryLimit: "By", signal.FilesystemUsed: "By", signal.FilesystemLimit: "By",
+	signal.InodesUsed: "{inode}", signal.InodesLimit: "{inode}", signal.ConntrackUsed: "{connection}", signal.ConntrackLimit: "{connection}",
+	signal.FilesUsed: "{file}", signal.FilesLimit: "{file}", signal.CertificateLeft: "s",
 	signal.PIDsUsed: "{process}", signal.PIDsLimit: "{process}", signal.PIDsLimitHits: "{event}",
 }

@@ -81,7 +81,21 @@ const (
 	PIDsLimit     = "pids.limit"
 	PIDsLimitHits = "pids.limit_hits"
 
-	// Growth is what a forecast makes of the readings, per minute.
-	MemoryGrowth = "memory.growth"
-	PIDsGrowth   = "pids.growth"
+	// What a machine has to share, each against its limit: memory that is not available (By), space and inodes of a file system
+	// or volume (By, {inode}), connections that the firewall tracks, files that a process holds open.
+	NodeMemoryUsed  = "node.memory.used"
+	NodeMemoryLimit = "node.memory.limit"
+	FilesystemUsed  = "filesystem.used"
+	FilesystemLimit = "filesystem.limit"
+	InodesUsed      = "inodes.used"
+	InodesLimit     = "inodes.limit"
+	ConntrackUsed   = "conntrack.used"
+	ConntrackLimit  = "conntrack.limit"
+	FilesUsed       = "files.used"
+	FilesLimit      = "files.limit"
+	// CertificateLeft is the time until a certificate is valid no more (s); negative after that.
+	CertificateLeft = "certificate.left"
 )
+
+// Growth is the kind under which a forecast tells how fast a resource grows, per minute.
+func Growth(resource string) string { return resource + ".growth" }

@@ -1,0 +1,62 @@
+//go:build linux
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// A real file system fills: it is foreseen, and when the kernel says ENOSPC the diagnosis tells how right that was.
+func TestFilesystemFills(t *testing.T) {
+	t.Parallel()
+	newCgroup(t, "probe4", 16*mebi)
+	mount := t.TempDir()
+	if err := syscall.Mount("tapio-test", mount, "tmpfs", 0, "size=64m"); err != nil {
+		t.Skipf("needs to mount a file system of its own: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(mount, 0)) })
+	collector := newCollector(t, everySecond,
+		"--config", "yaml:receivers::hostmetrics::collection_interval: 1s",
+		"--config", "yaml:receivers::hostmetrics::scrapers::filesystem::include_virtual_filesystems: true",
+		"--config", fmt.Sprintf("yaml:receivers::hostmetrics::scrapers::filesystem::include_mount_points: {mount_points: [%q], match_type: strict}", mount))
+	start(t, collector)
+
+	full := make(chan time.Time, 1)
+	go func() {
+		f, err := os.Create(filepath.Join(mount, "log"))
+		if err != nil {
+			return
+		}
+		defer f.Close()
+		// 1 MiB a second, in tenths: full after 64 s.
+		block := make([]byte, mebi/10)
+		for range time.Tick(100 * time.Millisecond) {
+			if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+				full <- time.Now()
+				return
+			}
+		}
+	}()
+	foreseen := wait(t, collector, "filesystem-exhaustion", mount, isActive)
+	var at time.Time
+	select {
+	case at = <-full:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the file system never filled")
+	}
+	assert.True(t, foreseen.FirstSeen.Before(at))
+	diagnosis := wait(t, collector, "filesystem-full", mount, func(f finding.Finding) bool { return f.Outcome != nil })
+	t.Logf("foreseen %s before, off by %.1f s", at.Sub(diagnosis.Outcome.MadeAt), diagnosis.Outcome.ErrorSeconds)
+	assert.Equal(t, foreseen.ID, diagnosis.Outcome.Prediction)
+}
