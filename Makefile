@@ -43,9 +43,12 @@ check-generated: ## fail if generated code is not what generate makes
 	{ git status --porcelain; git diff | sha256sum; } | diff $$before - >/dev/null || \
 		{ git status --short; git diff --stat; echo "generated code is not current: run 'make generate' and commit what changes" >&2; exit 1; }
 
-lint: ## check format, vet and staticcheck
+lint: ## check format, go.mod, vet and staticcheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted:" $$bad >&2; exit 1; }
+	go mod tidy -diff
 	go vet ./...
+	GOOS=darwin go vet ./cmd/tapio
+	GOOS=windows go vet ./cmd/tapio
 	go tool staticcheck ./...
 
 fuzz: ## run every fuzz test for FUZZTIME (30s)
