@@ -275,3 +275,44 @@ func TestRealMaxCgroups(t *testing.T) {
 	assert.Equal(t, 1, scrape(t, s).ResourceMetrics().Len())
 	assert.EqualValues(t, 2, counted(tel, "receiver_cgroup_dropped"))
 }
+
+// No more than max_open_files stay open, what is read from them is fresh, and those of a vanished cgroup are closed.
+func TestRealMaxOpenFiles(t *testing.T) {
+	root := realCgroup(t)
+	c := root.child(t, "child")
+	for _, keep := range []int{0, 5, 2048} {
+		cfg := c.below()
+		cfg.MaxOpenFiles = keep
+		set, tel := settings(t)
+		s := startScraper(t, cfg, set)
+		for _, limit := range []int{64 * mib, 128 * mib} {
+			c.limit(t, limit)
+			assert.EqualValues(t, limit, value(t, scrape(t, s), c.path, "container.memory.limit"))
+		}
+		switch open := openBelow(t, c.path); keep {
+		case 0, 5:
+			assert.Equal(t, keep, open)
+		default:
+			assert.Greater(t, open, 5)
+			c.remove(t)
+			scrape(t, s)
+			assert.Zero(t, openBelow(t, c.path))
+		}
+		require.NoError(t, s.reader.close())
+		assert.Zero(t, openBelow(t, c.path))
+		assert.Zero(t, counted(tel, "receiver_cgroup_read_errors"))
+	}
+}
+
+// openBelow counts the files of a cgroup that this process has open.
+func openBelow(t *testing.T, cgroup string) int {
+	fds, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	n := 0
+	for _, fd := range fds {
+		if file, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.Contains(file, cgroup+"/") {
+			n++
+		}
+	}
+	return n
+}
