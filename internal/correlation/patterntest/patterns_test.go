@@ -1,6 +1,8 @@
 package patterntest_test
 
 import (
+	"cmp"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,15 +18,26 @@ import (
 
 const folder = "../../../patterns"
 
+var users = flag.String("patterns", "", "a folder of further patterns to test, each with its tests beside it")
+
 // Every pattern has a test file of its name, and every case runs against all patterns together, so that it also shows what
 // the others do not say.
 func TestPatterns(t *testing.T) {
 	all, err := pattern.Load(patterns.Files)
 	require.NoError(t, err)
 	require.NotEmpty(t, all)
+	folders := map[string]string{}
+	if *users != "" {
+		theirs, err := pattern.Load(os.DirFS(*users))
+		require.NoError(t, err)
+		all = pattern.Merge(all, theirs)
+		for _, p := range theirs {
+			folders[p.Name] = *users
+		}
+	}
 	for _, p := range all {
 		t.Run(p.Name, func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join(folder, p.Name+".test"))
+			text, err := os.ReadFile(filepath.Join(cmp.Or(folders[p.Name], folder), p.Name+".test"))
 			require.NoError(t, err, "a pattern needs a test file beside it")
 			cases, err := patterntest.Parse(string(text))
 			require.NoError(t, err)

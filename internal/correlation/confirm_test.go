@@ -1,0 +1,117 @@
+package correlation_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+func TestFold(t *testing.T) {
+	tests := []struct {
+		name         string
+		inner, outer time.Duration // when each counts a kill
+		want         []string
+	}{
+		{"counted by both at once: the inner one is told", 10 * time.Second, 10 * time.Second, []string{"/pod/app"}},
+		{"the outer one counts first", 12 * time.Second, 10 * time.Second, []string{"/pod/app"}},
+		{"minutes apart they are two", 10 * time.Second, 5 * time.Minute, []string{"/pod", "/pod/app"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, settings(t))
+			pod, app := w.cgroup("/pod"), w.cgroup("/pod/app")
+			passed := time.Duration(0)
+			w.pass(6*time.Minute, func(int) {
+				passed += time.Second
+				count := func(after time.Duration) float64 {
+					if passed >= after {
+						return 1
+					}
+					return 0
+				}
+				w.observe(pod, counter(signal.OOMKill, count(tt.outer), time.Time{}))
+				w.observe(app, counter(signal.OOMKill, count(tt.inner), time.Time{}))
+			})
+			var got []string
+			for _, f := range w.engine.Findings() {
+				if f.State == finding.Active {
+					got = append(got, "/"+f.Entity.Name)
+				}
+			}
+			assert.ElementsMatch(t, tt.want, got)
+		})
+	}
+}
+
+// A kill that was foreseen says how right that was, and ends the prediction.
+func TestConfirm(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
+	w.leak(e, 64*mi, 7*time.Minute)
+	p := w.find("memory-exhaustion", e)
+	require.NotNil(t, p)
+	require.Equal(t, finding.Active, p.State)
+	w.pass(30*time.Second, func(int) { w.observe(e, counter(signal.OOMKill, 0, time.Time{})) })
+	w.now = w.now.Add(time.Second)
+	killed := w.now
+	w.observe(e, counter(signal.OOMKill, 1, time.Time{}))
+	w.pass(2*time.Second, nil)
+
+	p, d := w.find("memory-exhaustion", e), w.find("oom-killed", e)
+	require.NotNil(t, d)
+	require.NotNil(t, d.Outcome)
+	assert.Equal(t, finding.Resolved, p.State)
+	assert.Equal(t, []string{d.ID}, p.Effects)
+	assert.Equal(t, []string{p.ID}, d.Causes)
+	assert.Equal(t, p.ID, d.Outcome.Prediction)
+	assert.Equal(t, p.FirstSeen, d.Outcome.MadeAt)
+	assert.Equal(t, killed, d.Outcome.ActualAt)
+	assert.InDelta(t, d.Outcome.PredictedAt.Sub(killed).Seconds(), d.Outcome.ErrorSeconds, 0.001)
+	var first finding.Finding
+	for _, f := range w.told {
+		if f.ID == p.ID {
+			first = f
+			break
+		}
+	}
+	assert.Equal(t, first.Forecast.At, d.Outcome.PredictedAt, "it is measured by what was said first")
+	assert.Contains(t, d.Explanation, "It was foreseen")
+}
+
+func TestAKillThatWasNotForeseenSaysNothingOfThat(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
+	w.pass(time.Second, nil)
+	w.observe(e, counter(signal.OOMKill, 1, time.Time{}))
+	w.look()
+	d := w.find("oom-killed", e)
+	require.NotNil(t, d)
+	assert.Nil(t, d.Outcome)
+	assert.NotContains(t, d.Explanation, "foreseen")
+}
+
+func TestADisabledPredictionConfirmsNothing(t *testing.T) {
+	s := settings(t)
+	for i, p := range s.Patterns {
+		if p.Name == "memory-exhaustion" {
+			s.Patterns = append(s.Patterns[:i:i], s.Patterns[i+1:]...)
+			break
+		}
+	}
+	w := newWorld(t, s)
+	e := w.cgroup("/app")
+	w.leak(e, 64*mi, 7*time.Minute)
+	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
+	w.pass(time.Second, nil)
+	w.observe(e, counter(signal.OOMKill, 1, time.Time{}))
+	w.look()
+	assert.NotNil(t, w.find("oom-killed", e))
+	assert.Nil(t, w.find("memory-exhaustion", e))
+}

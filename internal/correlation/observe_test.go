@@ -1,0 +1,150 @@
+package correlation_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+func TestACounterOfTheWorldBeforeUsIsNoNews(t *testing.T) {
+	w := newWorld(t, settings(t))
+	before := start.Add(-time.Second) // the scrape began a moment before its result arrived
+	old := w.cgroup("/old")
+	w.observe(old, counter(signal.OOMKill, 5, before))
+	w.look()
+	assert.Nil(t, w.find("oom-killed", old), "kills from before the start are no news, though the receiver cannot know them as such")
+
+	w.pass(time.Minute, nil)
+	young := w.cgroup("/young")
+	w.observe(young, counter(signal.OOMKill, 1, w.now.Add(-time.Second)))
+	w.look()
+	assert.NotNil(t, w.find("oom-killed", young), "a cgroup that began later and was killed in before its first scrape is")
+
+	w.pass(time.Minute, nil)
+	w.observe(old, counter(signal.OOMKill, 5, w.now.Add(-time.Second)))
+	w.look()
+	assert.Nil(t, w.find("oom-killed", old), "a receiver that was restarted names a later start")
+	w.observe(old, signal.Signal{Kind: signal.OOMKill, Shape: signal.Counter, Value: 6, Time: w.now.Add(time.Second)})
+	w.look()
+	assert.NotNil(t, w.find("oom-killed", old))
+}
+
+func TestASourceThatBeginsLaterBringsNoOldNews(t *testing.T) {
+	w := newWorld(t, settings(t))
+	w.observe(w.cgroup("/app"), gauge(signal.MemoryUsed, 1))
+	w.pass(time.Minute, nil)
+	w.machine = "n2"
+	other := w.cgroup("/old")
+	w.observe(other, counter(signal.OOMKill, 5, w.now.Add(-time.Millisecond)))
+	w.look()
+	assert.Nil(t, w.find("oom-killed", other))
+}
+
+func TestAForgottenEntityBringsNoOldNews(t *testing.T) {
+	s := settings(t)
+	s.MaxEntities = 2
+	w := newWorld(t, s)
+	w.observe(w.cgroup("/first"), counter(signal.OOMKill, 0, start))
+	w.pass(time.Minute, nil)
+	began := w.now
+	app := w.cgroup("/app")
+	w.pass(time.Second, nil)
+	w.observe(app, counter(signal.OOMKill, 1, began))
+	w.look()
+	require.NotNil(t, w.find("oom-killed", app))
+	w.pass(time.Second, nil)
+	for _, other := range []string{"/a", "/b"} {
+		w.observe(w.cgroup(other), counter(signal.OOMKill, 0, w.now))
+	}
+	assert.EqualValues(t, 2, w.engine.Stats().EntitiesEvicted)
+	w.pass(2*time.Hour, nil)
+	require.Nil(t, w.find("oom-killed", app))
+	w.observe(app, counter(signal.OOMKill, 1, began))
+	w.look()
+	assert.Nil(t, w.find("oom-killed", app), "it was told, and forgotten since")
+}
+
+func TestBounds(t *testing.T) {
+	s := hot(t, "")
+	s.MaxEntities, s.MaxFindings = 10, 5
+	w := newWorld(t, s)
+	w.pass(15*time.Second, func(int) {
+		for i := range 20 {
+			w.observe(w.cgroup(fmt.Sprint("/", i)), gauge("heat", 2))
+		}
+	})
+	stats := w.engine.Stats()
+	assert.Equal(t, 10, stats.Entities)
+	assert.Positive(t, stats.EntitiesEvicted)
+	assert.Equal(t, 5, stats.Findings)
+	assert.Positive(t, stats.FindingsRefused)
+	assert.LessOrEqual(t, len(w.engine.Findings()), 5)
+}
+
+func TestAResolvedFindingMakesRoomForANewOne(t *testing.T) {
+	s := hot(t, "")
+	s.MaxFindings = 1
+	w := newWorld(t, s)
+	a, b := w.cgroup("/a"), w.cgroup("/b")
+	w.pass(15*time.Second, func(int) { w.observe(a, gauge("heat", 2)) })
+	w.pass(30*time.Second, func(int) { w.observe(a, gauge("heat", 0)) })
+	require.NotNil(t, w.find("hot", a))
+	w.pass(15*time.Second, func(int) { w.observe(b, gauge("heat", 2)) })
+	assert.NotNil(t, w.find("hot", b))
+	assert.Nil(t, w.find("hot", a))
+}
+
+func TestTheClockIsSetBack(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
+	w.leak(e, 64*mi, 7*time.Minute)
+	w.now = start.Add(-24 * time.Hour)
+	w.pass(time.Second, func(int) { w.observe(e, counter(signal.OOMKill, 0, time.Time{})) })
+	assert.Nil(t, w.find("oom-killed", e))
+	w.leak(e, 64*mi, 7*time.Minute)
+	f := w.find("memory-exhaustion", e)
+	require.NotNil(t, f)
+	assert.Equal(t, finding.Active, f.State, "a day is not waited for")
+	assert.True(t, f.Forecast.At.Before(start))
+	w.observe(e, counter(signal.OOMKill, 1, time.Time{}))
+	w.pass(time.Second, nil)
+	assert.NotNil(t, w.find("oom-killed", e))
+}
+
+func TestASignalOfAWrongClockIsDropped(t *testing.T) {
+	w := newWorld(t, hot(t, ""))
+	e := w.cgroup("/app")
+	s := gauge("heat", 0)
+	s.Time = w.now.Add(24 * 365 * time.Hour)
+	w.observe(e, s)
+	assert.EqualValues(t, 1, w.engine.Stats().SignalsDropped)
+	w.pass(15*time.Second, func(int) { w.observe(e, gauge("heat", 2)) })
+	assert.NotNil(t, w.find("hot", e), "and keeps nothing out that follows")
+}
+
+// One container, known to one source by its id and to the other by its pod.
+func TestOneContainerOfTwoSources(t *testing.T) {
+	w := newWorld(t, settings(t))
+	byName, _ := entity.New(attributes{"k8s.pod.uid": "u1", "k8s.pod.name": "api-1", "k8s.namespace.name": "shop", "k8s.container.name": "api"}, "n1")
+	whole, _ := entity.New(attributes{"container.id": "c1", "k8s.pod.uid": "u1", "k8s.pod.name": "api-1", "k8s.namespace.name": "shop", "k8s.container.name": "api"}, "n1")
+	byID, _ := entity.New(attributes{"container.id": "c1", "cgroup.path": "/kubepods/c1", "k8s.pod.uid": "u1"}, "n1")
+	w.observe(byName, gauge(signal.MemoryUsed, 60*mi))
+	w.observe(whole, gauge(signal.MemoryLimit, 512*mi))
+	w.pass(7*time.Minute, func(i int) {
+		w.observe(byName, gauge(signal.MemoryUsed, float64(64+i)*mi))
+		w.observe(byID, counter(signal.OOMKill, 0, time.Time{}))
+	})
+	assert.Equal(t, 1, w.engine.Stats().Entities)
+	f := w.find("memory-exhaustion", whole)
+	require.NotNil(t, f)
+	assert.Equal(t, "api", f.Entity.Container)
+	assert.Equal(t, "api-1", f.Entity.Name)
+}
