@@ -77,14 +77,21 @@ func outcome(pl *life, at time.Time) *finding.Outcome {
 		WithinInterval: !at.Before(f.Earliest) && !at.After(f.Latest)}
 }
 
-// vague says that it is not known when a diagnosis' triggers happened: how right a prediction was cannot be told then.
+// vague says that it is not known when what a diagnosis' triggers counted happened: how right a prediction was cannot be
+// told then.
 func (s *subject) vague(p *pattern.Pattern) bool {
+	counted := false
 	for _, c := range p.Signals {
-		if events := s.timeline.Events(time.Time{}, c.Any...); c.Role == pattern.Trigger && len(events) > 0 && !events[len(events)-1].Vague() {
+		events := s.timeline.Events(time.Time{}, c.Any...)
+		if c.Role != pattern.Trigger || len(events) == 0 {
+			continue
+		}
+		if !events[len(events)-1].Vague() {
 			return false
 		}
+		counted = true
 	}
-	return true
+	return counted
 }
 
 // latest is the time of the first event of the latest run of a diagnosis' triggers: when it happened.
