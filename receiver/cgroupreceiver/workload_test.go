@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// workload is this test binary run again, in cgroups of its own, doing as it is told. See TestWorkload.
+// workload is this test binary run again, in cgroups of its own, doing as it is told. See serveWorkload.
 type workload struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -29,7 +29,7 @@ const workloadVariable = "TAPIO_TEST_WORKLOAD"
 
 // startWorkload starts a workload and moves it into a cgroup before it does anything.
 func startWorkload(t *testing.T, c cgroup) *workload {
-	w := &workload{cmd: exec.Command(os.Args[0], "-test.run=^TestWorkload$")}
+	w := &workload{cmd: exec.Command(os.Args[0])}
 	w.cmd.Env = append(os.Environ(), workloadVariable+"=1", "GOGC=off", "GOMAXPROCS=1", "GORACE=exitcode=0")
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
@@ -74,10 +74,10 @@ func (w *workload) dieOf(t *testing.T, command string, args ...any) {
 	require.True(t, errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL, "the workload ended with %v", err)
 }
 
-// TestWorkload is no test, but the workload of others.
-func TestWorkload(t *testing.T) {
+// serveWorkload is what this binary does, and all of it, where it is started as the workload of a test.
+func serveWorkload() {
 	if os.Getenv(workloadVariable) == "" {
-		t.Skip("only tests run this")
+		return
 	}
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
