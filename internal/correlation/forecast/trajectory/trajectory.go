@@ -35,6 +35,8 @@ type Reading struct {
 	T float64 `json:"t"`
 	// Usage is everything charged to the cgroup: memory.usage_in_bytes of v1, memory.current of v2.
 	Usage *float64 `json:"usage"`
+	// WorkingSet is usage less the inactive page cache, as the kubelet tells it; forecasts don't use it, alerts elsewhere do.
+	WorkingSet *float64 `json:"working_set"`
 	// Anon is anonymous memory: total_rss of v1's memory.stat, anon of v2's.
 	Anon *float64 `json:"anon"`
 	// File is the page cache with shared memory: total_cache of v1, file of v2.
