@@ -3,7 +3,6 @@
 package forecast
 
 import (
-	"fmt"
 	"math"
 	"time"
 )
@@ -36,15 +35,21 @@ type Forecast struct {
 	Rate float64
 	// Samples is how many samples there are, of the Needed ones.
 	Samples int
-	Reason  string
+	// Growing is for how long most of the growth has lasted.
+	Growing time.Duration
+	// Reason says what the prediction rests on, or why there is none.
+	Reason string
+	// Evidence is what Confidence rests on, Doubt what the interval does.
+	Evidence Evidence
+	Doubt    Doubt
 }
 
 // Predicts says whether there is a prediction.
 func (f Forecast) Predicts() bool { return !f.At.IsZero() }
 
 // silent is a forecast that says nothing, and why.
-func silent(samples int, format string, args ...any) Forecast {
-	return Forecast{Samples: samples, Reason: fmt.Sprintf(format, args...)}
+func silent(samples int, reason string) Forecast {
+	return Forecast{Samples: samples, Reason: reason}
 }
 
 // valid says whether a sample can be used at all: absurd input never makes a prediction.

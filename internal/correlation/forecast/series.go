@@ -1,151 +1,185 @@
 package forecast
 
 import (
+	"fmt"
 	"math"
 	"time"
 )
 
-// points is how many points a series keeps. When it is full every two become one, so that a series of any length fits in a
-// fixed amount of memory, at a resolution in proportion to its length.
-const points = 64
-
 // horizon is how far ahead a forecast reaches; what is further away is not growth that anybody can act on.
 const horizon = 24 * time.Hour
 
-// point is the floor of the resource over one step: the least that was in use. A garbage collector's peaks say nothing.
-type point struct{ t, floor float64 }
+// farthest is how far ahead a forecast reaches in times of what was observed.
+const farthest = 4
 
-// Series is the streaming state of one resource of one entity. The zero value is ready. It is not safe for concurrent use.
+// Series is the streaming state of one resource of one entity. The zero value is ready; a copy goes its own way but for
+// Memory. It is not safe for concurrent use. It survives JSON.
 type Series struct {
-	origin  time.Time // t = 0
-	last    time.Time
-	samples int
-	limit   float64
-	ring    [points]point
-	n       int
-	step    float64 // seconds a point covers
-	level   float64 // the latest value
-	current Forecast
+	// Memory is what is known of earlier lives. Restart adds to it; copies for other replicas may be put in.
+	Memory Memory
+	// Calibration replaces the fitted Weights when it isn't nil.
+	Calibration *Calibration
+
+	origin     time.Time // t = 0
+	last       time.Time // of the latest sample
+	samples    int
+	limit      float64
+	level      float64 // the latest value
+	move       float64 // how far it was from the one before
+	noise      float64 // by how much moves differ, typically
+	peak       float64 // the highest share of the limit
+	course     course
+	swings     swings
+	belief     Belief
+	faults     float64 // counters as they were last
+	refusals   float64
+	pressed    bool // the level is flat because the limit holds it
+	forecasted Forecast
 }
 
 // Observe takes a sample in and returns the forecast after it. Samples that are late, duplicate or absurd change nothing.
 func (s *Series) Observe(x Sample) Forecast {
 	if !x.valid() || !s.last.IsZero() && !x.Time.After(s.last) {
-		return s.current
+		if s.samples == 0 {
+			return silent(0, "no usable sample yet")
+		}
+		return s.forecasted
 	}
-	if s.n > 0 && restarted(s.level, x.Used, x.Limit) {
-		s.Restart()
-	}
-	if s.n == 0 {
+	if s.samples == 0 {
 		s.origin = x.Time
+		s.swings = swings{High: x.Used, Low: x.Used, Floor: x.Used}
 	}
-	s.last, s.limit, s.level = x.Time, x.Limit, x.Used
+	now, passed := x.Time.Sub(s.origin).Seconds(), 0.0
+	if s.samples > 0 {
+		passed = x.Time.Sub(s.last).Seconds()
+		if math.Abs(x.Limit-s.limit) > 0.01*s.limit {
+			s.belief = Belief{} // another limit, another question
+		}
+		move := x.Used - s.level
+		s.noise += (min(math.Abs(move-s.move)/1.7, 4*s.noise+0.002*x.Limit) - s.noise) / 16
+		s.move = move
+	}
+	s.limit, s.level, s.last = x.Limit, x.Used, x.Time
+	s.peak = min(max(s.peak, s.level/s.limit), 2)
+	s.swings.observe(now, s.level, s.turn())
+	s.course.add(point{t: now, low: s.level})
+	s.press(x)
 	s.samples++
-	s.add(x.Time.Sub(s.origin).Seconds(), x.Used)
-	s.current = s.forecast()
-	return s.current
+	s.forecasted = s.forecast(passed)
+	return s.forecasted
 }
 
-// Restart forgets the course so far: another process uses the resource now.
-func (s *Series) Restart() { *s = Series{last: s.last} }
+// turn is how far the level must move back to count as a turn, and not as noise.
+func (s *Series) turn() float64 { return max(0.02*s.limit, 4*s.noise) }
 
-// restarted says whether a drop means that the workload began anew: more than half of what was there is gone, and that was
-// a fair part of the limit. A garbage collector that gives back less is at work in the same process.
-func restarted(before, now, limit float64) bool {
-	return now < before/2 && before-now > limit/4
+// press notes whether the level stands still only because the limit holds it: nearly all of the limit is in use, and each
+// page more has to be fought for. The counters may begin anew at any time.
+func (s *Series) press(x Sample) {
+	faults, refusals := counter(x.MajorFaults), counter(x.Refusals)
+	more := s.samples > 0 && (refusals > s.refusals || faults > s.faults)
+	s.pressed = more && x.Used >= 0.95*x.Limit
+	s.faults, s.refusals = faults, refusals
 }
 
-func (s *Series) add(t, used float64) {
-	if s.n > 0 {
-		if p := &s.ring[s.n-1]; t-p.t < s.step {
-			p.floor = min(p.floor, used)
-			return
-		}
+// counter is a counter's value, or 0 where it can't be one.
+func counter(v float64) float64 {
+	if v > 0 && v < sane {
+		return v
 	}
-	if s.n == points {
-		for i := 0; i < points/2; i++ {
-			a, b := s.ring[2*i], s.ring[2*i+1]
-			s.ring[i] = point{a.t, min(a.floor, b.floor)}
-		}
-		s.n = points / 2
-		s.step = (s.ring[s.n-1].t - s.ring[0].t) / float64(s.n-1)
-		if p := &s.ring[s.n-1]; t-p.t < s.step {
-			p.floor = min(p.floor, used)
-			return
-		}
-	}
-	s.ring[s.n] = point{t, used}
-	s.n++
+	return 0
 }
 
-func (s *Series) forecast() Forecast {
-	if s.samples < Needed || s.n < 8 {
-		return silent(s.samples, "no prediction yet: %d of %d samples", min(s.samples, Needed-1), Needed)
+// Restart begins a new life after the limit was reached: the course so far is forgotten, and how it ended is remembered.
+func (s *Series) Restart() { s.Begin(true) }
+
+// Begin begins a new life. killed says whether the last one ended because the limit was reached.
+func (s *Series) Begin(killed bool) {
+	if s.samples >= Needed {
+		s.Memory.Add(Life{Peak: s.peak, Killed: killed})
 	}
-	now := s.ring[s.n-1].t
-	// Several windows see the same growth, or the growth is changing: their spread is the doubt.
-	var fits []line
-	for k := s.n; k >= 8; k /= 2 {
-		fits = append(fits, fit(s.ring[s.n-k:s.n]))
+	*s = Series{last: s.last, Memory: s.Memory, Calibration: s.Calibration}
+}
+
+// forecast is what there is to say after a sample that came passed seconds after the one before.
+func (s *Series) forecast(passed float64) Forecast {
+	f, odds := s.views()
+	switch {
+	case f.Predicts():
+		s.belief.Hear(odds+s.Memory.odds(s.level/s.limit), passed, f.Growing.Seconds())
+		f.Confidence = s.belief.Confidence()
+	case s.samples >= Needed:
+		s.belief.Miss(passed)
 	}
-	recent := fits[len(fits)-1]
-	slope, low, high := recent.slope, math.Inf(1), math.Inf(-1)
-	for _, f := range fits {
-		low, high = min(low, f.slope-1.28*f.err), max(high, f.slope+1.28*f.err)
-		slope = min(slope, max(f.slope, 0.5*slope))
-	}
-	if slope <= 0 || recent.slope <= 0 {
-		return silent(s.samples, "not growing")
-	}
-	left := s.limit - s.level
-	eta := left / slope
-	if eta > horizon.Seconds() {
-		return silent(s.samples, "would reach its limit in more than a day")
-	}
-	low = max(low, slope/4)
-	f := Forecast{Samples: s.samples, Rate: slope, Reason: "straight growth"}
-	at := func(d float64) time.Time { return s.last.Add(time.Duration(max(d, 0) * float64(time.Second))) }
-	f.At, f.Earliest, f.Latest = at(eta), at(left/max(high, slope)), at(left/low)
-	_ = now
-	f.Confidence = confidence(fits, slope, recent)
 	return f
 }
 
-// confidence weighs how steady the growth is: how well a line explains it, and how far the windows agree.
-func confidence(fits []line, slope float64, recent line) float64 {
-	worst := math.Inf(1)
-	for _, f := range fits {
-		worst = min(worst, f.slope/max(f.err, 1e-9))
+// foresee is the forecast as it stands, without a new sample.
+func (s *Series) foresee() Forecast {
+	f, _ := s.views()
+	if f.Predicts() {
+		f.Confidence = s.belief.Confidence()
 	}
-	agree := 1.0
-	for _, f := range fits {
-		agree = min(agree, min(f.slope, recent.slope)/max(f.slope, recent.slope, 1e-9))
-	}
-	z := -1.5 + 0.25*min(worst, 12) + 2*agree
-	return 1 / (1 + math.Exp(-z))
+	return f
 }
 
-// line is a least-squares line through points: its slope and the slope's standard error.
-type line struct{ slope, err float64 }
+// views looks at the course twice: as if earlier swings explained the present rise, and as if they didn't. The more
+// threatening view counts.
+func (s *Series) views() (f Forecast, odds float64) {
+	if s.samples < Needed {
+		return silent(s.samples, fmt.Sprintf("no prediction yet: %d of %d samples", s.samples, Needed)), 0
+	}
+	weights := s.Calibration
+	if weights == nil {
+		weights = &Weights
+	}
+	f = s.Look(true)
+	odds = weights.Odds(&f.Evidence)
+	if s.swings.explained(s.now()) > 0 {
+		if g := s.Look(false); g.Predicts() && (!f.Predicts() || weights.Odds(&g.Evidence) > odds) {
+			f, odds = g, weights.Odds(&g.Evidence)
+		}
+	}
+	return f, odds
+}
 
-func fit(ps []point) line {
-	n := float64(len(ps))
-	var mt, my float64
-	for _, p := range ps {
-		mt += p.t / n
-		my += p.floor / n
+// now is the time of the latest sample, in seconds since the origin.
+func (s *Series) now() float64 { return s.last.Sub(s.origin).Seconds() }
+
+// Look is the forecast without its confidence, from one point of view: that earlier swings explain the present rise as far as
+// they reach, or that they don't.
+func (s *Series) Look(swinging bool) Forecast {
+	now, explained := s.now(), 0.0
+	if swinging {
+		explained = s.swings.explained(now)
 	}
-	var stt, sty, syy float64
-	for _, p := range ps {
-		dt, dy := p.t-mt, p.floor-my
-		stt += dt * dt
-		sty += dt * dy
-		syy += dy * dy
+	var r retained
+	r.fill(&s.course, now, explained, s.turn(), &s.swings)
+	g, ok := grow(&r, s.limit, s.noise)
+	if !ok {
+		return silent(s.samples, "not growing")
 	}
-	if stt == 0 {
-		return line{}
+	w := &s.swings
+	level, reason := g.level, "steady growth"
+	switch {
+	case explained > 0 && w.regular(now):
+		level, reason = level+w.Depth, "a floor that rises under regular swings"
+	case g.usual > 3*g.step/g.slope:
+		reason = "growth in steps"
 	}
-	b := sty / stt
-	rss := max(syy-b*sty, 0)
-	return line{slope: b, err: math.Sqrt(rss / (n - 2) / stt)}
+	if s.pressed {
+		g.stall, reason = min(g.stall, g.usual), "pressing against the limit"
+	}
+	headroom := max(s.limit-level-s.noise, 0.001*s.limit)
+	left := headroom / g.slope
+	if left > farthest*g.since || left > horizon.Seconds() {
+		return silent(s.samples, "grows too slowly to say when")
+	}
+	f := Forecast{Samples: s.samples, Rate: g.slope, Growing: time.Duration(g.active * float64(time.Second)), Reason: reason,
+		Evidence: g.evidence(s.limit, headroom, left), Doubt: g.doubt(headroom, left, s.noise)}
+	at := func(seconds float64) time.Time {
+		return s.last.Add(time.Duration(min(seconds, 20*horizon.Seconds()) * float64(time.Second)))
+	}
+	f.At = at(left)
+	f.Earliest, f.Latest = at(left*math.Exp(-Widths[0].Of(&f.Doubt))), at(left*math.Exp(Widths[1].Of(&f.Doubt)))
+	return f
 }

@@ -3,103 +3,129 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"text/tabwriter"
 
 	"github.com/your-org/tapio/internal/correlation/forecast/accuracy"
+	"github.com/your-org/tapio/internal/correlation/forecast/trajectory"
 )
+
+type options struct {
+	kinds, traces, times bool
+	plot                 string
+}
 
 // sweep are the confidences at which Tapio is judged.
 var sweep = []float64{0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95}
 
-func run(out io.Writer, dir string, kinds, each bool) error {
-	traces, err := load(dir)
-	if err != nil {
-		return err
-	}
+// report judges the baselines and Tapio, and prints a row for each.
+func report(out io.Writer, traces []trajectory.Trace, o options) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\trecall\tfalse\tshare\tmean lead\tprecision\twithdrawn\terr 75\terr 50\terr 25\terr 10\tcoverage\twidth\tbrier\t")
+	fmt.Fprintln(w, "\trecall\tfalse alarms\tquiet time in alarm\tlead (min)\twithdrawn\terror 50 %\terror 10 %\tcoverage\twidth\tbrier\t")
+	var points []mark
 	for _, b := range accuracy.Baselines {
-		row(w, b.Name, accuracy.Sum(judge(traces, answers(traces, b.New), 0.5)))
+		f := accuracy.Sum(judge(traces, answers(traces, b.New), 0.5))
+		points = append(points, mark{b.Name, f})
+		row(w, b.Name, f)
 	}
 	tapio := answers(traces, accuracy.NewTapio)
-	var at50 []accuracy.Outcome
+	var curve []mark
 	for _, c := range sweep {
-		o := judge(traces, tapio, c)
-		if c == 0.5 {
-			at50 = o
-		}
-		row(w, fmt.Sprintf("tapio ≥ %.2f", c), accuracy.Sum(o))
+		f := accuracy.Sum(judge(traces, tapio, c))
+		curve = append(curve, mark{fmt.Sprintf("%.2f", c), f})
+		row(w, fmt.Sprintf("tapio ≥ %.2f", c), f)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if kinds {
-		byKind(out, at50, judge(traces, tapio, 0.8))
+	at50, at80 := judge(traces, tapio, 0.5), judge(traces, tapio, 0.8)
+	if o.kinds {
+		byKind(out, at50, at80)
 	}
-	if each {
-		at80 := judge(traces, tapio, 0.8)
-		for i, o := range at50 {
-			h := at80[i]
-			fmt.Fprintf(out, "%-28s killed %-5v | ≥0.5 hit %-5v lead %5.1f withdrawn %d share %.3f conf %.2f err50 %.2f cov %.2f width %.2f | ≥0.8 hit %-5v alarms %d lead %5.1f share %.3f\n",
-				o.Trace, o.Killed, o.Hit, o.Lead/60, o.Withdrawn, o.FalseShare, o.Confidence, o.TimeError[50], o.Coverage, o.Width,
-				h.Hit, len(h.Alarms), h.Lead/60, h.FalseShare)
+	if o.traces {
+		byTrace(out, at50, at80)
+	}
+	if o.times {
+		times(out, traces, tapio)
+	}
+	if o.plot != "" {
+		if err := os.WriteFile(o.plot, plot(points, curve), 0o644); err != nil {
+			return fmt.Errorf("write the plot: %w", err)
 		}
 	}
 	return nil
 }
 
 func row(w io.Writer, name string, f accuracy.Figures) {
-	fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%.3f\t%.2f\t%.3f\t%.2f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", name,
-		f.Recall, f.FalseAlarmRate, f.FalseAlarmShare, f.MeanLead, f.Precision, f.Withdrawn,
-		f.TimeError[75], f.TimeError[50], f.TimeError[25], f.TimeError[10], f.Coverage, f.Width, f.Brier)
+	fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%.3f\t%.1f\t%.2f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", name, f.Recall, f.FalseAlarmRate,
+		f.FalseAlarmShare, f.MeanLead, f.Withdrawn, f.TimeError[50], f.TimeError[10], f.Coverage, f.Width, f.Brier)
 }
 
 // byKind prints a row for each kind of run, at confidence ≥ 0.5 and ≥ 0.8.
-func byKind(out io.Writer, at50, at80 []accuracy.Outcome) {
-	type sum struct {
-		n, killed, alarm, hit [2]int
-		lead                  [2]float64
-	}
-	kinds := map[string]*sum{}
-	for at, outcomes := range [][]accuracy.Outcome{at50, at80} {
-		for _, o := range outcomes {
-			s := kinds[o.Kind]
-			if s == nil {
-				s = &sum{}
-				kinds[o.Kind] = s
-			}
-			switch {
-			case o.Killed:
-				s.killed[at]++
-				if o.Hit {
-					s.hit[at]++
-					s.lead[at] += o.Lead / 60
-				}
-			case len(o.Alarms) > 0:
-				s.alarm[at]++
-			}
-			s.n[at]++
-		}
+func byKind(out io.Writer, at ...[]accuracy.Outcome) {
+	kinds := map[string]bool{}
+	for _, o := range at[0] {
+		kinds[o.Kind] = true
 	}
 	names := make([]string, 0, len(kinds))
 	for k := range kinds {
 		names = append(names, k)
 	}
 	slices.Sort(names)
-	fmt.Fprintf(out, "\n%-26s %24s %24s\n", "", "confidence ≥ 0.5", "confidence ≥ 0.8")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nkind\tconfidence ≥ 0.5\tconfidence ≥ 0.8")
 	for _, k := range names {
-		s := kinds[k]
-		fmt.Fprintf(out, "%-26s", k)
-		for at := range 2 {
-			if s.killed[at] > 0 {
-				fmt.Fprintf(out, " hit %d/%d lead %5.1f min", s.hit[at], s.killed[at], s.lead[at]/max(1, float64(s.hit[at])))
+		fmt.Fprint(w, k)
+		for _, outcomes := range at {
+			var of []accuracy.Outcome
+			for _, o := range outcomes {
+				if o.Kind == k {
+					of = append(of, o)
+				}
 			}
-			if quiet := s.n[at] - s.killed[at]; quiet > 0 {
-				fmt.Fprintf(out, " false alarms %d/%d", s.alarm[at], quiet)
-			}
-			fmt.Fprint(out, "\t")
+			fmt.Fprint(w, "\t", told(of))
 		}
-		fmt.Fprintln(out)
+		fmt.Fprintln(w)
 	}
+	w.Flush()
+}
+
+// told is how a kind fared, in words.
+func told(of []accuracy.Outcome) (text string) {
+	var killed, hit, quiet, alarmed int
+	var lead float64
+	for _, o := range of {
+		switch {
+		case o.Killed:
+			killed++
+			if o.Hit {
+				hit++
+				lead += o.Lead / 60
+			}
+		default:
+			quiet++
+			if len(o.Alarms) > 0 {
+				alarmed++
+			}
+		}
+	}
+	if killed > 0 {
+		text = fmt.Sprintf("%d of %d foreseen, %.0f min before ", hit, killed, lead/max(1, float64(hit)))
+	}
+	if quiet > 0 {
+		text += fmt.Sprintf("%d of %d alarmed for nothing", alarmed, quiet)
+	}
+	return text
+}
+
+func byTrace(out io.Writer, at50, at80 []accuracy.Outcome) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nrun\tkilled\thit ≥ 0.5\tlead\twithdrawn\tquiet in alarm\tconfidence\thit ≥ 0.8\tlead\talarms")
+	for i, o := range at50 {
+		h := at80[i]
+		fmt.Fprintf(w, "%s\t%v\t%v\t%.1f\t%d\t%.3f\t%.2f\t%v\t%.1f\t%d\n", o.Trace, o.Killed, o.Hit, o.Lead/60, o.Withdrawn,
+			o.FalseShare, o.Confidence, h.Hit, h.Lead/60, len(h.Alarms))
+	}
+	w.Flush()
 }

@@ -17,6 +17,11 @@ type Tapio struct {
 // NewTapio returns one that knows nothing yet.
 func NewTapio(limit float64) Predictor { return &Tapio{limit: limit} }
 
+// NewTapioWith returns one with another calibration.
+func NewTapioWith(limit float64, c *forecast.Calibration) Predictor {
+	return &Tapio{limit: limit, series: forecast.Series{Calibration: c}}
+}
+
 // Answer implements Predictor.
 func (p *Tapio) Answer(r *trajectory.Reading) trajectory.Answer {
 	s := r.Sample(p.limit)
