@@ -15,6 +15,9 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
+// idA is the container whose files the layouts have.
+const idA = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9"
+
 var update = flag.Bool("update", false, "write the expected metrics of testdata anew; the run that does fails, to be told from one that tests")
 
 // unpack writes an archive of testdata as a cgroup file system, and returns its mount point.

@@ -147,20 +147,3 @@ func FuzzParseCPUMax(f *testing.F) {
 		}
 	})
 }
-
-func FuzzIdentify(f *testing.F) {
-	f.Add("/kubepods/burstable/pod" + uidA + "/" + idA)
-	f.Add("/kubepods.slice/kubepods-pod" + uidSlice + ".slice/cri-containerd-" + idA + ".scope")
-	f.Add("/docker/" + idB + "/system.slice/kubelet.service")
-	f.Add("/x.slice:docker:" + idA)
-	f.Add("//" + idA + "//")
-	f.Fuzz(func(t *testing.T, path string) {
-		id := identify(path)
-		if (id.containerID != "") != (id.container != "") || !strings.HasPrefix(path, id.container) {
-			t.Fatalf("%+v", id)
-		}
-		if id.unit != "" && (id.containerID != "" || id.podUID != "") {
-			t.Fatalf("a unit and a container or pod: %+v", id)
-		}
-	})
-}

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.uber.org/zap"
 
+	"github.com/your-org/tapio/internal/cgroupid"
 	"github.com/your-org/tapio/receiver/cgroupreceiver/internal/metadata"
 )
 
@@ -34,7 +35,7 @@ type metricsScraper struct {
 
 // known is a cgroup that was there at the last scrape.
 type known struct {
-	identity identity
+	identity cgroupid.Identity
 	inode    uint64
 	// since is from when its counters count: the scrape before the first that saw it, when it did not exist; for those that
 	// were there at the first scrape nobody knows, and it is that scrape.
@@ -101,8 +102,8 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	err := walk(s.reader.h.trees(), s.cfg.Roots, s.cfg.Exclude, func(cgroup string, inode uint64) bool {
 		k := s.known[cgroup]
 		if k == nil || k.inode != inode {
-			id := identify(cgroup)
-			if id.inside(cgroup) {
+			id := cgroupid.Of(cgroup)
+			if id.Inside(cgroup) {
 				return true // the container's own cgroup tells of it
 			}
 			s.reader.forget(cgroup) // the one that had its name before
@@ -113,7 +114,7 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 			return true
 		}
 		count++
-		x, ok := s.reader.read(cgroup, k.identity.containerID != "")
+		x, ok := s.reader.read(cgroup, k.identity.ContainerID != "")
 		if n := len(s.reader.errs); n > 0 {
 			failed += int64(n)
 			failure = s.reader.errs[0]
@@ -146,19 +147,19 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 }
 
 // resource describes who lives in a cgroup.
-func resource(rb *metadata.ResourceBuilder, cgroup, version string, id identity) {
+func resource(rb *metadata.ResourceBuilder, cgroup, version string, id cgroupid.Identity) {
 	rb.SetCgroupPath(cgroup)
 	rb.SetCgroupVersion(version)
-	if id.containerID != "" {
-		rb.SetContainerID(id.containerID)
+	if id.ContainerID != "" {
+		rb.SetContainerID(id.ContainerID)
 	}
-	if id.runtime != "" {
-		rb.SetContainerRuntimeName(id.runtime)
+	if id.Runtime != "" {
+		rb.SetContainerRuntimeName(id.Runtime)
 	}
-	if id.podUID != "" {
-		rb.SetK8sPodUID(id.podUID)
+	if id.PodUID != "" {
+		rb.SetK8sPodUID(id.PodUID)
 	}
-	if id.unit != "" {
-		rb.SetSystemdUnit(id.unit)
+	if id.Unit != "" {
+		rb.SetSystemdUnit(id.Unit)
 	}
 }

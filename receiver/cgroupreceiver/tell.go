@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 
+	"github.com/your-org/tapio/internal/cgroupid"
 	"github.com/your-org/tapio/receiver/cgroupreceiver/internal/metadata"
 )
 
@@ -21,10 +22,10 @@ const (
 )
 
 // tellKilled tells that the kernel killed processes in a cgroup. What happens inside a container is told of the container.
-func (r *eventsReceiver) tellKilled(ctx context.Context, cgroup string, id identity, count int64) {
+func (r *eventsReceiver) tellKilled(ctx context.Context, cgroup string, id cgroupid.Identity, count int64) {
 	who := cgroup
-	if id.inside(cgroup) {
-		who = id.container
+	if id.Inside(cgroup) {
+		who = id.Container
 	}
 	r.tell(ctx, who, id, func(rec plog.LogRecord) {
 		rec.SetEventName(eventOOMKill)
@@ -34,7 +35,7 @@ func (r *eventsReceiver) tellKilled(ctx context.Context, cgroup string, id ident
 	})
 }
 
-func (r *eventsReceiver) tellRemoved(ctx context.Context, cgroup string, id identity) {
+func (r *eventsReceiver) tellRemoved(ctx context.Context, cgroup string, id cgroupid.Identity) {
 	r.tell(ctx, cgroup, id, func(rec plog.LogRecord) {
 		rec.SetEventName(eventRemoved)
 		rec.SetSeverityNumber(plog.SeverityNumberInfo)
@@ -42,7 +43,7 @@ func (r *eventsReceiver) tellRemoved(ctx context.Context, cgroup string, id iden
 	})
 }
 
-func (r *eventsReceiver) tell(ctx context.Context, cgroup string, id identity, fill func(plog.LogRecord)) {
+func (r *eventsReceiver) tell(ctx context.Context, cgroup string, id cgroupid.Identity, fill func(plog.LogRecord)) {
 	ld := plog.NewLogs()
 	rl := ld.ResourceLogs().AppendEmpty()
 	rb := metadata.NewResourceBuilder(r.cfg.ResourceAttributes)

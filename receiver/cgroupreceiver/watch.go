@@ -9,11 +9,13 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+
+	"github.com/your-org/tapio/internal/cgroupid"
 )
 
 // watched is a cgroup whose kills are followed.
 type watched struct {
-	identity identity
+	identity cgroupid.Identity
 	inode    uint64
 	// kills are those in the cgroup itself that were told, or that happened before the receiver began.
 	kills int64
@@ -117,7 +119,7 @@ func (r *eventsReceiver) died(ctx context.Context, cgroup string) {
 	w := r.watched[cgroup]
 	if w == nil {
 		if r.follows(cgroup) {
-			r.lost(ctx, parent(cgroup), cgroup, identify(cgroup)) // it was gone before it could be adopted
+			r.lost(ctx, parent(cgroup), cgroup, cgroupid.Of(cgroup)) // it was gone before it could be adopted
 		}
 		return
 	}
@@ -150,7 +152,7 @@ func (r *eventsReceiver) adopt(ctx context.Context, cgroup string, inode uint64)
 	if !ok {
 		return nil
 	}
-	w := &watched{identity: identify(cgroup), inode: inode, mark: r.mark}
+	w := &watched{identity: cgroupid.Of(cgroup), inode: inode, mark: r.mark}
 	if r.first {
 		w.kills = kills // it counted these before we looked
 		w.below, _ = r.reader.kills(cgroup, true)
@@ -207,7 +209,7 @@ func (r *eventsReceiver) look(ctx context.Context, cgroup string) {
 
 // lost tells of kills that no living cgroup tells of: the one they happened in was removed before it could be read. Their
 // count remains in the cgroups above it. Where cgroups are excluded nobody knows whether it was in one of them.
-func (r *eventsReceiver) lost(ctx context.Context, above, cgroup string, id identity) {
+func (r *eventsReceiver) lost(ctx context.Context, above, cgroup string, id cgroupid.Identity) {
 	if len(r.cfg.Exclude) > 0 {
 		return
 	}
@@ -231,7 +233,7 @@ func (r *eventsReceiver) lost(ctx context.Context, above, cgroup string, id iden
 }
 
 // killed tells of kills and notes that they were told.
-func (r *eventsReceiver) killed(ctx context.Context, cgroup string, id identity, count int64) {
+func (r *eventsReceiver) killed(ctx context.Context, cgroup string, id cgroupid.Identity, count int64) {
 	for c := cgroup; c != "/"; c = parent(c) {
 		if w := r.watched[c]; w != nil {
 			w.below += count
@@ -251,7 +253,7 @@ func (r *eventsReceiver) bury(ctx context.Context, cgroup string) {
 		r.ooms.remove(cgroup)
 	}
 	r.lost(ctx, parent(cgroup), cgroup, w.identity)
-	if !w.identity.inside(cgroup) {
+	if !w.identity.Inside(cgroup) {
 		r.tellRemoved(ctx, cgroup, w.identity)
 	}
 }

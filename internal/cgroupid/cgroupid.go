@@ -1,19 +1,20 @@
-package cgroupreceiver
+// Package cgroupid reads from a cgroup's path who lives in it: a container, a pod, a systemd unit.
+package cgroupid
 
 import (
 	"regexp"
 	"strings"
 )
 
-// identity is what a cgroup's path says of who lives in it.
-type identity struct {
-	containerID string
-	runtime     string
-	podUID      string
-	unit        string
-	// container is the path of the container's own cgroup. That of a cgroup inside it (made by the runtime, or by an init
+// Identity is what a cgroup's path says of who lives in it.
+type Identity struct {
+	ContainerID string
+	Runtime     string
+	PodUID      string
+	Unit        string
+	// Container is the path of the container's own cgroup. That of a cgroup inside it (made by the runtime, or by an init
 	// system in the container) is longer.
-	container string
+	Container string
 }
 
 var (
@@ -37,11 +38,11 @@ var runtimes = map[string]string{
 	"cri-containerd": "containerd", "nerdctl": "containerd", "crio": "cri-o", "docker": "docker", "libpod": "podman",
 }
 
-// identify reads a cgroup path. Attributes that name somebody are given to one cgroup only, the container's, pod's or unit's
+// Of reads a cgroup path. Attributes that name somebody are given to one cgroup only, the container's, pod's or unit's
 // own, and not to those inside it: two cgroups under one name would be read as one that jumps to and fro. Only containers
 // are told of the cgroups inside them, which belong to them; a container or pod inside a container is one of its own.
-func identify(path string) identity {
-	var id identity
+func Of(path string) Identity {
+	var id Identity
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	unitAt := -1
 	own := false // the last part names somebody
@@ -50,15 +51,15 @@ func identify(path string) identity {
 		end += 1 + len(part)
 		own = true
 		container := func(runtime, containerID string) {
-			id.runtime, id.containerID, id.container = runtime, containerID, path[:min(end, len(path))]
+			id.Runtime, id.ContainerID, id.Container = runtime, containerID, path[:min(end, len(path))]
 		}
 		if m := mixedRE.FindStringSubmatch(part); m != nil {
 			if pod := podRE.FindStringSubmatch(m[1]); pod != nil {
-				id.podUID = uid(pod[1])
+				id.PodUID = uid(pod[1])
 			}
 			container(runtimes[m[2]], m[3])
 		} else if m := podRE.FindStringSubmatch(part); m != nil {
-			id = identity{podUID: uid(m[1])}
+			id = Identity{PodUID: uid(m[1])}
 		} else if m := scopeRE.FindStringSubmatch(part); m != nil {
 			container(runtimes[m[1]], m[2])
 		} else if m := folderRE.FindStringSubmatch(part); m != nil {
@@ -72,11 +73,11 @@ func identify(path string) identity {
 		}
 	}
 	switch {
-	case id.containerID != "":
-	case !own && unitAt == len(parts)-1 && id.podUID == "":
-		id.unit = parts[unitAt]
+	case id.ContainerID != "":
+	case !own && unitAt == len(parts)-1 && id.PodUID == "":
+		id.Unit = parts[unitAt]
 	case !own:
-		id.podUID = "" // beside the pod's containers: a monitor
+		id.PodUID = "" // beside the pod's containers: a monitor
 	}
 	return id
 }
@@ -84,5 +85,5 @@ func identify(path string) identity {
 // uid is a pod's UID as the API server has it.
 func uid(s string) string { return strings.ReplaceAll(s, "_", "-") }
 
-// inside says whether a cgroup is inside a container, and not the container's own.
-func (id identity) inside(cgroup string) bool { return id.container != "" && id.container != cgroup }
+// Inside says whether a cgroup is inside a container, and not the container's own.
+func (id Identity) Inside(cgroup string) bool { return id.Container != "" && id.Container != cgroup }
