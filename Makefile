@@ -22,7 +22,7 @@ setup: ## install what demo and test need on a Debian machine (root); nothing wh
 build: ## build bin/tapio and bin/tapio-collector
 	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tapio ./cmd/tapio-collector
 
-demo: build ## show a real leak, its prediction, and the kernel's OOM kill (root; 2 minutes after the build)
+demo: build ## show a real leak, its prediction, and the kernel's OOM kill (root; 3 minutes after the build)
 	@CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo
 	@bin/demo
 

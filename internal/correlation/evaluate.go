@@ -58,6 +58,9 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 			if o = s.outlooks[p.Forecast.Resource]; o == nil || s.gone || !o.predict(&in, p.Forecast.Event) {
 				continue
 			}
+			if p.Forecast.Resource == nodeMemory {
+				in.Evicted = e.candidates(now, s.entity.Node)
+			}
 		} else {
 			o = s.outlooks[memory]
 		}

@@ -14,7 +14,10 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-const memory = "memory"
+const (
+	memory     = "memory"
+	nodeMemory = "node.memory"
+)
 
 // resource is something with a limit. Its readings are the signals NAME.used and NAME.limit, or, where the date of the end is
 // known, NAME.left (s); its growth is told as NAME.growth.
@@ -31,7 +34,7 @@ func (r resource) left() string  { return r.name + ".left" }
 var resources = map[string]resource{
 	memory:        {name: memory, unit: "By"},
 	"pids":        {name: "pids", unit: "{process}"},
-	"node.memory": {name: "node.memory", unit: "By"},
+	nodeMemory:    {name: nodeMemory, unit: "By"},
 	"filesystem":  {name: "filesystem", unit: "By"},
 	"inodes":      {name: "inodes", unit: "{inode}"},
 	"conntrack":   {name: "conntrack", unit: "{connection}"},

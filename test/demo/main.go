@@ -23,8 +23,8 @@ import (
 
 const (
 	limit = 128 << 20 // bytes
-	// The leak takes 70 s to the limit: long enough to watch, short enough to wait for.
-	start, rate = "23Mi", "1.5Mi"
+	// The leak takes two minutes to the limit: long enough to watch, short enough to wait for.
+	start, rate = "20Mi", "0.9Mi"
 )
 
 // errUnforeseen says that the demo ran and Tapio failed.

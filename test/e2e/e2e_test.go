@@ -51,7 +51,7 @@ func TestNothingServedIsLostByKill9(t *testing.T) {
 	cgroup := newCgroup(t, "kill9", 96*mebi)
 	collector := newCollector(t, everySecond)
 	start(t, collector)
-	leak := startWorkload(t, cgroup, "leak", "16Mi", "1Mi")
+	leak := startWorkload(t, cgroup, "leak", "16Mi", "0.8Mi")
 
 	before := wait(t, collector, "memory-exhaustion", cgroup.Name, isActive)
 	require.NoError(t, collector.Kill())
@@ -155,7 +155,7 @@ func TestPrometheus(t *testing.T) {
 	cgroup := newCgroup(t, "metrics", 96*mebi)
 	collector := newCollector(t, everySecond)
 	start(t, collector)
-	startWorkload(t, cgroup, "leak", "16Mi", "1Mi")
+	startWorkload(t, cgroup, "leak", "16Mi", "0.8Mi")
 	wait(t, collector, "memory-exhaustion", cgroup.Name, isActive)
 
 	port := freePort(t)

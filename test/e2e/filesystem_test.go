@@ -39,8 +39,8 @@ func TestFilesystemFills(t *testing.T) {
 			return
 		}
 		defer f.Close()
-		// 1 MiB a second, in tenths: full after 64 s.
-		block := make([]byte, mebi/10)
+		// 0.6 MiB a second, in tenths: full after some 107 s.
+		block := make([]byte, 6*mebi/100)
 		for range time.Tick(100 * time.Millisecond) {
 			if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
 				full <- time.Now()
@@ -52,7 +52,7 @@ func TestFilesystemFills(t *testing.T) {
 	var at time.Time
 	select {
 	case at = <-full:
-	case <-time.After(2 * time.Minute):
+	case <-time.After(3 * time.Minute):
 		t.Fatal("the file system never filled")
 	}
 	assert.True(t, foreseen.FirstSeen.Before(at))

@@ -92,7 +92,7 @@ var everySecond = []string{"TAPIO_INTERVAL=1s"}
 func wait(t *testing.T, c *harness.Collector, pattern, entity string, ok func(finding.Finding) bool) finding.Finding {
 	t.Helper()
 	var f *finding.Finding
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		var err error
 		f, err = c.Finding(t.Context(), pattern, entity)
 		require.NoError(t, err)
@@ -106,7 +106,7 @@ func wait(t *testing.T, c *harness.Collector, pattern, entity string, ok func(fi
 
 func anyState(finding.Finding) bool    { return true }
 func isActive(f finding.Finding) bool  { return f.State == finding.Active }
-func killed(w *harness.Workload) error { return waitKilled(w, 2*time.Minute) }
+func killed(w *harness.Workload) error { return waitKilled(w, 3*time.Minute) }
 
 // waitKilled waits for the kernel to kill a workload.
 func waitKilled(w *harness.Workload, most time.Duration) error {

@@ -120,12 +120,14 @@ var metrics = map[string][]measure{
 	"httpcheck.tls.cert_remaining": {{kind: signal.CertificateLeft, about: served}},
 	"tlscheck.time_left":           {{kind: signal.CertificateLeft, about: certificate}},
 
-	"k8s.volume.capacity":         {{kind: volumeCapacity, about: claim}},
-	"k8s.volume.available":        {{kind: filesystemFree, about: claim}},
-	"k8s.volume.inodes.used":      {{kind: signal.InodesUsed, about: claim}},
-	"k8s.volume.inodes.free":      {{kind: inodesFree, about: claim}},
-	"k8s.node.memory.working_set": {{kind: signal.NodeMemoryUsed, about: kubelet}},
-	"k8s.node.memory.available":   {{kind: nodeEvictable, about: kubelet}},
+	"k8s.volume.capacity":                {{kind: volumeCapacity, about: claim}},
+	"k8s.volume.available":               {{kind: filesystemFree, about: claim}},
+	"k8s.volume.inodes.used":             {{kind: signal.InodesUsed, about: claim}},
+	"k8s.volume.inodes.free":             {{kind: inodesFree, about: claim}},
+	"k8s.pod.memory.working_set":         {{kind: signal.PodWorkingSet, about: kubelet}},
+	"k8s.pod.memory_request_utilization": {{kind: signal.PodRequestShare, about: kubelet}},
+	"k8s.node.memory.working_set":        {{kind: signal.NodeMemoryUsed, about: kubelet}},
+	"k8s.node.memory.available":          {{kind: nodeEvictable, about: kubelet}},
 
 	"process_open_fds": {{kind: signal.FilesUsed, about: process}},
 	"process_max_fds":  {{kind: signal.FilesLimit, about: process}},
@@ -149,5 +151,6 @@ var units = map[string]string{
 	signal.NodeMemoryUsed: "By", signal.NodeMemoryLimit: "By", signal.FilesystemUsed: "By", signal.FilesystemLimit: "By",
 	signal.InodesUsed: "{inode}", signal.InodesLimit: "{inode}", signal.ConntrackUsed: "{connection}", signal.ConntrackLimit: "{connection}",
 	signal.FilesUsed: "{file}", signal.FilesLimit: "{file}", signal.CertificateLeft: "s",
+	signal.PodWorkingSet: "By", signal.PodRequestShare: "1",
 	signal.PIDsUsed: "{process}", signal.PIDsLimit: "{process}", signal.PIDsLimitHits: "{event}",
 }

@@ -31,8 +31,16 @@ type Input struct {
 	Reached    string
 	// Foreseen says how right the prediction was that this diagnosis makes true; empty where there was none.
 	Foreseen string
+	// Evicted are the pods of a node that would be evicted first for want of memory; of a node's memory only.
+	Evicted []Candidate
 	// Told says that people have been told already: then Forecast.Until counts, not Forecast.When.
 	Told bool
+}
+
+// Candidate is a pod that may be evicted: what it uses, and what it requested (By; 0 where it requested nothing).
+type Candidate struct {
+	Name            string
+	Used, Requested float64
 }
 
 // Match is what a pattern has to say of an entity.

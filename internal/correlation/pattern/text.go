@@ -59,6 +59,9 @@ func (s *story) Increase(of, over string) float64 {
 // Foreseen says how right the preceding prediction was; empty where there was none.
 func (s *story) Foreseen() string { return s.in.Foreseen }
 
+// Evicted are the pods of a node that would be evicted first for want of memory.
+func (s *story) Evicted() []Candidate { return s.in.Evicted }
+
 // Clause is what a clause saw; nil when it did not match.
 func (s *story) Clause(id string) *seen { return s.matched[id] }
 

@@ -93,6 +93,9 @@ const (
 	ConntrackLimit  = "conntrack.limit"
 	FilesUsed       = "files.used"
 	FilesLimit      = "files.limit"
+	// PodWorkingSet is what the kubelet counts against a pod (By), PodRequestShare that over what the pod requested (1).
+	PodWorkingSet   = "pod.memory.working_set"
+	PodRequestShare = "pod.memory.request_share"
 	// CertificateLeft is the time until a certificate is valid no more (s); negative after that.
 	CertificateLeft = "certificate.left"
 )
