@@ -54,6 +54,11 @@ func (e *Engine) foreseen(s *subject, p *pattern.Pattern, known *life) string {
 // having come true, is over.
 func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life) {
 	at := s.latest(p)
+	if predicts := e.patterns[p.Confirms]; predicts != nil {
+		if o := s.outlooks[predicts.Forecast.Resource]; o != nil && !o.resource.dated {
+			e.end(s, o, at, true)
+		}
+	}
 	pl := e.predictionOf(s, p, at)
 	if pl == nil || l.Finding.Outcome != nil || slices.Contains(l.Finding.Causes, pl.Finding.ID) {
 		return
@@ -65,9 +70,6 @@ func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life)
 	l.changed = true
 	pl.Finding.Effects = []string{l.Finding.ID}
 	pl.resolve(now)
-	if o := s.outlooks[e.patterns[p.Confirms].Forecast.Resource]; o != nil { // it has lives, so it exists
-		o.restart()
-	}
 }
 
 func outcome(pl *life, at time.Time) *finding.Outcome {

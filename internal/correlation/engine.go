@@ -42,6 +42,7 @@ type Engine struct {
 	lives    map[string]*life
 	layers   map[finding.Layer]time.Time
 	stats    Stats
+	pasts    *pasts
 	// epochs are when a kind of counter was first heard of from a node. A counter there that started before then may have
 	// counted for long; one that started later has counted under our eyes.
 	epochs map[origin]time.Time
@@ -86,7 +87,7 @@ func New(s Settings) (*Engine, error) {
 		return nil, errors.New("make the correlation engine: every setting must be positive, and patterns not empty")
 	}
 	e := &Engine{settings: s, patterns: map[string]*pattern.Pattern{}, subjects: map[entity.ID]*subject{}, aliases: map[entity.ID]entity.ID{}, recent: list.New(),
-		lives: map[string]*life{}, layers: map[finding.Layer]time.Time{}, epochs: map[origin]time.Time{}}
+		lives: map[string]*life{}, layers: map[finding.Layer]time.Time{}, epochs: map[origin]time.Time{}, pasts: newPasts()}
 	for _, p := range s.Patterns {
 		e.patterns[p.Name] = p
 	}

@@ -29,7 +29,7 @@ func (e *Engine) Observe(now time.Time, b signal.Batch) {
 			e.layers[sig.Layer] = sig.Time
 		}
 		if sig.Kind == signal.Removed {
-			s.remove(sig.Time)
+			e.remove(s, sig.Time)
 			continue
 		}
 		if sig.Shape == signal.Counter && !sig.Start.After(e.epoch(now, origin{b.Entity.Node, sig.Kind})) {
@@ -168,7 +168,8 @@ func (e *Engine) drop(s *subject) {
 
 // remove notes that an entity is gone: what was predicted for it will not happen any more. A notice that comes late, when
 // the next one of its name is there already, leaves that one alone.
-func (s *subject) remove(at time.Time) {
+func (e *Engine) remove(s *subject, at time.Time) {
+	killed := len(s.timeline.Events(at.Add(-lately), signal.OOMKill)) > 0
 	s.timeline.Forget(at)
 	s.gone = true
 	for name, o := range s.outlooks {
@@ -176,6 +177,7 @@ func (s *subject) remove(at time.Time) {
 			s.gone = false
 			continue
 		}
+		e.end(s, o, at, killed && name == memory)
 		delete(s.outlooks, name)
 	}
 }

@@ -53,6 +53,8 @@ type outlook struct {
 	sampled  time.Time
 	// gap is the time between the last two samples.
 	gap time.Duration
+	// ended is when the life before this one ended; zero when none did.
+	ended time.Time
 }
 
 // forecast feeds the latest readings of every resource that has a limit.
@@ -85,6 +87,7 @@ func (e *Engine) forecast(s *subject) {
 			o.gap = used.Time.Sub(o.sampled)
 		}
 		o.sampled = used.Time
+		e.recall(s, o)
 		o.observe(s.timeline, used, limit)
 	}
 }
@@ -111,12 +114,6 @@ func (o *outlook) observe(t *timeline.Timeline, used, limit timeline.Reading) {
 	o.history.Observe(used.Time, used.Value, limit.Value)
 	t.Observe(signal.Signal{Time: used.Time, Kind: signal.Growth(o.resource.name), Layer: used.Layer, Shape: signal.Gauge,
 		Value: o.last.Rate * 60, Unit: used.Unit + "/min"})
-}
-
-// restart begins anew: what was foreseen has happened.
-func (o *outlook) restart() {
-	o.series.Restart()
-	o.last = forecast.Forecast{}
 }
 
 // unheard is how long a forecast outlives its last sample, or three samples' time where these are rarer.

@@ -41,6 +41,7 @@ type state struct {
 	Version int               `json:"version"`
 	Lives   map[string]*life  `json:"lives,omitempty"`
 	Known   []json.RawMessage `json:"known"` // savedSubjects, the one heard of last in front
+	Pasts   []*past           `json:"pasts,omitempty"`
 }
 
 type savedSubject struct {
@@ -94,7 +95,8 @@ func (e *Engine) Save(part Part) ([]byte, error) {
 		Version int               `json:"version"`
 		Lives   json.RawMessage   `json:"lives,omitempty"`
 		Known   []json.RawMessage `json:"known"`
-	}{stateVersion, lives, st.Known}
+		Pasts   []*past           `json:"pasts,omitempty"`
+	}{stateVersion, lives, st.Known, e.remembered(part)}
 	b, err := json.Marshal(out)
 	if err != nil {
 		return nil, fmt.Errorf("encode the engine's state: %w", err)
@@ -178,6 +180,16 @@ func (e *Engine) Restore(now time.Time, b []byte) error {
 	}
 	for _, saved := range slices.Backward(known) {
 		e.take(now, saved)
+	}
+	for _, p := range slices.Backward(st.Pasts) {
+		if p == nil {
+			continue
+		}
+		var m forecast.Memory
+		for _, l := range p.Memory.Lives { // which passes over what cannot be
+			m.Add(l)
+		}
+		e.pasts.put(p.Key, m)
 	}
 	return nil
 }

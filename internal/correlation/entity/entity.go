@@ -153,6 +153,18 @@ func (e Entity) Alias() ID {
 	return byPod(e.UID, e.Container)
 }
 
+// Workload is the key under which an entity's past is remembered: what stays the same when a container is restarted, or
+// replaced by another replica.
+func (e Entity) Workload() string {
+	switch {
+	case e.Owner != nil:
+		return strings.Join([]string{string(e.Kind), e.Namespace, e.Owner.Kind, e.Owner.Name, e.Container}, "/")
+	case e.UID != "" && e.Container != "":
+		return string(byPod(e.UID, e.Container))
+	}
+	return string(e.ID)
+}
+
 // Finding is the entity in the form of a finding's JSON.
 func (e Entity) Finding() finding.Entity {
 	f := finding.Entity{Kind: string(e.Kind), Namespace: e.Namespace, Name: e.Name, Container: e.Container, UID: e.UID, Node: e.Node}
