@@ -20,7 +20,7 @@ type Evidence [EvidenceSize]float64
 type Calibration [EvidenceSize + 1]float64
 
 // Weights are fitted on recorded runs: go run ./test/bench/forecast -calibrate.
-var Weights = Calibration{-4.069, 0.828, -0.179, -0.658, 0.963, 1.304, 0.844, 1.231}
+var Weights = Calibration{-4.331, 0.640, -0.004, -0.677, 1.503, 1.605, 0.136, 1.724}
 
 // Odds returns the logarithm of the odds.
 func (c *Calibration) Odds(e *Evidence) float64 {
@@ -43,7 +43,7 @@ type Doubt [DoubtSize]float64
 type Width [DoubtSize + 1]float64
 
 // Widths are those of the earlier and of the later side, fitted so that a tenth of the kills comes before and a tenth after.
-var Widths = [2]Width{{1.065, 0.149, 0.729, -0.038, 0.562, -0.214, -0.148}, {-0.394, 0.086, 0.260, 0.187, 0.804, 0.094, 0.087}}
+var Widths = [2]Width{{1.901, 0.148, 1.039, -0.201, 0.375, -0.325, -0.070}, {-0.100, 0.140, 0.285, 0.112, 0.556, 0.076, 0.114}}
 
 // Of returns the logarithm of the factor.
 func (w *Width) Of(d *Doubt) float64 {

@@ -17,7 +17,7 @@ type options struct {
 }
 
 // sweep are the confidences at which Tapio is judged.
-var sweep = []float64{0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95}
+var sweep = []float64{0.05, 0.1, 0.3, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95}
 
 // report judges the baselines and Tapio, and prints a row for each.
 func report(out io.Writer, traces []trajectory.Trace, o options) error {
