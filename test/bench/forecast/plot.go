@@ -18,8 +18,8 @@ func plot(points, curve []mark) []byte {
 	var b bytes.Buffer
 	fmt.Fprintln(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="860" height="400" font-family="sans-serif" font-size="12">`)
 	fmt.Fprintln(&b, `<rect width="860" height="400" fill="white"/>`)
-	panel(&b, 60, "recall", 0.4, 1, 0.1, "%.1f", func(m mark) float64 { return m.Recall }, points, curve)
-	panel(&b, 490, "mean lead (minutes)", 0, 50, 10, "%.0f", func(m mark) float64 { return m.MeanLead }, points, curve)
+	panel(&b, 60, "recall", 0.3, 1, 0.1, "%.1f", func(m mark) float64 { return m.Recall }, points, curve)
+	panel(&b, 490, "mean lead (minutes)", 0, 60, 10, "%.0f", func(m mark) float64 { return m.MeanLead }, points, curve)
 	fmt.Fprintln(&b, `</svg>`)
 	return b.Bytes()
 }
