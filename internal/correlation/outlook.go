@@ -29,6 +29,7 @@ type resource struct {
 
 func (r resource) used() string  { return r.name + ".used" }
 func (r resource) limit() string { return r.name + ".limit" }
+func (r resource) hits() string  { return r.name + ".limit_hits" }
 func (r resource) left() string  { return r.name + ".left" }
 
 var resources = map[string]resource{
@@ -110,7 +111,14 @@ func (e *Engine) date(s *subject, res resource) {
 }
 
 func (o *outlook) observe(t *timeline.Timeline, used, limit timeline.Reading) {
-	o.last = o.series.Observe(forecast.Sample{Time: used.Time, Used: used.Value, Limit: limit.Value})
+	sample := forecast.Sample{Time: used.Time, Used: used.Value, Limit: limit.Value}
+	if hits, ok := t.Latest(o.resource.hits()); ok {
+		sample.Refusals = hits.Value
+	}
+	if faults, ok := t.Latest(signal.MemoryMajorFaults); ok && o.resource.name == memory {
+		sample.MajorFaults = faults.Value
+	}
+	o.last = o.series.Observe(sample)
 	o.history.Observe(used.Time, used.Value, limit.Value)
 	t.Observe(signal.Signal{Time: used.Time, Kind: signal.Growth(o.resource.name), Layer: used.Layer, Shape: signal.Gauge,
 		Value: o.last.Rate * 60, Unit: used.Unit + "/min"})
