@@ -50,14 +50,24 @@ type Rules struct{ groups map[Source]*group }
 // group is what is known of the lines of one source.
 type group struct {
 	rules     []*rule
+	ids       map[string]*rule
 	automaton *automaton
 }
 
-// Find says what a line means. It returns false for a line that says nothing of interest, which is nearly every line.
-func (r *Rules) Find(from Source, line string) (Found, bool) {
+// Fields returns the value of a field of the journal's entry that a line is from; empty where it has none.
+type Fields func(name string) string
+
+// Find says what a line means. It returns false for a line that says nothing of interest, which is nearly every line. fields
+// may be nil.
+func (r *Rules) Find(from Source, line string, fields Fields) (Found, bool) {
 	g := r.groups[from]
 	if g == nil {
 		return Found{}, false
+	}
+	if fields != nil && len(g.ids) > 0 {
+		if rule := g.ids[fields("MESSAGE_ID")]; rule != nil {
+			return rule.find(line, fields)
+		}
 	}
 	if len(line) > maxLine {
 		line = line[:maxLine]
@@ -72,44 +82,49 @@ func (r *Rules) Find(from Source, line string) (Found, bool) {
 		if candidates&1 == 0 {
 			continue
 		}
-		if f, ok := g.rules[n].find(line); ok {
+		if f, ok := g.rules[n].find(line, fields); ok {
 			return f, true
 		}
 	}
 	return Found{}, false
 }
 
-// find holds the rule against a line that has its literal.
-func (r *rule) find(line string) (Found, bool) {
+// find holds the rule against a line that has its literal, or whose entry has its id.
+func (r *rule) find(line string, fields Fields) (Found, bool) {
 	groups := r.match.FindStringSubmatch(line)
-	if groups == nil {
+	byID := r.ID != "" && fields != nil && fields("MESSAGE_ID") == r.ID
+	if groups == nil && !byID {
 		return Found{}, false
 	}
-	f := Found{Kind: r.Kind, Value: 1, Unit: r.Unit, Attributes: maps.Clone(r.Set)}
+	f := Found{Kind: r.Kind, Value: 1, Unit: r.Unit, Attributes: map[string]string{}, About: map[string]string{}}
+	maps.Copy(f.Attributes, r.Set)
 	for i, name := range r.match.SubexpNames() {
-		if name == "" || groups[i] == "" {
-			continue
+		if name != "" && groups != nil && groups[i] != "" {
+			f.Attributes[name] = strings.ToValidUTF8(groups[i], "�")
 		}
-		if f.Attributes == nil {
-			f.Attributes = map[string]string{}
+	}
+	for name, field := range r.Fields {
+		if fields == nil {
+			break
 		}
-		f.Attributes[name] = strings.ToValidUTF8(groups[i], "�")
+		if v := fields(field); v != "" {
+			f.Attributes[name] = strings.ToValidUTF8(v, "�")
+		}
 	}
 	if r.Value != "" {
 		v, err := strconv.ParseFloat(f.Attributes[r.Value], 64)
-		if err != nil {
+		if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
 			return Found{}, false
 		}
 		f.Value = math.Abs(v)
 	}
 	f.Cgroup = f.Attributes[r.Cgroup]
 	for attribute, name := range r.About {
-		if v := f.Attributes[name]; v != "" {
-			if f.About == nil {
-				f.About = map[string]string{}
-			}
-			f.About[attribute] = v
+		v := f.Attributes[name]
+		if v == "" {
+			return Found{}, false // it is not known what it is about
 		}
+		f.About[attribute] = v
 	}
 	f.Text = r.text(f.Attributes)
 	return f, true

@@ -33,12 +33,12 @@ func TestRulesKnowTheirLines(t *testing.T) {
 			var out strings.Builder
 			for _, r := range g.rules {
 				for _, line := range r.Lines {
-					f, ok := rules.Find(source, line)
+					f, ok := rules.Find(source, line, nil)
 					if !assert.True(t, ok, "no rule knows %q", line) {
 						continue
 					}
 					assert.Equal(t, r.Kind, f.Kind, line)
-					_, own := r.find(line)
+					_, own := r.find(line, nil)
 					assert.True(t, own && strings.Contains(line, r.Has), "the rule does not know its own line %q", line)
 					fmt.Fprintf(&out, "%s\n  %s %v%s: %s\n", line, f.Kind, f.Value, f.Unit, f.Text)
 					for _, k := range slices.Sorted(maps.Keys(f.Attributes)) {
@@ -52,7 +52,7 @@ func TestRulesKnowTheirLines(t *testing.T) {
 					}
 				}
 				for _, line := range r.Not {
-					f, ok := rules.Find(source, line)
+					f, ok := rules.Find(source, line, nil)
 					assert.False(t, ok, "%q was taken for %s", line, f.Kind)
 				}
 			}
@@ -71,9 +71,27 @@ func TestRulesKnowTheirLines(t *testing.T) {
 func TestALineMeansNothingFromAnotherSource(t *testing.T) {
 	rules := builtin(t)
 	for _, from := range []Source{Systemd, Kubelet, Runtime, Clock, ""} {
-		_, ok := rules.Find(from, "Memory cgroup out of memory: Killed process 4488 (workload) total-vm:1358024kB, anon-rss:131328kB, file-rss:1796kB")
+		_, ok := rules.Find(from, "Memory cgroup out of memory: Killed process 4488 (workload) total-vm:1358024kB, anon-rss:131328kB, file-rss:1796kB", nil)
 		assert.False(t, ok, from)
 	}
+}
+
+// The journal's entries of systemd have fields, which count more than words.
+func TestFieldsOfTheJournal(t *testing.T) {
+	rules := builtin(t)
+	entry := map[string]string{"MESSAGE_ID": "5eb03494b6584870a536b337290809b3", "UNIT": "api.service", "N_RESTARTS": "7"}
+	field := func(name string) string { return entry[name] }
+	f, ok := rules.Find(Systemd, "api.service: Neustart geplant.", field)
+	require.True(t, ok)
+	assert.Equal(t, "unit.restarted", f.Kind)
+	assert.Equal(t, map[string]string{"unit": "api.service", "restarts": "7"}, f.Attributes)
+	assert.Equal(t, map[string]string{"systemd.unit": "api.service"}, f.About)
+	assert.Equal(t, "systemd starts api.service again (restart 7)", f.Text)
+	_, ok = rules.Find(Kernel, "api.service: Neustart geplant.", field)
+	assert.False(t, ok, "the kernel has no such entries")
+	delete(entry, "UNIT")
+	_, ok = rules.Find(Systemd, "Neustart geplant.", field)
+	assert.False(t, ok, "it does not say which unit")
 }
 
 func TestMistakesInRules(t *testing.T) {
@@ -140,7 +158,7 @@ func FuzzFind(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, from uint8, line string) {
-		found, ok := rules.Find(sources[int(from)%len(sources)], line)
+		found, ok := rules.Find(sources[int(from)%len(sources)], line, nil)
 		if ok && (found.Kind == "" || found.Value < 0 || found.Value != found.Value || len(found.Text) > 4*maxLine) {
 			t.Errorf("%+v", found)
 		}
@@ -174,7 +192,7 @@ func BenchmarkNoMatch(b *testing.B) {
 			for b.Loop() {
 				line := all[n%len(all)]
 				size += len(line)
-				if f, ok := rules.Find(source, line); ok {
+				if f, ok := rules.Find(source, line, nil); ok {
 					b.Fatal(f)
 				}
 				n++
@@ -188,7 +206,7 @@ func BenchmarkNoMatch(b *testing.B) {
 func BenchmarkMatch(b *testing.B) {
 	rules := builtin(b)
 	for b.Loop() {
-		if _, ok := rules.Find(Kernel, "Memory cgroup out of memory: Killed process 4488 (workload) total-vm:1358024kB, anon-rss:131328kB, file-rss:1796kB, shmem-rss:0kB, UID:0 pgtables:336kB oom_score_adj:0"); !ok {
+		if _, ok := rules.Find(Kernel, "Memory cgroup out of memory: Killed process 4488 (workload) total-vm:1358024kB, anon-rss:131328kB, file-rss:1796kB, shmem-rss:0kB, UID:0 pgtables:336kB oom_score_adj:0", nil); !ok {
 			b.Fatal("not found")
 		}
 	}

@@ -32,6 +32,10 @@ type rule struct {
 	Has string `json:"has"`
 	// Match is a regular expression; its named groups become attributes.
 	Match string `json:"match"`
+	// ID is the MESSAGE_ID that such an entry has in the journal, whatever its words. Fields are the journal's fields that have
+	// what the groups of Match have, by the names of those; where an entry has them, they count.
+	ID     string            `json:"id,omitempty"`
+	Fields map[string]string `json:"fields,omitempty"`
 	// Set are attributes that do not stand in the line.
 	Set map[string]string `json:"set,omitempty"`
 	// About says what the line is about: resource attributes, by the group that has the value. Left out: the node.
@@ -84,7 +88,7 @@ func load(folder fs.FS) (*Rules, error) {
 }
 
 func parse(text []byte) (*group, error) {
-	g := &group{}
+	g := &group{ids: map[string]*rule{}}
 	if err := yaml.UnmarshalStrict(text, &g.rules, func(d *json.Decoder) *json.Decoder { d.DisallowUnknownFields(); return d }); err != nil {
 		return nil, fmt.Errorf("want a list of rules: %w", err)
 	}
@@ -100,6 +104,9 @@ func parse(text []byte) (*group, error) {
 			return nil, fmt.Errorf("[%d] (%s): %w", i, rule.Kind, err)
 		}
 		literals = append(literals, rule.Has)
+		if rule.ID != "" {
+			g.ids[rule.ID] = rule
+		}
 	}
 	g.automaton = newAutomaton(literals)
 	return g, nil
@@ -127,6 +134,9 @@ func (r *rule) compile() error {
 		return nil
 	}
 	errs := []error{known("cgroup", r.Cgroup), known("value", r.Value)}
+	for name := range r.Fields {
+		errs = append(errs, known("fields", name))
+	}
 	for attribute, name := range r.About {
 		errs = append(errs, known("about."+attribute, name))
 	}
