@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/your-org/tapio/internal/correlation"
+	"github.com/your-org/tapio/internal/correlation/extract/lines"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/processor/correlationprocessor/internal/metadata"
 )
@@ -32,6 +33,7 @@ type correlator struct {
 	id        component.ID
 	node      string
 	engine    *correlation.Engine
+	rules     *lines.Rules
 	telemetry *metadata.TelemetryBuilder
 	ended     func()
 
@@ -67,7 +69,11 @@ func newCorrelator(set processor.Settings, cfg *Config) (*correlator, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &correlator{cfg: cfg, set: set.TelemetrySettings, id: set.ID, node: node, engine: engine,
+	rules, err := lines.Load()
+	if err != nil {
+		return nil, err
+	}
+	c := &correlator{cfg: cfg, rules: rules, set: set.TelemetrySettings, id: set.ID, node: node, engine: engine,
 		signals: make(chan struct{}, 1), owed: map[string]finding.Finding{}, series: newSeries(patterns)}
 	if c.telemetry, err = metadata.NewTelemetryBuilder(set.TelemetrySettings); err != nil {
 		return nil, fmt.Errorf("make component telemetry: %w", err)

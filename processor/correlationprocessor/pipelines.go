@@ -67,7 +67,7 @@ func (p *logsProcessor) Shutdown(ctx context.Context) error {
 // ConsumeLogs learns from records, and passes them on only if so configured.
 func (p *logsProcessor) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	now := time.Now()
-	extract.Logs(ld, p.node, func(b signal.Batch) { p.engine.Observe(now, b) })
+	extract.Logs(ld, p.node, p.rules, func(b signal.Batch) { p.engine.Observe(now, b) })
 	p.wake()
 	if p.cfg.PassThrough {
 		return p.next.ConsumeLogs(ctx, ld)

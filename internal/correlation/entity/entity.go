@@ -23,6 +23,8 @@ const (
 	Filesystem  Kind = "Filesystem"
 	Volume      Kind = "Volume"
 	Certificate Kind = "Certificate"
+	// Device is a disk, or a part of one, known by its name on its node.
+	Device Kind = "Device"
 )
 
 // ID identifies an entity across processes and restarts: its kind and the key that the platform gives it. It contains
@@ -71,6 +73,7 @@ const (
 	AttrMountpoint    = "system.filesystem.mountpoint"
 	AttrClaim         = "k8s.persistentvolumeclaim.name"
 	AttrTLSTarget     = "tls.target"
+	AttrDevice        = "system.device"
 	AttrService       = "service.name"
 	AttrInstance      = "service.instance.id"
 )
@@ -106,11 +109,14 @@ func New(a Attributes, node string) (Entity, bool) {
 	}
 	pod, unit := a.String(AttrPodName), a.String(AttrUnit)
 	mountpoint, claim, target := a.String(AttrMountpoint), a.String(AttrClaim), a.String(AttrTLSTarget)
+	device := a.String(AttrDevice)
 	switch {
 	case mountpoint != "":
 		return Entity{Kind: Filesystem, ID: ID("filesystem:" + e.Node + ":" + mountpoint), Name: mountpoint, Node: e.Node}, true
 	case claim != "":
 		return Entity{Kind: Volume, ID: ID("volume:" + e.Namespace + "/" + claim), Namespace: e.Namespace, Name: claim, Node: e.Node}, true
+	case device != "":
+		return Entity{Kind: Device, ID: ID("device:" + e.Node + ":" + device), Name: device, Node: e.Node}, true
 	case target != "":
 		return Entity{Kind: Certificate, ID: ID("certificate:" + target), Name: target}, true
 	case e.ContainerID != "":

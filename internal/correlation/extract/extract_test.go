@@ -3,9 +3,11 @@ package extract_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/your-org/tapio/internal/correlation/extract"
+	"github.com/your-org/tapio/internal/correlation/extract/lines"
 	"github.com/your-org/tapio/internal/correlation/signal"
 )
 
@@ -33,6 +36,12 @@ func write(out *strings.Builder) func(signal.Batch) {
 			}
 			if s.Doubt > 0 {
 				fmt.Fprintf(out, " doubt=%d", s.Doubt)
+			}
+			for _, name := range slices.Sorted(maps.Keys(s.Attributes)) {
+				fmt.Fprintf(out, " %s=%q", name, s.Attributes[name])
+			}
+			if s.Text != "" {
+				fmt.Fprintf(out, "\n    %s", s.Text)
 			}
 			fmt.Fprintln(out)
 		}
@@ -59,6 +68,8 @@ func inputs(t testing.TB) []string {
 
 // What each source's records mean, under the source's old and new names. The inputs are as the sources emit them.
 func TestSources(t *testing.T) {
+	rules, err := lines.Load()
+	require.NoError(t, err)
 	for _, file := range inputs(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			b, err := os.ReadFile(file)
@@ -67,7 +78,7 @@ func TestSources(t *testing.T) {
 			if strings.HasSuffix(file, ".logs.json") {
 				ld, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(b)
 				require.NoError(t, err)
-				extract.Logs(ld, "this-node", write(&out))
+				extract.Logs(ld, "this-node", rules, write(&out))
 			} else {
 				md, err := (&pmetric.JSONUnmarshaler{}).UnmarshalMetrics(b)
 				require.NoError(t, err)
@@ -124,6 +135,8 @@ func FuzzMetrics(f *testing.F) {
 }
 
 func FuzzLogs(f *testing.F) {
+	rules, err := lines.Load()
+	require.NoError(f, err)
 	for _, file := range inputs(f) {
 		b, err := os.ReadFile(file)
 		require.NoError(f, err)
@@ -134,7 +147,7 @@ func FuzzLogs(f *testing.F) {
 		if err != nil {
 			t.Skip()
 		}
-		extract.Logs(ld, "n", func(b signal.Batch) {
+		extract.Logs(ld, "n", rules, func(b signal.Batch) {
 			for _, s := range b.Signals {
 				if s.Entity != b.Entity.ID || s.Kind == "" || math.IsNaN(s.Value) || math.IsInf(s.Value, 0) {
 					t.Errorf("%+v", s)

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/extract/lines"
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -26,12 +27,22 @@ var events = map[string]event{
 	},
 }
 
-// Logs calls visit for what log records say of each entity they name. node names the node where the records do not.
-func Logs(ld plog.Logs, node string, visit func(signal.Batch)) {
+// Logs calls visit for what log records say: Tapio's own events of the entity they name, and lines of the system that the
+// rules know. node names the node where the records do not.
+func Logs(ld plog.Logs, node string, rules *lines.Rules, visit func(signal.Batch)) {
 	for _, rl := range ld.ResourceLogs().All() {
 		e, known := entity.New(attributes{resource: rl.Resource().Attributes()}, node)
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, r := range sl.LogRecords().All() {
+				if r.EventName() == "" {
+					said := newRecord(r, rl.Resource().Attributes())
+					if from, line, layer, ok := said.line(); ok {
+						if f, ok := rules.Find(from, line, said.field); ok {
+							said.say(f, layer, node, visit)
+						}
+					}
+					continue
+				}
 				extract, ok := events[r.EventName()]
 				if !ok || !known {
 					continue

@@ -66,6 +66,17 @@ const (
 	MemoryPressure = "memory.pressure"
 	// OOMKill counts processes that the kernel killed in this cgroup for want of memory, by its own counters.
 	OOMKill = "cgroup.oom_kill"
+	// KernelOOMKill is a kill for want of memory as the kernel itself tells it, in its log or by a tracepoint; NodeOOMKill, one
+	// because the whole machine was out of memory. KernelOOMContext and KernelOOMGroup say whose processes are killed next.
+	KernelOOMKill    = "kernel.oom_kill"
+	NodeOOMKill      = "node.oom_kill"
+	KernelOOMContext = "kernel.oom_context"
+	KernelOOMGroup   = "kernel.oom_group"
+	// UnitOOMKill is what systemd, and RuntimeOOMKill what a container runtime, learned of a kill.
+	UnitOOMKill    = "unit.oom_kill"
+	RuntimeOOMKill = "runtime.oom_kill"
+	// Segfault is a crash of a process.
+	Segfault = "kernel.segfault"
 	// Removed says that the entity is gone.
 	Removed = "entity.removed"
 

@@ -79,6 +79,7 @@ var byKind = map[string]struct{ name, uid string }{
 	"Job":         {"k8s.job.name", "k8s.job.uid"},
 	"CronJob":     {"k8s.cronjob.name", "k8s.cronjob.uid"},
 	"Node":        {"k8s.node.name", "k8s.node.uid"},
+	"Device":      {"system.device", ""},
 }
 
 // Writer collects events.
