@@ -96,17 +96,24 @@ func (s *subject) vague(p *pattern.Pattern) bool {
 	return counted
 }
 
-// latest is the time of the first event of the latest run of a diagnosis' triggers: when it happened.
+// latest is the time of the first event of the latest run of a diagnosis' triggers: when it happened. Of several triggers that
+// tell the same, the first to do so is the most exact; one that tells of an earlier time only has not told of this yet.
 func (s *subject) latest(p *pattern.Pattern) time.Time {
 	var at time.Time
+	var each []time.Time
 	for _, c := range p.Signals {
 		if c.Role != pattern.Trigger {
 			continue
 		}
 		events := s.timeline.Events(time.Time{}, c.Any...)
-		if n := len(events); n > 0 && (at.IsZero() || events[n-1].First.Before(at)) {
-			at = events[n-1].First
+		if n := len(events); n > 0 {
+			each = append(each, events[n-1].First)
 		}
+	}
+	if len(each) > 0 {
+		newest := slices.MaxFunc(each, time.Time.Compare)
+		each = slices.DeleteFunc(each, func(t time.Time) bool { return newest.Sub(t) > late })
+		at = slices.MinFunc(each, time.Time.Compare)
 	}
 	if !at.IsZero() {
 		return at

@@ -41,6 +41,7 @@ type Engine struct {
 	recent   *list.List // of *subject, the one heard of last in front
 	lives    map[string]*life
 	layers   map[finding.Layer]time.Time
+	victims  *victims
 	stats    Stats
 	pasts    *pasts
 	// epochs are when a kind of counter was first heard of from a node. A counter there that started before then may have
@@ -87,7 +88,8 @@ func New(s Settings) (*Engine, error) {
 		return nil, errors.New("make the correlation engine: every setting must be positive, and patterns not empty")
 	}
 	e := &Engine{settings: s, patterns: map[string]*pattern.Pattern{}, subjects: map[entity.ID]*subject{}, aliases: map[entity.ID]entity.ID{}, recent: list.New(),
-		lives: map[string]*life{}, layers: map[finding.Layer]time.Time{}, epochs: map[origin]time.Time{}, pasts: newPasts()}
+		lives: map[string]*life{}, layers: map[finding.Layer]time.Time{}, epochs: map[origin]time.Time{},
+		pasts: newPasts(), victims: newVictims()}
 	for _, p := range s.Patterns {
 		e.patterns[p.Name] = p
 	}

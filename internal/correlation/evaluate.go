@@ -18,6 +18,7 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.pass(now)
+	e.release(now)
 	e.expire(now)
 	busy := map[entity.ID]bool{}
 	for _, l := range e.lives {

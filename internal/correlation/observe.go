@@ -18,6 +18,11 @@ func (e *Engine) Observe(now time.Time, b signal.Batch) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.pass(now)
+	e.victims.join(now, b, func(b signal.Batch) { e.observe(now, b) })
+}
+
+// observe takes in what is known to be about an entity.
+func (e *Engine) observe(now time.Time, b signal.Batch) {
 	s := e.subject(now, b.Entity)
 	for _, sig := range b.Signals {
 		e.stats.Signals++
@@ -30,6 +35,7 @@ func (e *Engine) Observe(now time.Time, b signal.Batch) {
 		}
 		if sig.Kind == signal.Removed {
 			e.remove(s, sig.Time)
+			s.timeline.Observe(sig) // the end is evidence too
 			continue
 		}
 		if sig.Shape == signal.Counter && !sig.Start.After(e.epoch(now, origin{b.Entity.Node, sig.Kind})) {
@@ -82,6 +88,7 @@ func (e *Engine) pass(now time.Time) {
 			e.epochs[from] = earlier(at, now)
 		}
 		e.forgotten = earlier(e.forgotten, now)
+		e.victims = newVictims()
 	} else if !now.After(e.now) {
 		return
 	}
@@ -135,8 +142,9 @@ func (e *Engine) subject(now time.Time, ent entity.Entity) *subject {
 // merge lets later observations add to what is known of an entity; a node's agent may know a pod's uid before its name.
 func merge(known, seen entity.Entity) entity.Entity {
 	if seen.CgroupPath == "" {
-		seen.CgroupPath, seen.CgroupVersion = known.CgroupPath, known.CgroupVersion
+		seen.CgroupPath = known.CgroupPath
 	}
+	seen.CgroupVersion = cmp.Or(seen.CgroupVersion, known.CgroupVersion)
 	if seen.Namespace == "" && known.Namespace != "" {
 		seen.Namespace, seen.Name, seen.Container, seen.Owner = known.Namespace, known.Name, known.Container, known.Owner
 	}
@@ -184,11 +192,19 @@ func (e *Engine) remove(s *subject, at time.Time) {
 
 // expire forgets entities that have been silent for too long.
 func (e *Engine) expire(now time.Time) {
-	for back := e.recent.Back(); back != nil; back = e.recent.Back() {
-		s := back.Value.(*subject)
+	// What an active finding rests on stays, however long ago it was.
+	busy := map[entity.ID]bool{}
+	for _, l := range e.lives {
+		busy[l.Entity] = busy[l.Entity] || l.Stage == active
+	}
+	for at := e.recent.Back(); at != nil; {
+		s := at.Value.(*subject)
 		if now.Sub(s.heard) < e.settings.EntityTTL {
 			return
 		}
-		e.forget(s)
+		at = at.Prev()
+		if !busy[s.entity.ID] {
+			e.forget(s)
+		}
 	}
 }

@@ -15,7 +15,7 @@ const costLimit = 100_000
 
 // reserved are the names that conditions have beside the clauses' ids.
 var reserved = map[string]bool{
-	"value": true, "count": true, "sum": true, "rate": true, "age": true, "text": true, "attributes": true,
+	"value": true, "count": true, "sum": true, "rate": true, "age": true, "triggered": true, "text": true, "attributes": true,
 	"r": true, "increase": true, "entity": true, "confidence": true, "eta": true,
 }
 
@@ -36,11 +36,12 @@ func common() []cel.EnvOption {
 // clauseEnv has what a clause's condition is about: the reading or the events in its window.
 func clauseEnv() (*cel.Env, error) {
 	return cel.NewEnv(append(common(),
-		cel.Variable("value", cel.DoubleType), // of the reading, or of the latest event
-		cel.Variable("count", cel.IntType),    // events in the window, or 1 for a fresh reading
-		cel.Variable("sum", cel.DoubleType),   // of the events' values
-		cel.Variable("rate", cel.DoubleType),  // sum per second of the window
-		cel.Variable("age", cel.DoubleType),   // seconds since the latest
+		cel.Variable("value", cel.DoubleType),     // of the reading, or of the latest event
+		cel.Variable("count", cel.IntType),        // events in the window, or 1 for a fresh reading
+		cel.Variable("sum", cel.DoubleType),       // of the events' values
+		cel.Variable("rate", cel.DoubleType),      // sum per second of the window
+		cel.Variable("age", cel.DoubleType),       // seconds since the latest
+		cel.Variable("triggered", cel.DoubleType), // seconds since the latest trigger; triggers and what is required come first
 		cel.Variable("text", cel.StringType),
 		cel.Variable("attributes", cel.MapType(cel.StringType, cel.StringType)),
 	)...)

@@ -2,6 +2,7 @@ package pattern
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -79,7 +80,7 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 		return nil, nil
 	}
 	vars := map[string]any{"r": in.Timeline.Values(), "increase": in.Timeline.Increases(), "entity": facts(in.Entity),
-		"confidence": in.Confidence, "eta": 0.0}
+		"confidence": in.Confidence, "eta": 0.0, "triggered": math.Inf(1)}
 	if in.Forecast != nil {
 		vars["eta"] = in.Forecast.At.Sub(in.Now).Seconds()
 	}
@@ -101,7 +102,10 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 			}
 			matched[c.ID] = s
 			doubt *= 1 - c.Weight
-			triggered = triggered || c.Role == Trigger
+			if c.Role == Trigger {
+				triggered = true
+				vars["triggered"] = min(vars["triggered"].(float64), in.Now.Sub(s.Time).Seconds())
+			}
 		}
 		if !triggered {
 			return nil, nil
@@ -194,12 +198,10 @@ func (c *Clause) look(in Input, vars map[string]any) (*seen, bool) {
 	}
 	s := &seen{clause: c, Attributes: none}
 	s.events = in.Timeline.Events(in.Now.Add(-window), c.Any...)
-	for _, e := range s.events {
-		s.Sum += e.Value
-	}
 	if n := len(s.events); n > 0 {
 		last := s.events[n-1]
-		s.Count, s.Value, s.Time, s.Text = n, last.Value, last.Time, last.Text
+		s.Value, s.Time, s.Text = last.Value, last.Time, last.Text
+		s.Count, s.Sum = counts(s.events)
 		if last.Attributes != nil {
 			s.Attributes = last.Attributes
 		}
@@ -218,9 +220,21 @@ func (c *Clause) look(in Input, vars map[string]any) (*seen, bool) {
 	}
 	ok := holds(c.when, map[string]any{
 		"r": vars["r"], "increase": vars["increase"], "entity": vars["entity"], "value": s.Value, "count": s.Count, "sum": s.Sum,
-		"rate": s.Sum / window.Seconds(), "age": in.Now.Sub(s.Time).Seconds(), "text": s.Text, "attributes": s.Attributes,
+		"rate": s.Sum / window.Seconds(), "age": in.Now.Sub(s.Time).Seconds(), "triggered": vars["triggered"], "text": s.Text, "attributes": s.Attributes,
 	})
 	return s, ok
+}
+
+// counts are how many events there were, and the sum of their values: by the layer that saw most. What several layers saw is
+// the same thing, seen several times.
+func counts(events []timeline.Event) (count int, sum float64) {
+	counts, sums := map[finding.Layer]int{}, map[finding.Layer]float64{}
+	for _, e := range events {
+		counts[e.Layer]++
+		sums[e.Layer] += e.Value
+		count, sum = max(count, counts[e.Layer]), max(sum, sums[e.Layer])
+	}
+	return count, sum
 }
 
 // evidence tells what the clause saw. Signals without a text of their own are summed up in one sentence for each layer.

@@ -65,6 +65,25 @@ func (s *story) Evicted() []Candidate { return s.in.Evicted }
 // Clause is what a clause saw; nil when it did not match.
 func (s *story) Clause(id string) *seen { return s.matched[id] }
 
+// Most is the largest sum of those clauses that matched: how often it happened, if each of several layers counts.
+func (s *story) Most(ids ...string) float64 {
+	most := 0.0
+	for _, id := range ids {
+		if c := s.matched[id]; c != nil {
+			most = max(most, c.Sum)
+		}
+	}
+	return most
+}
+
+// Fact is an attribute of the latest event that a clause saw; empty where there is none.
+func (s *story) Fact(id, attribute string) string {
+	if c := s.matched[id]; c != nil {
+		return c.Attributes[attribute]
+	}
+	return ""
+}
+
 // In is the time from now.
 func (s *story) In(t time.Time) time.Duration { return t.Sub(s.in.Now) }
 

@@ -10,8 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/your-org/tapio/internal/correlation/extract/lines"
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/patterntest"
+	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/patterns"
 )
 
@@ -32,6 +34,13 @@ func TestReadmeExample(t *testing.T) {
 	text := readme(t)
 	p, err := pattern.Parse([]byte(block(t, text, "yaml")))
 	require.NoError(t, err)
+	rules, err := lines.Load()
+	require.NoError(t, err)
+	for _, kind := range rules.Kinds() {
+		if kind != signal.KernelOOMContext && kind != signal.KernelOOMGroup { // these are joined with the kill they are about
+			assert.Contains(t, text, "`"+kind+"`", "kind %s", kind)
+		}
+	}
 	builtin, err := pattern.Load(patterns.Files)
 	require.NoError(t, err)
 	cases, err := patterntest.Parse(block(t, text, "test"))
@@ -71,6 +80,13 @@ func TestReadmeNamesEverything(t *testing.T) {
 	}
 	for _, name := range pattern.TextFunctions() {
 		assert.Contains(t, text, "`"+name+"`", "function %s", name)
+	}
+	rules, err := lines.Load()
+	require.NoError(t, err)
+	for _, kind := range rules.Kinds() {
+		if kind != signal.KernelOOMContext && kind != signal.KernelOOMGroup { // these are joined with the kill they are about
+			assert.Contains(t, text, "`"+kind+"`", "kind %s", kind)
+		}
 	}
 	builtin, err := pattern.Load(patterns.Files)
 	require.NoError(t, err)

@@ -8,8 +8,8 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-// maxSaved is how far back events outlive a restart; no pattern of ours looks back further than ten minutes.
-const maxSaved = 15 * time.Minute
+// maxSaved is how far back events outlive a restart; no pattern of ours looks back further.
+const maxSaved = time.Hour
 
 // State is a timeline in a form that survives a restart.
 type State struct {

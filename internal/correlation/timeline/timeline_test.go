@@ -195,8 +195,8 @@ func TestRestore(t *testing.T) {
 func TestOldEventsDoNotOutliveARestart(t *testing.T) {
 	tl := timeline.New(start)
 	tl.Observe(event(0, 1))
-	tl.Observe(event(3000, 1))
-	assert.Len(t, tl.State(at(3001)).Events, 1)
+	tl.Observe(event(6000, 1))
+	assert.Len(t, tl.State(at(6001)).Events, 1)
 }
 
 func TestRestoreKeepsTheBounds(t *testing.T) {

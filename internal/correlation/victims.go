@@ -1,0 +1,208 @@
+package correlation
+
+import (
+	"container/list"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+)
+
+const (
+	// late is how long what the kernel told of a process waits for a layer that knows whose process it was.
+	late = 30 * time.Second
+	// reuse is how far apart in time two signals may name one pid and mean one process.
+	reuse = time.Minute
+	// grouped is how long after the kernel said that it kills all of a cgroup its kills are of that cgroup.
+	grouped = 2 * time.Second
+	// exact is how far apart two clocks may put the same kill.
+	exact = 2 * time.Second
+
+	maxOwned   = 4096
+	maxWaiting = 256
+)
+
+// victims finds out whose process the kernel means. Its log names a pid; whose that was is known to the line before, which is
+// often left out, to systemd, or, by the time, to the counters of a cgroup. Each of them may be missing, or late.
+type victims struct {
+	owned   map[process]*list.Element // of owner
+	order   *list.List                // the owner heard of last in front
+	groups  map[string]owner          // the cgroup that is killed as a whole, by node
+	waiting []waiting
+}
+
+// process is one process while it lives.
+type process struct{ node, pid string }
+
+// owner is whose process it is.
+type owner struct {
+	process process
+	entity  entity.Entity
+	at      time.Time
+	// facts are what the kernel said of the choice: whose limit it was.
+	facts map[string]string
+}
+
+// waiting is a signal about a process that is not known yet.
+type waiting struct {
+	signal signal.Signal
+	node   entity.Entity
+	since  time.Time
+}
+
+func newVictims() *victims {
+	return &victims{owned: map[process]*list.Element{}, order: list.New(), groups: map[string]owner{}}
+}
+
+// unowned says whether a signal is about a process of which the kernel told the pid only.
+func unowned(e entity.Entity, s signal.Signal) bool {
+	return e.Kind == entity.Node && (s.Kind == signal.KernelOOMKill || s.Kind == signal.Segfault) && s.Attributes["pid"] != ""
+}
+
+// join passes on what was observed, each signal about a process to whoever it belongs to.
+func (v *victims) join(now time.Time, b signal.Batch, deliver func(signal.Batch)) {
+	if !slices.ContainsFunc(b.Signals, func(s signal.Signal) bool { return s.Attributes != nil || s.Kind == signal.KernelOOMGroup }) {
+		deliver(b) // as nearly all is
+		return
+	}
+	var rest []signal.Signal
+	for _, s := range b.Signals {
+		o := owner{process: process{b.Entity.Node, s.Attributes["pid"]}, entity: b.Entity, at: s.Time}
+		switch {
+		case s.Kind == signal.KernelOOMGroup:
+			v.groups[b.Entity.Node] = o
+		case s.Kind == signal.KernelOOMContext:
+			o.facts = s.Attributes
+			v.own(o, deliver)
+		case unowned(b.Entity, s):
+			if o, ok := v.owner(o.process, s.Time); ok {
+				deliver(o.take(s))
+			} else if len(v.waiting) < maxWaiting {
+				v.waiting = append(v.waiting, waiting{s, b.Entity, now})
+			} else {
+				rest = append(rest, s)
+			}
+		default:
+			if o.process.pid != "" && b.Entity.Kind != entity.Node {
+				v.own(o, deliver)
+			}
+			rest = append(rest, s)
+		}
+	}
+	if len(rest) > 0 {
+		deliver(signal.Batch{Entity: b.Entity, Signals: rest})
+	}
+}
+
+// own notes whose a process is, and passes on what waits for that.
+func (v *victims) own(o owner, deliver func(signal.Batch)) {
+	if at, ok := v.owned[o.process]; ok {
+		if before := at.Value.(owner); o.facts == nil && before.at.Sub(o.at).Abs() < reuse {
+			o.facts = before.facts
+		}
+		v.order.Remove(at)
+	}
+	v.owned[o.process] = v.order.PushFront(o)
+	if v.order.Len() > maxOwned {
+		delete(v.owned, v.order.Remove(v.order.Back()).(owner).process)
+	}
+	kept := v.waiting[:0]
+	for _, w := range v.waiting {
+		if w.node.Node == o.process.node && w.signal.Attributes["pid"] == o.process.pid && w.signal.Time.Sub(o.at).Abs() < reuse {
+			deliver(o.take(w.signal))
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	v.waiting = kept
+}
+
+func (v *victims) owner(p process, at time.Time) (owner, bool) {
+	if known, ok := v.owned[p]; ok {
+		if o := known.Value.(owner); o.at.Sub(at).Abs() < reuse {
+			return o, true
+		}
+	}
+	if g, ok := v.groups[p.node]; ok && !at.Before(g.at) && at.Sub(g.at) < grouped {
+		return g, true
+	}
+	return owner{}, false
+}
+
+// take makes a signal about a process one about its owner.
+func (o owner) take(s signal.Signal) signal.Batch {
+	s.Entity, s.Attributes = o.entity.ID, maps.Clone(s.Attributes)
+	for _, name := range []string{"constraint", "limited"} {
+		if fact := o.facts[name]; fact != "" {
+			s.Attributes[name] = fact
+		}
+	}
+	return signal.Batch{Entity: o.entity, Signals: []signal.Signal{s}}
+}
+
+// release ends the waiting of what has waited for long enough: it is of the one entity whose own counter shows a kill at that
+// time and nothing else explains, or else of the node.
+func (e *Engine) release(now time.Time) {
+	kept := e.victims.waiting[:0]
+	for _, w := range e.victims.waiting {
+		if now.Sub(w.since) < late {
+			kept = append(kept, w)
+			continue
+		}
+		o := owner{entity: w.node}
+		if who, ok := e.suspect(w); ok {
+			o.entity = who
+		}
+		e.observe(now, o.take(w.signal))
+	}
+	e.victims.waiting = kept
+}
+
+// suspect is the entity in which, by its counter, something was killed at the time, and by whom the kernel's own word is still
+// missing. Of several there is none: to guess would be worse than not to know.
+func (e *Engine) suspect(w waiting) (entity.Entity, bool) {
+	var found *subject
+	for _, s := range e.subjects {
+		if w.signal.Kind != signal.KernelOOMKill || s.entity.Node != w.node.Node || s.entity.Kind == entity.Node || !s.unexplained(w.signal.Time) {
+			continue
+		}
+		switch {
+		case found == nil || below(s.entity.CgroupPath, found.entity.CgroupPath):
+			found = s
+		case !below(found.entity.CgroupPath, s.entity.CgroupPath):
+			return entity.Entity{}, false
+		}
+	}
+	if found == nil {
+		return entity.Entity{}, false
+	}
+	return found.entity, true
+}
+
+// unexplained says whether a kill was counted around a time of which the kernel has told nothing.
+func (s *subject) unexplained(at time.Time) bool {
+	around := func(first, last time.Time) bool { return !at.Before(first.Add(-exact)) && !at.After(last.Add(exact)) }
+	for _, told := range s.timeline.Events(at.Add(-reuse), signal.KernelOOMKill) {
+		if around(told.First, told.Time) {
+			return false
+		}
+	}
+	for _, counted := range s.timeline.Events(at.Add(-reuse), signal.OOMKill) {
+		first := counted.First
+		if !counted.After.IsZero() && !counted.Vague() {
+			first = counted.After // it happened between two readings
+		}
+		if around(first, counted.Time) {
+			return true
+		}
+	}
+	return false
+}
+
+// below says whether a cgroup is inside another.
+func below(inner, outer string) bool {
+	return inner != outer && strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/")
+}
