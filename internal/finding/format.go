@@ -45,13 +45,20 @@ func FormatCountdown(left time.Duration) string {
 	return "in " + FormatDuration(left)
 }
 
-// TitleAt is the title as it reads at another time: a prediction's ends with a countdown, as of LastSeen.
+// TitleAt is the title as it reads at another time. A prediction's ends with a countdown, as of LastSeen; when it is over, with
+// how it ended.
 func (f Finding) TitleAt(now time.Time) string {
-	if f.Forecast == nil || f.State != Active {
+	if f.Forecast == nil {
 		return f.Title
 	}
-	if rest, ok := strings.CutSuffix(f.Title, FormatCountdown(f.Forecast.At.Sub(f.LastSeen))); ok {
+	rest, ok := strings.CutSuffix(f.Title, FormatCountdown(f.Forecast.At.Sub(f.LastSeen)))
+	switch {
+	case !ok:
+		return f.Title
+	case f.State == Active:
 		return rest + FormatCountdown(f.Forecast.At.Sub(now))
+	case len(f.Effects) > 0:
+		return strings.TrimSpace(rest) + ": it came true"
 	}
-	return f.Title
+	return strings.TrimSpace(rest) + ": no longer expected"
 }

@@ -39,7 +39,8 @@ func TestTitleAtCountsDown(t *testing.T) {
 		{"as told", f, 0, "api will be OOM-killed in 2m0s"},
 		{"later", f, 30 * time.Second, "api will be OOM-killed in 1m30s"},
 		{"overdue", f, 3 * time.Minute, "api will be OOM-killed any moment now"},
-		{"over", func() Finding { f := f; f.State = Resolved; return f }(), time.Minute, "api will be OOM-killed in 2m0s"},
+		{"withdrawn", func() Finding { f := f; f.State = Resolved; return f }(), time.Minute, "api will be OOM-killed: no longer expected"},
+		{"over", func() Finding { f := f; f.State, f.Effects = Resolved, []string{"x"}; return f }(), time.Minute, "api will be OOM-killed: it came true"},
 		{"no countdown in the title", func() Finding { f := f; f.Title = "api is doomed"; return f }(), time.Minute, "api is doomed"},
 	} {
 		if got := c.f.TitleAt(seen.Add(c.after)); got != c.want {

@@ -102,7 +102,7 @@ func noun(kinds []string) string {
 func line(now time.Time, f finding.Finding) string {
 	name := f.Entity.Display()
 	title := strings.TrimSpace(strings.TrimPrefix(f.TitleAt(now), name))
-	if f.Brief != "" {
+	if f.Brief != "" && f.State == finding.Active {
 		title = f.Brief + ", " + title
 	}
 	return cli.Clean(fmt.Sprintf("%s: %s (%s)", name, title, sure(now, f)))
@@ -110,6 +110,9 @@ func line(now time.Time, f finding.Finding) string {
 
 // sure says how sure a finding is, and for a prediction between when and when.
 func sure(now time.Time, f finding.Finding) string {
+	if f.State == finding.Resolved {
+		return "after " + finding.FormatDuration(f.LastSeen.Sub(f.FirstSeen))
+	}
 	confidence := fmt.Sprintf("confidence %.2f", f.Confidence)
 	if p := f.Forecast; p != nil {
 		from, to := p.Earliest.Sub(now), p.Latest.Sub(now)

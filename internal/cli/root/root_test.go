@@ -113,6 +113,7 @@ func TestOutput(t *testing.T) {
 		{name: "check-hostile", report: "hostile", args: []string{"check", "-o", "wide"}, env: colour, status: 1},
 		{name: "why-prediction", report: "troubled", args: []string{"why", "api-service"}},
 		{name: "why-diagnosis", report: "troubled", args: []string{"why", "c8351401078c735f"}},
+		{name: "why-over", report: "troubled", args: []string{"why", "0f0f0f0f0f0f0f0f"}},
 		{name: "why-json", report: "troubled", args: []string{"why", "c8351401078c735f", "-o", "json"}},
 		{name: "why-colour", report: "troubled", args: []string{"why", "api-service"}, env: colour},
 		{name: "why-hostile", report: "hostile", args: []string{"why", "0123456789abcdef"}, env: colour},
