@@ -95,7 +95,7 @@ func reached(f finding.Finding) string {
 	}
 	seen := fmt.Sprintf("%s from %s", cli.Count(len(f.Evidence), "piece")+" of evidence", cli.Count(len(layers), "layer"))
 	if f.Kind == finding.Prediction {
-		return "how probable the event is if nothing changes, from how steadily the resource grew; with " + seen
+		return "how probable the event is if nothing changes, from how it grew before and how far it has come; with " + seen
 	}
 	return "how probable the diagnosis is, each layer's evidence weighed on its own; " + seen
 }
