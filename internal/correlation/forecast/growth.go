@@ -32,11 +32,13 @@ func grow(r *retained, limit, noise float64) (growth, bool) {
 		return g, false
 	}
 	second := g.stays(r, begin)
+	risen := max(r.since(top-0.9*g.gain)-1, begin)
+	g.active = -r.t[risen]
 	// A rate is taken over the last time the level rose by as much as is left to rise; if it rises in stairs, over more than
 	// one of them.
 	back := func(height float64) int {
 		i := r.since(top-height) - 1
-		for i > begin && -r.t[i] < 1.5*second {
+		for i > risen && -r.t[i] < 1.5*second {
 			i--
 		}
 		return max(i, begin)
@@ -44,7 +46,6 @@ func grow(r *retained, limit, noise float64) (growth, bool) {
 	height := max(limit-top, 3*g.step)
 	g.level = r.rough[latest]
 	g.trend = r.trend(begin, back(2*height), back(height), back(height/2), g.step/6)
-	g.active = -r.t[max(r.since(top-0.9*g.gain)-1, begin)]
 	return g, g.slope > 0
 }
 

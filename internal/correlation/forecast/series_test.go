@@ -307,3 +307,25 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// Days of quiet don't make a leak harder to see, nor its time worse.
+func TestALeakAfterDaysOfQuiet(t *testing.T) {
+	for _, days := range []float64{0.1, 1, 3, 10} {
+		r := rand.New(rand.NewSource(1))
+		quiet := days * 24 * 60 // minutes; then 0.5 % of the limit a minute
+		level := func(m float64) float64 {
+			return 0.3 + 0.05*math.Sin(2*math.Pi*m/1440) + 0.004*r.NormFloat64() + 0.005*math.Max(0, m-quiet)
+		}
+		var s Series
+		n := int(quiet) * 4
+		for i := range n {
+			f := feed(&s, i, 1, level)
+			require.Less(t, f.Confidence, 0.5, "after %.1f of %g quiet days", float64(i)/4/24/60, days)
+		}
+		f := feed(&s, n, 105*4, level)
+		require.True(t, f.Predicts(), f.Reason)
+		t.Logf("after %g days: confidence %.2f, %.1f minutes off", days, f.Confidence, f.At.Sub(start).Minutes()-quiet-140)
+		assert.Greater(t, f.Confidence, 0.5)
+		assert.InDelta(t, 140, f.At.Sub(start).Minutes()-quiet, 10, "35 minutes before, after %g days; the daily wave shifts it, too", days)
+	}
+}
