@@ -289,6 +289,19 @@ func TestStatus(t *testing.T) {
 	assert.Equal(t, 31, st.LearningTotal, "all are counted")
 }
 
+// What was killed and is gone is still somebody's trouble: it is watched for as long as that is told, and then no more.
+func TestWhatIsGoneButToldCounts(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	w.leak(e, 64*mi, 4*time.Second)
+	w.observe(e, signal.Signal{Kind: signal.OOMKill, Shape: signal.Event, Value: 1}, signal.Signal{Kind: signal.Removed, Shape: signal.Event, Value: 1})
+	w.look()
+	require.NotNil(t, w.find("oom-killed", e))
+	assert.Equal(t, map[string]int{"Cgroup": 1}, w.engine.Status(w.now).Watched)
+	w.pass(15*time.Minute, nil)
+	assert.Empty(t, w.engine.Status(w.now).Watched)
+}
+
 func TestSettings(t *testing.T) {
 	for name, spoil := range map[string]func(*correlation.Settings){
 		"patterns":    func(s *correlation.Settings) { s.Patterns = nil },

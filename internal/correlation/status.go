@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/forecast"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -46,8 +47,13 @@ func (e *Engine) Status(now time.Time) finding.Status {
 		}
 		st.Coverage = append(st.Coverage, c)
 	}
-	for _, s := range e.subjects {
-		if s.gone || len(s.outlooks) == 0 {
+	told := map[entity.ID]bool{}
+	for _, l := range e.lives {
+		told[l.Entity] = told[l.Entity] || l.Stage == active
+	}
+	for id, s := range e.subjects {
+		// What is gone, but was killed a moment ago, counts: it is none of the healthy ones.
+		if (s.gone || len(s.outlooks) == 0) && !told[id] {
 			continue
 		}
 		st.Watched[string(s.entity.Kind)]++

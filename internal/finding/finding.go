@@ -86,7 +86,7 @@ type Report struct {
 	Source      Source     `json:"source"`
 	Coverage    []Coverage `json:"coverage"`
 	Summary     Summary    `json:"summary"`
-	// Watched counts the entities that have a limit, by kind.
+	// Watched counts, by kind, the entities that have a limit, and those that active findings are about.
 	Watched map[string]int `json:"watched,omitempty"`
 	// Learning are entities whose forecast has too few samples yet, some of LearningTotal.
 	Learning      []Learning `json:"learning,omitempty"`

@@ -9,7 +9,7 @@ type Status struct {
 	// Node names the source.
 	Node     string
 	Coverage []Coverage
-	// Watched counts the entities that have a limit, by kind.
+	// Watched counts, by kind, the entities that have a limit, and those that active findings are about.
 	Watched map[string]int
 	// Learning are entities whose forecast has too few samples yet; at most 20 of LearningTotal are named.
 	Learning      []Learning

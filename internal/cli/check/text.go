@@ -124,7 +124,7 @@ func sure(now time.Time, f finding.Finding) string {
 	if o := f.Outcome; o != nil {
 		return finding.FormatDuration(now.Sub(o.ActualAt)) + " ago, foreseen " + finding.FormatDuration(o.ActualAt.Sub(o.MadeAt)) + " before, " + confidence
 	}
-	return "since " + finding.FormatDuration(now.Sub(f.FirstSeen)) + ", " + confidence
+	return "first seen " + finding.FormatDuration(now.Sub(f.FirstSeen)) + " ago, " + confidence
 }
 
 // detail adds what -o wide shows of a finding.
