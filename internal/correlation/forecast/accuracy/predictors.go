@@ -56,6 +56,8 @@ type linear struct {
 	limit  float64
 	robust bool
 	window []*trajectory.Reading
+	pts    []*trajectory.Reading
+	slopes []float64 // kept from answer to answer: there are 780 of them
 }
 
 const window, ahead = 1800, 3600 // seconds
@@ -104,11 +106,10 @@ func (p *linear) leastSquares(at float64) (slope, level float64) {
 }
 
 func (p *linear) theilSen() (slope float64, significant bool) {
-	var pts []*trajectory.Reading
+	pts, slopes := p.pts[:0], p.slopes[:0]
 	for i := 0; i < len(p.window); i += max(1, len(p.window)/40) {
 		pts = append(pts, p.window[i])
 	}
-	var slopes []float64
 	k := 0.0
 	for i := range pts {
 		for j := i + 1; j < len(pts); j++ {
@@ -121,8 +122,14 @@ func (p *linear) theilSen() (slope float64, significant bool) {
 			}
 		}
 	}
+	p.pts, p.slopes = pts, slopes
+	if k <= 0 {
+		return 0, false // before all the sorting
+	}
+	slices.Sort(slopes)
+	middle := (slopes[(len(slopes)-1)/2] + slopes[len(slopes)/2]) / 2
 	n := float64(len(pts))
-	return median(slopes), k/math.Sqrt(n*(n-1)*(2*n+5)/18) >= 2.6
+	return middle, k/math.Sqrt(n*(n-1)*(2*n+5)/18) >= 2.6
 }
 
 // held is anonymous and shared memory.
