@@ -112,6 +112,7 @@ func TestKilledAndGoneWithinASecond(t *testing.T) {
 	time.Sleep(2 * time.Second) // the first reading is done
 	begin := time.Now()
 	cgroup := newCgroup(t, "brief", 16*mebi)
+	time.Sleep(300 * time.Millisecond) // about what a runtime needs from the cgroup to the first instruction
 	w := startWorkload(t, cgroup, "hold", "64Mi")
 	require.NoError(t, killed(w))
 	require.NoError(t, cgroup.Remove())
