@@ -22,7 +22,9 @@ const Mount = "/sys/fs/cgroup"
 type Cgroup struct {
 	// Name is its path below the mount, Folder where it is.
 	Name, Folder string
-	v2           bool
+	// pids is the folder in the hierarchy of the pids controller, where that is another one.
+	pids string
+	v2   bool
 }
 
 // NewCgroup makes a cgroup with a memory limit (bytes) at the top of the memory hierarchy, v1 or v2, whichever this machine
@@ -82,6 +84,30 @@ func (c *Cgroup) write(file, value string) error {
 	return nil
 }
 
+// LimitPIDs limits the processes and threads in it.
+func (c *Cgroup) LimitPIDs(n int) error {
+	folder := c.Folder
+	if !c.v2 {
+		folder = filepath.Join(Mount, "pids", c.Name)
+		if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("make a pids cgroup: %w", err)
+		}
+		c.pids = folder
+	}
+	if err := os.WriteFile(filepath.Join(folder, "pids.max"), []byte(strconv.Itoa(n)), 0o644); err != nil {
+		return fmt.Errorf("limit the pids of a cgroup: %w", err)
+	}
+	return nil
+}
+
+// Folders are all folders of the cgroup, one in each hierarchy.
+func (c *Cgroup) Folders() []string {
+	if c.pids != "" {
+		return []string{c.Folder, c.pids}
+	}
+	return []string{c.Folder}
+}
+
 // V2 says whether it is a cgroup of version 2.
 func (c *Cgroup) V2() bool { return c.v2 }
 
@@ -93,9 +119,17 @@ func (c *Cgroup) Read(file string) (string, error) {
 
 // Remove removes the cgroup, for which its processes must have ended; the kernel may need a moment after that.
 func (c *Cgroup) Remove() error {
+	var errs []error
+	for _, folder := range c.Folders() {
+		errs = append(errs, remove(folder))
+	}
+	return errors.Join(errs...)
+}
+
+func remove(folder string) error {
 	var err error
 	for range 100 {
-		if err = os.Remove(c.Folder); err == nil || errors.Is(err, os.ErrNotExist) {
+		if err = os.Remove(folder); err == nil || errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond)

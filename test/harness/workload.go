@@ -3,11 +3,12 @@
 package harness
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -18,13 +19,14 @@ type Workload struct {
 	ended chan struct{}
 	at    time.Time
 	err   error
+	said  bytes.Buffer
 }
 
 // StartWorkload starts test/workload in a cgroup, with its arguments.
 func StartWorkload(bin string, c *Cgroup, args ...string) (*Workload, error) {
 	w := &Workload{ended: make(chan struct{})}
-	w.cmd = exec.Command(filepath.Join(bin, "workload"), append([]string{"-cgroup", c.Folder}, args...)...)
-	w.cmd.Stderr = os.Stderr
+	w.cmd = exec.Command(filepath.Join(bin, "workload"), append([]string{"-cgroup", strings.Join(c.Folders(), ",")}, args...)...)
+	w.cmd.Stderr = &w.said
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := w.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the workload: %w", err)
@@ -49,6 +51,9 @@ func (w *Workload) Killed() (time.Time, bool) {
 	status, ok := exit.Sys().(syscall.WaitStatus)
 	return w.at, ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
+
+// Said is what the process wrote to its standard error. Call it after Ended.
+func (w *Workload) Said() string { return w.said.String() }
 
 // Stop ends the process.
 func (w *Workload) Stop() {

@@ -5,6 +5,7 @@
 //
 //	workload -cgroup FOLDER leak START RATE    holds START bytes at once, then RATE bytes more each second, until it is killed
 //	workload -cgroup FOLDER hold SIZE          holds SIZE bytes and grows no more
+//	workload -cgroup FOLDER threads RATE       starts RATE threads a second, until the kernel refuses one
 //	workload -cgroup FOLDER cache SIZE FILE    writes and reads FILE of SIZE bytes again and again: page cache fills the limit
 //
 // Sizes are in bytes, or with the suffix Ki, Mi or Gi. It moves itself into the cgroup before it does anything.
@@ -17,6 +18,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +42,7 @@ func run(cgroups string, args []string) error {
 		}
 	}
 	if len(args) == 0 {
-		return errors.New("want one of leak, hold, cache")
+		return errors.New("want one of leak, hold, threads, cache")
 	}
 	kind, args := args[0], args[1:]
 	number := func(i int, name string) int {
@@ -58,13 +60,15 @@ func run(cgroups string, args []string) error {
 		return leak(number(0, "START"), number(1, "RATE"))
 	case "hold":
 		return leak(number(0, "SIZE"), 0)
+	case "threads":
+		threads(number(0, "RATE"))
 	case "cache":
 		if len(args) != 2 {
 			return fmt.Errorf("cache: want SIZE FILE")
 		}
 		return cache(number(0, "SIZE"), args[1])
 	}
-	return fmt.Errorf("%s is not known; want one of leak, hold, cache", kind)
+	return fmt.Errorf("%s is not known; want one of leak, hold, threads, cache", kind)
 }
 
 func fail(format string, args ...any) {
@@ -104,6 +108,16 @@ func grow(n int) error {
 		b[i] = 1
 	}
 	return nil
+}
+
+// threads starts threads that do nothing. When the kernel refuses one, the Go runtime ends the process.
+func threads(rate int) {
+	for range time.Tick(time.Second / time.Duration(max(rate, 1))) {
+		go func() {
+			runtime.LockOSThread()
+			select {}
+		}()
+	}
 }
 
 // cache keeps the page cache of one file as full as the limit lets it be.
