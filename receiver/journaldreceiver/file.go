@@ -149,6 +149,6 @@ func (f *file) release() {
 	f.close()
 	_ = f.file.Close() // it was only read
 	if f.salvaged != nil {
-		_ = f.salvaged.Close()
+		_ = discard(f.salvaged)
 	}
 }

@@ -236,11 +236,7 @@ func (s *folders) forget(id sdjournal.ID, p *position) {
 		return
 	}
 	p.gone = true
-	if !p.Done {
-		s.log.Warn("a journal file was deleted before it was read to its end", zap.String("path", p.Path), zap.Uint64("read_to", p.Seqnum))
-		s.lostFile(vacuumed)
-		p.Done = true
-	}
+	s.vacuumed(p)
 	s.gone = append(s.gone, id)
 	for len(s.gone) > maxGone {
 		if old := s.positions[s.gone[0]]; old != nil && old.gone {
@@ -248,6 +244,16 @@ func (s *folders) forget(id sdjournal.ID, p *position) {
 		}
 		s.gone = s.gone[1:]
 	}
+}
+
+// vacuumed tells, once, of a file that is gone before it was read to its end.
+func (s *folders) vacuumed(p *position) {
+	if p.Done {
+		return
+	}
+	p.Done = true
+	s.log.Warn("a journal file was deleted before it was read to its end", zap.String("path", p.Path), zap.Uint64("read_to", p.Seqnum))
+	s.lostFile(vacuumed)
 }
 
 func (s *folders) lostFile(reason string) {
@@ -260,6 +266,11 @@ func (s *folders) streams() [][]*file {
 	defer s.mu.Unlock()
 	all := make([]*file, 0, len(s.files))
 	for _, f := range s.files {
+		if f.header.Entries == 0 { // when it was opened: it has no age yet
+			if h, err := sdjournal.ReadHeader(f.file); err == nil {
+				f.header = h
+			}
+		}
 		all = append(all, f)
 	}
 	slices.SortFunc(all, older)
@@ -278,6 +289,9 @@ func (s *folders) streams() [][]*file {
 func older(a, b *file) int {
 	if c := strings.Compare(a.stream, b.stream); c != 0 {
 		return c
+	}
+	if a.header.Entries == 0 || b.header.Entries == 0 {
+		return -cmp.Compare(a.header.Entries, b.header.Entries)
 	}
 	if a.header.SeqnumID == b.header.SeqnumID {
 		return cmp.Compare(a.header.Head, b.header.Head)
@@ -298,7 +312,12 @@ func (s *folders) close(f *file, why error) {
 	defer s.mu.Unlock()
 	delete(s.files, f.header.FileID)
 	info, err := f.file.Stat()
+	vacuumed := why != nil && deleted(f.file)
 	f.release()
+	if vacuumed {
+		s.vacuumed(f.position)
+		return
+	}
 	if err != nil {
 		return
 	}

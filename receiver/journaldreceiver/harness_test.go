@@ -124,7 +124,9 @@ type sink struct {
 	mutate bool
 }
 
-func (s *sink) Capabilities() consumer.Capabilities { return consumer.Capabilities{MutatesData: s.mutate} }
+func (s *sink) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: s.mutate}
+}
 
 func (s *sink) ConsumeLogs(_ context.Context, ld plog.Logs) error {
 	s.mu.Lock()
@@ -254,6 +256,7 @@ func (r *running) metric(name string) int64 {
 // wait waits until the receiver has told at least n records, and then for as long as a repetition could take to come.
 func (r *running) wait(t testing.TB, n int) []string {
 	t.Helper()
+	defer r.show(t)
 	require.Eventually(t, func() bool { return len(r.got()) >= n }, soon, 5*time.Millisecond, "%d records of %d", len(r.got()), n)
 	time.Sleep(150 * time.Millisecond)
 	return r.got()
@@ -275,4 +278,13 @@ func cursorOf(t testing.TB, path string, n int) string {
 	}
 	require.Fail(t, "no such entry")
 	return ""
+}
+
+// show shows what the receiver logged, for a test that failed.
+func (r *running) show(t testing.TB) {
+	if t.Failed() {
+		for _, e := range r.logs.All() {
+			t.Log(e.Level, e.Message, e.ContextMap())
+		}
+	}
 }

@@ -230,7 +230,8 @@ func (r *journalReceiver) ended(ctx context.Context, f *file) {
 
 // failed is for a file that could not be opened or read.
 func (r *journalReceiver) failed(ctx context.Context, f *file, err error) {
-	if f.journal == nil {
+	h, unreadable := sdjournal.ReadHeader(f.file)
+	if f.journal == nil || unreadable != nil {
 		r.folders.close(f, err)
 		return
 	}
@@ -239,11 +240,7 @@ func (r *journalReceiver) failed(ctx context.Context, f *file, err error) {
 		// What comes before the damage is told first.
 		r.set.Logger.Warn("a journal file is damaged", zap.String("path", f.file.Name()), zap.Uint64("after", f.Seqnum), zap.Error(err))
 		f.singly, f.stuck = r.cfg.MaxBatchSize, time.Now()
-		return
-	}
-	h, err := sdjournal.ReadHeader(f.file)
-	if err != nil {
-		r.folders.close(f, err)
+		r.again()
 		return
 	}
 	r.skip(ctx, f, h.Tail)
