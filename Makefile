@@ -8,10 +8,12 @@ SHELL := /bin/bash
 export GOFLAGS := -trimpath -buildvcs=false
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo -dirty)
 LDFLAGS := -X github.com/your-org/tapio/internal/version.Commit=$(COMMIT)
-COMPONENTS := receiver/cgroupreceiver processor/correlationprocessor exporter/findingsexporter
+COMPONENTS := receiver/cgroupreceiver receiver/journaldreceiver processor/correlationprocessor exporter/findingsexporter
 FUZZTIME ?= 30s
+# The collector needs cgo for the journal (libsystemd), and with it a C compiler. Without, all but the journal is there.
+COLLECTOR_CGO := $(shell command -v $${CC:-gcc} >/dev/null && echo 1 || echo 0)
 
-.PHONY: help setup build test demo generate check-generated lint fuzz bench bench-forecast release install clean
+.PHONY: help setup build test demo generate check-generated lint fuzz bench bench-forecast bench-journald release install clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -20,7 +22,8 @@ setup: ## install what demo and test need on a Debian machine (root); nothing wh
 	@test/setup.sh
 
 build: ## build bin/tapio and bin/tapio-collector
-	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tapio ./cmd/tapio-collector
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tapio
+	CGO_ENABLED=$(COLLECTOR_CGO) go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tapio-collector
 
 demo: build ## show a real leak, its prediction, and the kernel's OOM kill (root; 3 minutes after the build)
 	@CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo
@@ -60,7 +63,10 @@ bench: build ## measure cost: Go benchmarks and the scripts under test/bench
 bench-forecast: ## score the forecasts on recorded memory courses
 	@go run ./test/bench/forecast
 
-release: ## cross-build the CLI and the collector into dist/
+bench-journald: ## compare the journald receiver with the upstream one and with go-systemd's sdjournal (root, libsystemd-dev)
+	@test/bench/journald.sh
+
+release: ## cross-build the CLI and the collector (static; where there is a C compiler also with the journal) into dist/
 	@for t in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
 		os=$${t%/*} arch=$${t#*/} ext=; test $$os != windows || ext=.exe; \
 		echo "tapio $$t"; \
@@ -68,6 +74,10 @@ release: ## cross-build the CLI and the collector into dist/
 		test $$os = linux || continue; \
 		echo "tapio-collector $$t"; \
 		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -ldflags '-s -w $(LDFLAGS)' -o dist/tapio-collector_$${os}_$${arch} ./cmd/tapio-collector; \
+		case $$arch in amd64) cc=x86_64-linux-gnu-gcc ;; arm64) cc=aarch64-linux-gnu-gcc ;; esac; \
+		command -v $$cc >/dev/null || { echo "tapio-collector $$t with the journal: left out, $$cc is missing"; continue; }; \
+		echo "tapio-collector $$t with the journal"; \
+		CGO_ENABLED=1 CC=$$cc GOOS=$$os GOARCH=$$arch go build -ldflags '-s -w $(LDFLAGS)' -o dist/tapio-collector-journal_$${os}_$${arch} ./cmd/tapio-collector; \
 	done
 	@cd dist && sha256sum tapio* >SHA256SUMS && cat SHA256SUMS
 

@@ -10,6 +10,8 @@ need qemu-system-x86_64 qemu-system-x86 # other kernels, cgroup v2: test/vm
 need busybox busybox-static
 need cpio cpio
 need prometheus prometheus # tapio forecast --prometheus
+need journalctl systemd    # real journals: receiver/journaldreceiver
+[ -x /lib/systemd/systemd-journal-remote ] || packages="$packages systemd-journal-remote"
 
 [ -n "$packages" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null 2>&1; then

@@ -16,6 +16,7 @@ import (
 	findingsexporter "github.com/your-org/tapio/exporter/findingsexporter"
 	correlationprocessor "github.com/your-org/tapio/processor/correlationprocessor"
 	cgroupreceiver "github.com/your-org/tapio/receiver/cgroupreceiver"
+	journaldreceiver "github.com/your-org/tapio/receiver/journaldreceiver"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/exporter"
@@ -75,6 +76,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
 		cgroupreceiver.NewFactory(),
+		journaldreceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
 		hostmetricsreceiver.NewFactory(),
 		httpcheckreceiver.NewFactory(),
@@ -84,6 +86,7 @@ func components() (otelcol.Factories, error) {
 	}
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
 		cgroupreceiver.NewFactory().Type():      "github.com/your-org/tapio v0.1.0",
+		journaldreceiver.NewFactory().Type():    "github.com/your-org/tapio v0.1.0",
 		otlpreceiver.NewFactory().Type():        "go.opentelemetry.io/collector/receiver/otlpreceiver v0.145.0",
 		hostmetricsreceiver.NewFactory().Type(): "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/hostmetricsreceiver v0.145.0",
 		httpcheckreceiver.NewFactory().Type():   "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/httpcheckreceiver v0.145.0",

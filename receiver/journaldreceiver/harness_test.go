@@ -58,7 +58,7 @@ func (e entry) export(b *bytes.Buffer) {
 	fmt.Fprintf(b, "__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n", e.realtime, e.monotonic)
 	for _, f := range append([]string{"_BOOT_ID=" + e.boot, "_MACHINE_ID=" + e.machine}, e.fields...) {
 		name, value, _ := strings.Cut(f, "=")
-		if strings.HasPrefix(name, "_") { // systemd-journal-remote takes the boot's in this form only
+		if strings.HasPrefix(name, "_") || value == "" { // which systemd-journal-remote takes in this form only
 			b.WriteString(f + "\n")
 			continue
 		}

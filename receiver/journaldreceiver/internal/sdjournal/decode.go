@@ -95,3 +95,13 @@ func (e Entry) Fields() iter.Seq2[[]byte, []byte] {
 		}
 	}
 }
+
+// NewEntry makes an entry of names and values.
+func NewEntry(realtime, monotonic uint64, fields ...[2][]byte) Entry {
+	e := Entry{Realtime: realtime, Monotonic: monotonic, Count: len(fields)}
+	for _, f := range fields {
+		e.fields = binary.NativeEndian.AppendUint32(e.fields, uint32(len(f[0])+1+len(f[1])))
+		e.fields = append(append(append(e.fields, f[0]...), '='), f[1]...)
+	}
+	return e
+}
