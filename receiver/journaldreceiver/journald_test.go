@@ -263,7 +263,7 @@ func TestFlushFromVolatileToPersistentTellsNothingTwice(t *testing.T) {
 				got = r.waitOurs(t, 700)
 			}
 			assert.Equal(t, messages("m", 1, 700), got)
-			assert.GreaterOrEqual(t, r.metric("duplicates"), int64(500))
+			require.Eventually(t, func() bool { return r.metric("duplicates") >= 500 }, soon, time.Millisecond)
 			persistent, err := filepath.Glob(filepath.Join(j.dir, "log", "*", "system.journal"))
 			require.NoError(t, err)
 			assert.NotEmpty(t, persistent, "it was flushed")
