@@ -59,7 +59,7 @@ type Config struct {
 	MaxBatchSize int `mapstructure:"max_batch_size"`
 	// MaxFiles bounds the files that are open at a time; others wait.
 	MaxFiles int `mapstructure:"max_files"`
-	// PollInterval is how often the files are looked at for what the kernel did not notify of.
+	// PollInterval is how often the files are looked at for new entries.
 	PollInterval time.Duration `mapstructure:"poll_interval"`
 }
 
@@ -72,7 +72,7 @@ func createDefaultConfig() component.Config {
 		MaxEntrySize: 64 << 10,
 		MaxBatchSize: 1000,
 		MaxFiles:     1024,
-		PollInterval: time.Second,
+		PollInterval: 250 * time.Millisecond,
 	}
 }
 

@@ -20,9 +20,6 @@ import (
 const (
 	// turn is how many batches of a stream are read before the others have theirs.
 	turn = 8
-	// gather is how long is waited after news, so that what comes at once is read at once. journald itself announces new
-	// entries at most every 250 ms.
-	gather = 20 * time.Millisecond
 	// patience is how long an entry that the header counts may take to appear.
 	patience = 2 * time.Second
 )
@@ -125,7 +122,6 @@ func (r *journalReceiver) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-r.wake:
-			pause(ctx, gather)
 		}
 	}
 }
