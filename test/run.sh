@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 export GOFLAGS="${GOFLAGS--trimpath -buildvcs=false}"
-tests=$(go list ./... | grep -v /test/e2e)
+tests=$(go list ./... | grep -v -e /test/e2e -e /test/bench/)
 skipped=
 failed=
 say() { printf '\n== %s\n' "$1"; }
@@ -24,6 +24,9 @@ else
   # shellcheck disable=SC2086
   run "unit tests" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- $tests
 fi
+
+# All runs at all thresholds: with the race detector it would take minutes, and the forecasts themselves run no goroutine.
+run "forecasts, scored on recorded runs" go test ./test/bench/...
 
 # The programs themselves, on this machine. Not beside the unit tests: these compile, and an end-to-end run has a clock.
 CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo
