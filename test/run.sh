@@ -43,6 +43,14 @@ else
   other kernels and cgroup v2: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
 fi
 
+if command -v systemd-nspawn > /dev/null && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
+  CGO_ENABLED=0 go test -c -o bin/systemdreceiver.test ./receiver/systemdreceiver
+  run "the systemd receiver, under a real systemd" env TAPIO_TEST_REAL=1 test/systemd/run.sh bin/systemdreceiver.test -test.run '^TestReal'
+else
+  skipped="$skipped
+  the systemd receiver under a real systemd: systemd-container or debootstrap is missing (make setup), or this is not root"
+fi
+
 [ -z "$skipped" ] || printf '\nskipped:%s\n' "$skipped"
 [ -z "$failed" ] || { printf '\nFAILED:%s\n' "$failed" >&2; exit 1; }
 printf '\nall passed\n'

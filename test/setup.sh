@@ -9,6 +9,8 @@ need() { command -v "$1" > /dev/null 2>&1 || packages="$packages $2"; }
 need qemu-system-x86_64 qemu-system-x86 # other kernels, cgroup v2: test/vm
 need busybox busybox-static
 need cpio cpio
+need systemd-nspawn systemd-container # a real systemd: test/systemd
+need debootstrap debootstrap
 need prometheus prometheus # tapio forecast --prometheus
 need journalctl systemd    # real journals: receiver/journaldreceiver
 [ -x /lib/systemd/systemd-journal-remote ] || packages="$packages systemd-journal-remote"

@@ -22,9 +22,29 @@ var events = map[string]event{
 		count := max(number(r, "memory.event.count"), 1)
 		return []signal.Signal{{Kind: signal.OOMKill, Layer: finding.LayerCgroup, Value: count, Unit: "{event}"}}
 	},
+	"systemd.unit.exited":      unitEvent("unit.exited", map[string]string{"systemd.unit.exit.code": "code", "systemd.unit.exit.status": "status", "systemd.unit.exit.name": "name", "process.pid": "pid"}),
+	"systemd.unit.failed":      unitEvent("unit.failed", map[string]string{"systemd.unit.result": "result"}),
+	"systemd.unit.oom_kill":    unitEvent(signal.UnitOOMKill, nil),
+	"systemd.unit.restarted":   unitEvent("unit.restarted", map[string]string{"systemd.unit.restarts": "restarts"}),
+	"systemd.unit.start_limit": unitEvent("unit.start_limit", nil),
+	"systemd.unit.watchdog":    unitEvent("unit.watchdog", nil),
 	"cgroup.removed": func(plog.LogRecord) []signal.Signal {
 		return []signal.Signal{{Kind: signal.Removed, Layer: finding.LayerCgroup, Value: 1}}
 	},
+}
+
+// unitEvent is an event of our systemd receiver; facts are the signal's attributes by the event's. They are the same as those of
+// systemd's own lines, so that patterns need not know which of both was seen.
+func unitEvent(kind string, facts map[string]string) event {
+	return func(r plog.LogRecord) []signal.Signal {
+		s := signal.Signal{Kind: kind, Layer: finding.LayerSystemd, Value: 1, Unit: "{event}", Text: r.Body().AsString(), Attributes: map[string]string{}}
+		for name, fact := range facts {
+			if v, ok := r.Attributes().Get(name); ok {
+				s.Attributes[fact] = v.AsString()
+			}
+		}
+		return []signal.Signal{s}
+	}
 }
 
 // Logs calls visit for what log records say: Tapio's own events of the entity they name, and lines of the system that the

@@ -58,6 +58,7 @@ var (
 	// Other volumes than claims show the space of the node's own file system.
 	claim   = about{layer: finding.LayerKubernetes, needs: entity.AttrClaim}
 	process = about{layer: finding.LayerHost}
+	unit    = about{layer: finding.LayerSystemd, needs: entity.AttrUnit}
 )
 
 // metrics are the accepted metrics by name: the semantic conventions' and our cgroup receiver's first, then those of
@@ -103,6 +104,12 @@ var metrics = map[string][]measure{
 	"container_cpu_cfs_throttled_seconds_total": {{kind: signal.CPUThrottledTime, counter: true, about: cadvisor}},
 	"container_threads":                         {{kind: signal.PIDsUsed, about: cadvisor}},
 	"container_threads_max":                     {{kind: signal.PIDsLimit, about: cadvisor}},
+
+	// Our systemd receiver's. What it tells of memory and tasks is the cgroup receiver's, too, and more exact there.
+	"systemd.unit.failed":       {{kind: signal.UnitStartLimited, attribute: "systemd.unit.result", value: "start-limit-hit", about: unit}},
+	"systemd.unit.memory.limit": {{kind: signal.MemoryLimit, approximate: true, about: unit}},
+	"systemd.unit.tasks.count":  {{kind: signal.PIDsUsed, approximate: true, about: unit}},
+	"systemd.unit.tasks.limit":  {{kind: signal.PIDsLimit, approximate: true, about: unit}},
 
 	"system.linux.memory.available":  {{kind: nodeAvailable, about: host}},
 	"system.memory.limit":            {{kind: nodeTotal, about: host}},
@@ -152,5 +159,5 @@ var units = map[string]string{
 	signal.InodesUsed: "{inode}", signal.InodesLimit: "{inode}", signal.ConntrackUsed: "{connection}", signal.ConntrackLimit: "{connection}",
 	signal.FilesUsed: "{file}", signal.FilesLimit: "{file}", signal.CertificateLeft: "s",
 	signal.PodWorkingSet: "By", signal.PodRequestShare: "1",
-	signal.PIDsUsed: "{process}", signal.PIDsLimit: "{process}", signal.PIDsLimitHits: "{event}",
+	signal.UnitStartLimited: "1", signal.PIDsUsed: "{process}", signal.PIDsLimit: "{process}", signal.PIDsLimitHits: "{event}",
 }

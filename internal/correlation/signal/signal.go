@@ -75,6 +75,8 @@ const (
 	// UnitOOMKill is what systemd, and RuntimeOOMKill what a container runtime, learned of a kill.
 	UnitOOMKill    = "unit.oom_kill"
 	RuntimeOOMKill = "runtime.oom_kill"
+	// UnitStartLimited is 1 for a unit that systemd gave up (1).
+	UnitStartLimited = "unit.start_limited"
 	// Segfault is a crash of a process.
 	Segfault = "kernel.segfault"
 	// Removed says that the entity is gone.

@@ -1,0 +1,68 @@
+package systemdreceiver
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/your-org/tapio/receiver/systemdreceiver/internal/metadata"
+)
+
+// metricsScraper tells the state of the units. States come from the tracker; only what systemd sends no signals of, memory and
+// tasks of running units, is asked for at each scrape.
+type metricsScraper struct {
+	tracker *tracker
+	mb      *metadata.MetricsBuilder
+	rb      *metadata.ResourceBuilder
+}
+
+func (s *metricsScraper) start(context.Context, component.Host) error {
+	s.tracker.start()
+	return nil
+}
+
+func (s *metricsScraper) shutdown(context.Context) error {
+	s.tracker.stop()
+	s.tracker.telemetry.Shutdown()
+	return nil
+}
+
+func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
+	units, b, err := s.tracker.snapshot()
+	if err != nil {
+		return pmetric.NewMetrics(), nil // the tracker has said so, and goes on trying: once is enough
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, u := range units {
+		if ctx.Err() != nil {
+			return s.mb.Emit(), ctx.Err()
+		}
+		now := pcommon.NewTimestampFromTime(time.Now())
+		s.mb.RecordSystemdUnitStateDataPoint(now, 1, u.activeState)
+		failed := int64(0)
+		if u.activeState == "failed" {
+			failed = 1
+		}
+		s.mb.RecordSystemdUnitFailedDataPoint(now, failed, u.failure())
+		if u.service {
+			s.mb.RecordSystemdServiceRestartsDataPoint(now, int64(u.restarts))
+		}
+		if u.service && u.activeState == "active" {
+			for name, record := range map[string]func(pcommon.Timestamp, int64){
+				"MemoryCurrent": s.mb.RecordSystemdUnitMemoryUsageDataPoint, "MemoryMax": s.mb.RecordSystemdUnitMemoryLimitDataPoint,
+				"TasksCurrent": s.mb.RecordSystemdUnitTasksCountDataPoint, "TasksMax": s.mb.RecordSystemdUnitTasksLimitDataPoint,
+			} {
+				if v, ok := b.amount(ctx, u.path, serviceFace, name); ok {
+					record(now, v)
+				}
+			}
+		}
+		s.rb.SetSystemdUnit(u.name)
+		s.mb.EmitForResource(metadata.WithResource(s.rb.Emit()))
+	}
+	return s.mb.Emit(), nil
+}
