@@ -17,6 +17,7 @@ import (
 	correlationprocessor "github.com/your-org/tapio/processor/correlationprocessor"
 	cgroupreceiver "github.com/your-org/tapio/receiver/cgroupreceiver"
 	journaldreceiver "github.com/your-org/tapio/receiver/journaldreceiver"
+	systemdreceiver "github.com/your-org/tapio/receiver/systemdreceiver"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/exporter"
@@ -77,6 +78,7 @@ func components() (otelcol.Factories, error) {
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
 		cgroupreceiver.NewFactory(),
 		journaldreceiver.NewFactory(),
+		systemdreceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
 		hostmetricsreceiver.NewFactory(),
 		httpcheckreceiver.NewFactory(),
@@ -87,6 +89,7 @@ func components() (otelcol.Factories, error) {
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
 		cgroupreceiver.NewFactory().Type():      "github.com/your-org/tapio v0.1.0",
 		journaldreceiver.NewFactory().Type():    "github.com/your-org/tapio v0.1.0",
+		systemdreceiver.NewFactory().Type():     "github.com/your-org/tapio v0.1.0",
 		otlpreceiver.NewFactory().Type():        "go.opentelemetry.io/collector/receiver/otlpreceiver v0.145.0",
 		hostmetricsreceiver.NewFactory().Type(): "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/hostmetricsreceiver v0.145.0",
 		httpcheckreceiver.NewFactory().Type():   "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/httpcheckreceiver v0.145.0",
