@@ -89,6 +89,13 @@ type builder struct {
 	targets map[string]target
 	origins *origins
 	version string
+	fields  []targeted // of the entry at hand
+}
+
+// targeted is a value, and what becomes of it.
+type targeted struct {
+	target
+	value []byte
 }
 
 func newBuilder(c *Config, version string) *builder {
@@ -153,10 +160,13 @@ func (l *logs) add(e sdjournal.Entry) {
 	e = e.Own()
 	// The resource decides where the record goes, so its fields come first.
 	var from origin
+	l.fields = l.fields[:0]
 	for name, value := range e.Fields() {
-		if t := l.target(name); t.place == asResource {
+		t := l.target(name)
+		if t.place == asResource {
 			from.take(t.resource, value)
 		}
+		l.fields = append(l.fields, targeted{t, value})
 	}
 	g := l.group(&from)
 	r := g.records.AppendEmpty()
@@ -164,13 +174,12 @@ func (l *logs) add(e sdjournal.Entry) {
 	r.SetTimestamp(timestamp(e.Realtime))
 	r.SetObservedTimestamp(timestamp(e.Realtime))
 	w := writer{LogRecord: r, attributes: r.Attributes(), truncated: e.Truncated}
-	w.attributes.EnsureCapacity(min(e.Count, 32))
-	for name, value := range e.Fields() {
-		t := l.target(name)
-		if t.place == nowhere || t.place == asResource && from.told(t.resource, value, g.contained) || w.place(t, value) {
+	w.attributes.EnsureCapacity(min(len(l.fields), 32))
+	for _, f := range l.fields {
+		if f.place == nowhere || f.place == asResource && from.told(f.resource, f.value, g.contained) || w.place(f.target, f.value) {
 			continue
 		}
-		w.put(t.other, value)
+		w.put(f.other, f.value)
 	}
 	if e.Truncated {
 		w.attributes.PutBool(attributeTruncated, true)

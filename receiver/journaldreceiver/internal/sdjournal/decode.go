@@ -26,8 +26,6 @@ type Entry struct {
 	// Realtime and Monotonic are when the journal took the entry, in microseconds since 1970 and since boot.
 	Realtime, Monotonic uint64
 	Boot                ID
-	// Count is how many fields there are.
-	Count int
 	// Truncated says that the entry was larger than the bound, Damaged that some of it could not be read.
 	Truncated, Damaged bool
 	fields             []byte
@@ -38,7 +36,6 @@ const (
 	headerSize     = 48
 	flagTruncated  = 1
 	flagDamaged    = 2
-	offCount       = 4
 	offFlags       = 8
 	offRealtime    = 16
 	offMonotonic   = 24
@@ -58,7 +55,6 @@ func (b Batch) Entries() iter.Seq[Entry] {
 				Realtime:  binary.NativeEndian.Uint64(rest[offRealtime:]),
 				Monotonic: binary.NativeEndian.Uint64(rest[offMonotonic:]),
 				Boot:      ID(rest[offBoot:headerSize]),
-				Count:     int(binary.NativeEndian.Uint32(rest[offCount:])),
 				fields:    rest[headerSize:size],
 			}
 			flags := binary.NativeEndian.Uint32(rest[offFlags:])
@@ -98,7 +94,7 @@ func (e Entry) Fields() iter.Seq2[[]byte, []byte] {
 
 // NewEntry makes an entry of names and values.
 func NewEntry(realtime, monotonic uint64, fields ...[2][]byte) Entry {
-	e := Entry{Realtime: realtime, Monotonic: monotonic, Count: len(fields)}
+	e := Entry{Realtime: realtime, Monotonic: monotonic}
 	for _, f := range fields {
 		e.fields = binary.NativeEndian.AppendUint32(e.fields, uint32(len(f[0])+1+len(f[1])))
 		e.fields = append(append(append(e.fields, f[0]...), '='), f[1]...)
