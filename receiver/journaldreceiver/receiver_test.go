@@ -2,6 +2,7 @@ package journaldreceiver
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
@@ -145,4 +147,33 @@ func nilIfEmpty(s []string) []string {
 		return nil
 	}
 	return s
+}
+
+func TestTakenInPartIsOfferedInPart(t *testing.T) {
+	dir := t.TempDir()
+	writeJournal(t, filepath.Join(dir, "system.journal"), sequence("m", 10)...)
+	rest := plog.NewLogs()
+	rest.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr("the rest")
+	r := start(t, configure(nil, dir), nil, &sink{refuse: func(n int) error {
+		if n == 0 {
+			return consumererror.NewLogs(errors.New("busy"), rest)
+		}
+		return nil
+	}})
+	assert.Equal(t, []string{"the rest"}, r.wait(t, 1))
+}
+
+func TestMoreFilesThanMayBeOpen(t *testing.T) {
+	dir := t.TempDir()
+	var want []string
+	for i := range 5 {
+		prefix := fmt.Sprintf("file %d", i)
+		path := filepath.Join(dir, "system.journal")
+		writeJournal(t, path, sequence(prefix, 20)...)
+		require.NoError(t, os.Rename(path, filepath.Join(dir, fmt.Sprintf("system@%s-%016x-%016x.journal", machineA, i, i))))
+		want = append(want, messages(prefix, 1, 20)...)
+	}
+	r := start(t, configure(func(c *Config) { c.MaxFiles = 2 }, dir), nil, &sink{})
+	assert.ElementsMatch(t, want, r.wait(t, len(want)))
+	assert.Equal(t, 1, r.logs.FilterMessageSnippet("max_files").Len(), "and says so, once")
 }

@@ -17,7 +17,7 @@ func (r *journalReceiver) watch(ctx context.Context) {
 	var seen map[string]time.Time
 	var scanned time.Time
 	for {
-		if now := time.Now(); changed(seen, r.cfg.Directories) || now.Sub(scanned) >= scanAnyway {
+		if now := time.Now(); changed(seen, r.cfg.Directories) || r.folders.room() || now.Sub(scanned) >= scanAnyway {
 			// Their times come first: what changes during the scan is a change.
 			seen, scanned = times(seen, r.cfg.Directories), now
 			for _, dir := range r.folders.scan() {
