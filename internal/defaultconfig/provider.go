@@ -14,12 +14,16 @@ import (
 // scheme is that of the URIs which name our configurations.
 const scheme = "tapio"
 
-//go:embed local.yaml
-var local []byte
+var (
+	//go:embed local.yaml
+	local []byte
+	//go:embed journal.yaml
+	journal []byte
+)
 
 type provider struct{}
 
-// NewFactory returns the factory of the provider of `tapio:local`.
+// NewFactory returns the factory of the provider of `tapio:local` and `tapio:journal`.
 func NewFactory() confmap.ProviderFactory {
 	return confmap.NewProviderFactory(func(confmap.ProviderSettings) confmap.Provider { return provider{} })
 }
@@ -33,8 +37,10 @@ func (provider) Retrieve(_ context.Context, uri string, _ confmap.WatcherFunc) (
 	switch name {
 	case "local":
 		return confmap.NewRetrievedFromYAML(local)
+	case "journal":
+		return confmap.NewRetrievedFromYAML(journal)
 	}
-	return nil, fmt.Errorf("there is no configuration %s:%s, want %s:local", scheme, name, scheme)
+	return nil, fmt.Errorf("there is no configuration %s:%s, want %s:local, or with it %s:journal", scheme, name, scheme, scheme)
 }
 
 // Scheme is the scheme of the provider's URIs.

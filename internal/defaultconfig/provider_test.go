@@ -1,0 +1,65 @@
+package defaultconfig
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/provider/envprovider"
+)
+
+// resolve does what the collector does with --config.
+func resolve(t *testing.T, uris ...string) (*confmap.Conf, error) {
+	t.Helper()
+	r, err := confmap.NewResolver(confmap.ResolverSettings{URIs: uris,
+		ProviderFactories: []confmap.ProviderFactory{NewFactory(), envprovider.NewFactory()}})
+	require.NoError(t, err)
+	return r.Resolve(t.Context())
+}
+
+// The default configuration serves on loopback only, and environment variables change what they say they change.
+func TestLocal(t *testing.T) {
+	conf, err := resolve(t, "tapio:local")
+	require.NoError(t, err)
+	for key, want := range map[string]any{
+		"exporters::findings::endpoint":          "localhost:4320",
+		"exporters::prometheus::endpoint":        "localhost:4321",
+		"extensions::file_storage::directory":    "/var/lib/tapio",
+		"receivers::cgroup::collection_interval": "5s",
+		"receivers::cgroup::mount":               "/sys/fs/cgroup",
+	} {
+		assert.Equal(t, want, conf.Get(key), key)
+	}
+	t.Setenv("TAPIO_STATE_DIR", "/elsewhere")
+	t.Setenv("TAPIO_FINDINGS_ENDPOINT", "localhost:1")
+	t.Setenv("TAPIO_METRICS_ENDPOINT", "localhost:2")
+	t.Setenv("TAPIO_INTERVAL", "100ms")
+	t.Setenv("TAPIO_CGROUP_MOUNT", "/cgroup")
+	conf, err = resolve(t, "tapio:local")
+	require.NoError(t, err)
+	for key, want := range map[string]any{
+		"exporters::findings::endpoint":          "localhost:1",
+		"exporters::prometheus::endpoint":        "localhost:2",
+		"extensions::file_storage::directory":    "/elsewhere",
+		"receivers::cgroup::collection_interval": "100ms",
+		"receivers::cgroup::mount":               "/cgroup",
+	} {
+		assert.Equal(t, want, conf.Get(key), key)
+	}
+}
+
+// The journal is added to what the default configuration reads; nothing of that is lost.
+func TestJournal(t *testing.T) {
+	alone, err := resolve(t, "tapio:local")
+	require.NoError(t, err)
+	both, err := resolve(t, "tapio:local", "tapio:journal")
+	require.NoError(t, err)
+	const key = "service::pipelines::logs::receivers"
+	assert.Equal(t, append(alone.Get(key).([]any), "journald"), both.Get(key))
+}
+
+func TestUnknown(t *testing.T) {
+	_, err := resolve(t, "tapio:cluster")
+	assert.ErrorContains(t, err, "there is no configuration tapio:cluster, want tapio:local, or with it tapio:journal")
+}
