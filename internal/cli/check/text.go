@@ -163,7 +163,7 @@ func learning(b *strings.Builder, o *Options, r finding.Report) {
 		}
 	}
 	for _, l := range shown {
-		fmt.Fprintf(b, "  - %s: no prediction of its %s yet: %d of %d samples\n", cli.Clean(l.Entity.Display()), cli.Clean(l.Resource), l.Samples, l.Needed)
+		fmt.Fprintf(b, "  - %s: no prediction of its %s yet: %d of %d samples\n", cli.Clean(l.Entity.Display()), plain(l.Resource), l.Samples, l.Needed)
 	}
 }
 
@@ -177,4 +177,14 @@ func seen(b *strings.Builder, o *Options, r finding.Report) {
 			fmt.Fprintf(b, "%s %s: %s\n", o.Env.Paint(cli.Dim, "not seen:"), cli.Clean(string(c.Layer)), cli.Clean(c.Reason))
 		}
 	}
+}
+
+// resources are the names of resources as people say them, where these differ.
+var resources = map[string]string{"node.memory": "memory", "filesystem": "space", "pids": "processes", "files": "open files", "conntrack": "connections"}
+
+func plain(resource string) string {
+	if name, ok := resources[resource]; ok {
+		return name
+	}
+	return cli.Clean(resource)
 }
