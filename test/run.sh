@@ -44,7 +44,9 @@ else
 fi
 
 if command -v systemd-nspawn > /dev/null && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
-  CGO_ENABLED=0 go test -c -o bin/systemdreceiver.test ./receiver/systemdreceiver
+  race=
+  ! command -v gcc > /dev/null 2>&1 || race=-race
+  go test $race -c -o bin/systemdreceiver.test ./receiver/systemdreceiver
   run "the systemd receiver, under a real systemd" env TAPIO_TEST_REAL=1 test/systemd/run.sh bin/systemdreceiver.test -test.run '^TestReal'
 else
   skipped="$skipped

@@ -224,8 +224,12 @@ func (t *tracker) adopt(ctx context.Context, b *bus, name string, at dbus.Object
 
 // put notes a unit's new state and tells what happened.
 func (t *tracker) put(ctx context.Context, at dbus.ObjectPath, u, before *unit) {
+	u.told = u.mainExited
+	if before != nil {
+		u.told = max(u.mainExited, before.told)
+	}
 	t.mu.Lock()
-	t.units[at] = u
+	t.units[at] = u // from here on it is read by others, and not changed
 	t.mu.Unlock()
 	if before == nil || t.happened == nil {
 		return

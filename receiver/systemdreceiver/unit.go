@@ -121,7 +121,6 @@ func (u *unit) since(before *unit) []happening {
 	tell := func(event, text string, severe bool, attributes map[string]any) {
 		all = append(all, u.happening(event, text, severe, attributes))
 	}
-	u.told = max(u.mainExited, before.told)
 	if u.mainExited != before.mainExited && u.mainExited > before.told && !(u.mainCode == cldExited && u.mainStatus == 0) {
 		code, name := exit(u.mainCode, u.mainStatus)
 		tell(eventExited, fmt.Sprintf("the main process of %s (pid %d) ended: %s, status %d/%s", u.name, u.mainPID, code, u.mainStatus, name), true,
