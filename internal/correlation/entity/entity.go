@@ -25,6 +25,14 @@ const (
 	Certificate Kind = "Certificate"
 	// Device is a disk, or a part of one, known by its name on its node.
 	Device Kind = "Device"
+	// Workloads and services of Kubernetes are known by their names.
+	Deployment  Kind = "Deployment"
+	ReplicaSet  Kind = "ReplicaSet"
+	StatefulSet Kind = "StatefulSet"
+	DaemonSet   Kind = "DaemonSet"
+	Job         Kind = "Job"
+	CronJob     Kind = "CronJob"
+	Service     Kind = "Service"
 )
 
 // ID identifies an entity across processes and restarts: its kind and the key that the platform gives it. It contains
@@ -76,6 +84,7 @@ const (
 	AttrDevice        = "system.device"
 	AttrService       = "service.name"
 	AttrInstance      = "service.instance.id"
+	AttrKubeService   = "k8s.service.name"
 )
 
 // workloads are the semantic conventions' attributes that name the owner of a pod, the most useful to a person first.
@@ -141,10 +150,19 @@ func New(a Attributes, node string) (Entity, bool) {
 	case a.String(AttrInstance) != "":
 		e.Kind, e.ID = Process, ID("process:"+a.String(AttrService)+":"+a.String(AttrInstance))
 		e.Name = first(a.String(AttrService), a.String(AttrInstance))
+	case a.String(AttrKubeService) != "":
+		return Named(Service, e.Namespace, a.String(AttrKubeService)), true
+	case e.Owner != nil:
+		return Named(Kind(e.Owner.Kind), e.Namespace, e.Owner.Name), true
 	default:
 		return Entity{}, false
 	}
 	return e, true
+}
+
+// Named is an entity of Kubernetes that is known by its kind, namespace and name.
+func Named(kind Kind, namespace, name string) Entity {
+	return Entity{Kind: kind, ID: ID(strings.ToLower(string(kind)) + ":" + namespace + "/" + name), Namespace: namespace, Name: name}
 }
 
 // byPod is the id of a container whose own id is not known.

@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -211,6 +212,12 @@ func (c *Clause) look(in Input, vars map[string]any) (*seen, bool) {
 			if ok && !r.Counter && in.Now.Sub(r.Time) <= window {
 				s.kind, s.read = kind, &r
 				s.Count, s.Value, s.Time = 1, r.Value, r.Time
+				if d := r.Detail; d != nil {
+					s.Text = d.Text
+					if d.Attributes != nil {
+						s.Attributes = d.Attributes
+					}
+				}
 				break
 			}
 		}
@@ -241,8 +248,11 @@ func counts(events []timeline.Event) (count int, sum float64) {
 func (s *seen) evidence(data *story) ([]finding.Evidence, error) {
 	if s.read != nil {
 		text, err := s.sentence(data)
-		v := s.read.Value
-		return []finding.Evidence{{Time: s.read.Time, Layer: s.read.Layer, Signal: s.kind, Text: text, Value: &v, Unit: s.read.Unit}}, err
+		v, since := s.read.Value, s.read.Time
+		if d := s.read.Detail; d != nil && !d.Since.IsZero() && d.Since.Before(since) {
+			since = d.Since
+		}
+		return []finding.Evidence{{Time: since, Layer: s.read.Layer, Signal: s.kind, Text: text, Value: &v, Unit: s.read.Unit}}, err
 	}
 	var all []finding.Evidence
 	summed := map[string]int{} // layer and kind → place in all
@@ -273,7 +283,7 @@ func (s *seen) evidence(data *story) ([]finding.Evidence, error) {
 
 func (s *seen) sentence(data *story) (string, error) {
 	if s.clause.text == nil {
-		return s.clause.Any[0], nil
+		return cmp.Or(s.Text, s.clause.Any[0]), nil
 	}
 	return sentence(s.clause.text, data)
 }
@@ -292,6 +302,10 @@ func holds(cond cel.Program, vars map[string]any) bool {
 }
 
 func facts(e entity.Entity) map[string]string {
-	return map[string]string{"kind": string(e.Kind), "namespace": e.Namespace, "name": e.Name, "container": e.Container, "node": e.Node,
-		"cgroup_version": e.CgroupVersion}
+	all := map[string]string{"kind": string(e.Kind), "namespace": e.Namespace, "name": e.Name, "container": e.Container, "node": e.Node,
+		"cgroup_version": e.CgroupVersion, "owner": "", "owner_kind": ""}
+	if e.Owner != nil {
+		all["owner"], all["owner_kind"] = e.Owner.Name, e.Owner.Kind
+	}
+	return all
 }

@@ -32,7 +32,7 @@ type Signal struct {
 	Value  float64
 	// Unit is in UCUM notation, as in OpenTelemetry.
 	Unit string
-	// Start is when a Counter last began at zero; zero when unknown.
+	// Start is when a Counter last began at zero, or since when a Gauge's state holds; zero when unknown.
 	Start time.Time
 	// Doubt is how far the source is from the kernel's own accounts: 0 is exact, 1 an approximation that leaves parts out. A
 	// reading does not take the place of a fresh one that is more exact.

@@ -35,6 +35,15 @@ type Reading struct {
 	// Counter says that it is one: then Value is a running total, and says nothing by itself.
 	Counter bool  `json:"counter,omitempty"`
 	Doubt   uint8 `json:"doubt,omitempty"`
+	// Detail is what is known of it beside the value; nil when nothing is.
+	Detail *Detail `json:"detail,omitempty"`
+}
+
+// Detail is what a source tells of a state beside a number: since when it holds, and its facts. It is not changed.
+type Detail struct {
+	Since      time.Time         `json:"since,omitzero"`
+	Text       string            `json:"text,omitempty"`
+	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
 // Event is something that happened between First and Time.
@@ -172,8 +181,11 @@ func (t *Timeline) read(s signal.Signal) bool {
 	if _, ok := t.values[s.Kind]; ok || len(t.values) < 2*MaxKinds {
 		t.values[s.Kind] = s.Value
 	}
-	t.readings[s.Kind] = Reading{Time: s.Time, Value: s.Value, Unit: s.Unit, Layer: s.Layer, Counter: s.Shape == signal.Counter,
-		Doubt: s.Doubt}
+	now := Reading{Time: s.Time, Value: s.Value, Unit: s.Unit, Layer: s.Layer, Counter: s.Shape == signal.Counter, Doubt: s.Doubt}
+	if s.Shape == signal.Gauge && (s.Text != "" || len(s.Attributes) > 0 || !s.Start.IsZero()) {
+		now.Detail = &Detail{Since: s.Start, Text: s.Text, Attributes: s.Attributes}
+	}
+	t.readings[s.Kind] = now
 	return true
 }
 
