@@ -88,10 +88,18 @@ type Report struct {
 	Summary     Summary    `json:"summary"`
 	// Watched counts, by kind, the entities that have a limit, and those that active findings are about.
 	Watched map[string]int `json:"watched,omitempty"`
+	// Ready counts the workloads that are fully available, by kind.
+	Ready map[string]Ready `json:"ready,omitempty"`
 	// Learning are entities whose forecast has too few samples yet, some of LearningTotal.
 	Learning      []Learning `json:"learning,omitempty"`
 	LearningTotal int        `json:"learningTotal,omitempty"`
 	Findings      []Finding  `json:"findings"`
+}
+
+// Ready is how many workloads there are, and how many have all the replicas they want.
+type Ready struct {
+	Available int `json:"available"`
+	Total     int `json:"total"`
 }
 
 // Source names what produced a report.

@@ -36,18 +36,19 @@ var (
 // New returns the command.
 func New(env cli.Env, from *source.Options) *cobra.Command {
 	o := &Options{Env: env}
-	all := false
 	cmd := &cobra.Command{
 		Use:   "check [entity]",
 		Short: "Say what is broken, and what will break next",
 		Long: `Say what is broken, and what will break next: every active prediction and diagnosis, the worst first.
 
-An entity is a container, pod, workload, systemd unit or cgroup, by its name, its owner's name, or its id.
+An entity is a container, pod, workload, service, node, systemd unit or cgroup, by its name, its owner's name, its id, or as
+deploy/api. Without a collector, what the API server of the kubeconfig's cluster knows is looked at.
 
 Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not look.`,
 		Example: `  tapio check
   tapio check api-service -o wide
   tapio check -n shop --fail-on warning
+  tapio check -A --context production
   tapio check -o json | jq '.findings[] | .title'
   tapio check --watch`,
 		Args: cobra.MaximumNArgs(1),
@@ -76,7 +77,7 @@ Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not lo
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.Query.Namespace, "namespace", "n", "", "only this Kubernetes namespace")
-	f.BoolVarP(&all, "all-namespaces", "A", false, "all namespaces, and what is in none (the default at an endpoint)")
+	f.BoolVarP(&o.Query.All, "all-namespaces", "A", false, "all namespaces, and what is in none (the default where the kubeconfig's context names none)")
 	f.StringVarP(&o.Output, "output", "o", "text", "one of "+strings.Join(outputs, ", "))
 	f.StringVar(&o.FailOn, "fail-on", string(finding.Critical), "severity from which the exit status is 1: "+strings.Join(severities, ", "))
 	f.BoolVarP(&o.Watch, "watch", "w", false, "go on, and tell every change")
@@ -102,7 +103,9 @@ func run(ctx context.Context, o *Options) error {
 
 // blind says whether the source sees nothing at all: silence then means nothing.
 func blind(report finding.Report) bool {
-	return len(report.Findings) == 0 && !slices.ContainsFunc(report.Coverage, func(c finding.Coverage) bool { return c.State == finding.CoverageOK })
+	return len(report.Findings) == 0 && !slices.ContainsFunc(report.Coverage, func(c finding.Coverage) bool {
+		return c.State == finding.CoverageOK || report.Source == finding.SourceAPIServer && c.State == finding.CoverageDegraded
+	})
 }
 
 // verdict says by its error whether there are findings of the severity that counts as failure.

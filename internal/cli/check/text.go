@@ -52,6 +52,7 @@ func writeText(o *Options, r finding.Report) error {
 			}
 		}
 	}
+	ready(&b, o, r)
 	learning(&b, o, r)
 	seen(&b, o, r)
 	if len(active) > 0 && o.Output == "text" && !o.Watch {
@@ -67,6 +68,12 @@ func healthy(b *strings.Builder, o *Options, r finding.Report, active int) {
 		total += n
 	}
 	switch {
+	case r.Source == finding.SourceAPIServer && total > 0 && o.Query.Entity == "":
+		if r.Summary.Healthy > 0 {
+			fmt.Fprintf(b, "%s %s running normally\n", env.Paint(cli.Green, "HEALTHY:"), cli.Count(r.Summary.Healthy, "pod"))
+		}
+	case r.Source == finding.SourceAPIServer && o.Query.Entity == "" && active == 0:
+		fmt.Fprintf(b, "%s nothing runs there: there is no pod\n", env.Paint(cli.Yellow, "UNKNOWN:"))
 	case o.Query.Entity != "" || o.Query.Namespace != "":
 		if active == 0 {
 			fmt.Fprintf(b, "%s nothing is known to be wrong with %s\n", env.Paint(cli.Green, "HEALTHY:"), asked(o))
@@ -75,6 +82,17 @@ func healthy(b *strings.Builder, o *Options, r finding.Report, active int) {
 		fmt.Fprintf(b, "%s nothing is watched: there is no container, unit or cgroup with a limit\n", env.Paint(cli.Yellow, "UNKNOWN:"))
 	case total > 0 && r.Summary.Healthy > 0:
 		fmt.Fprintf(b, "%s %s running normally\n", env.Paint(cli.Green, "HEALTHY:"), cli.Count(r.Summary.Healthy, noun(slices.Collect(maps.Keys(r.Watched)))))
+	}
+}
+
+// ready says how many deployments have all the replicas they want.
+func ready(b *strings.Builder, o *Options, r finding.Report) {
+	if d := r.Ready["Deployment"]; d.Total > 0 {
+		colour := cli.Green
+		if d.Available < d.Total {
+			colour = cli.Yellow
+		}
+		fmt.Fprintf(b, "\n%s %d/%s fully available\n", o.Env.Paint(colour, "READY:"), d.Available, cli.Count(d.Total, "deployment"))
 	}
 }
 

@@ -166,7 +166,7 @@ func (e *endpoint) explain(err error) error {
 		return err
 	case errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist):
 		if e.implied {
-			return fmt.Errorf("no collector answers on this machine (%s): start one with `tapio-collector --config tapio:local`, or say where one is with --endpoint or TAPIO_ENDPOINT", e.name)
+			return fmt.Errorf("no collector answers on this machine (%s): start one with `tapio-collector --config tapio:local`, say where one is with --endpoint or TAPIO_ENDPOINT, or name a cluster with --kubeconfig", e.name)
 		}
 		return fmt.Errorf("nothing answers at %s: is the collector running, and is this its findings endpoint?", e.name)
 	case errors.Is(err, os.ErrPermission):

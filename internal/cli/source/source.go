@@ -1,4 +1,5 @@
-// Package source gets findings from where they are: today a collector's findings endpoint.
+// Package source gets findings from where they are: a collector's findings endpoint, or, where there is none,
+// the API server of a cluster.
 package source
 
 import (
@@ -31,6 +32,8 @@ type Change struct {
 // Query chooses findings; empty fields choose all.
 type Query struct {
 	Namespace, Entity string
+	// All asks for all namespaces where otherwise that of the kubeconfig's context would be meant.
+	All bool
 	// States are those of the findings; empty: active ones.
 	States []finding.State
 }

@@ -45,6 +45,9 @@ type Pattern struct {
 	Keep Duration `json:"keep,omitempty"`
 	// Confirms names the prediction that this diagnosis makes true.
 	Confirms string `json:"confirms,omitempty"`
+	// ExplainedBy are the kinds of entities of which a finding may be the cause of this one, where the entity depends on them. It is
+	// then told as that finding's effect.
+	ExplainedBy []entity.Kind `json:"explained_by,omitempty"`
 	// Title is the headline, Brief the matter in a few words (optional), Explanation the story. A prediction's title begins with
 	// the entity and ends with the countdown, `{{soon (.In .Forecast.At)}}`.
 	Title       string   `json:"title"`

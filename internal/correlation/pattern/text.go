@@ -113,6 +113,8 @@ var texts = template.FuncMap{
 	"duration": finding.FormatDuration,
 	"sh":       shellQuote,
 	"soon":     finding.FormatCountdown,
+	"lower":    strings.ToLower,
+	"seconds":  func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) },
 	"times":    func(a, b float64) float64 { return a * b },
 }
 

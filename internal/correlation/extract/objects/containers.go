@@ -1,0 +1,164 @@
+package objects
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+)
+
+const (
+	// often is how many restarts make a loop, and recent how long ago the last end may be, where the kubelet does not call it one.
+	often  = 3
+	recent = 10 * time.Minute
+	// patient is the least time that a container may take to get ready.
+	patient = 30 * time.Second
+)
+
+// waitingFor are the kubelet's reasons to wait that are about the image.
+var waitingForImage = map[string]bool{"ErrImagePull": true, "ImagePullBackOff": true, "InvalidImageName": true, "ErrImageNeverPull": true,
+	"ImageInspectError": true, "RegistryUnavailable": true, "SignatureValidationFailed": true}
+
+// container tells what is wrong with a container.
+func (t *telling) container(pod object, of entity.Entity, status object, init bool) {
+	e := of
+	e.Kind, e.Container = entity.Container, status.str("name")
+	e.ID = entity.ID("container:" + pod.uid() + "/" + e.Container)
+	spec := specOf(pod, e.Container)
+	if limit := quantity(spec, "resources", "limits", "memory"); limit > 0 && status.num(0, "restartCount") > 0 {
+		t.reading(e, signal.MemoryLimit, limit, "By", time.Time{}, "", nil)
+	}
+	waiting := status.child("state", "waiting")
+	reason := waiting.str("reason")
+	switch {
+	case waitingForImage[reason]:
+		t.image(pod, e, status, spec)
+		return
+	case reason == "CreateContainerConfigError" || reason == "CreateContainerError":
+		facts := t.missing(pod.namespace(), waiting.str("message"))
+		since := t.since(pod, e.Container, "Failed")
+		t.state(e, signal.ConfigError, cmp.Or(since, pod.condition("PodScheduled").time("lastTransitionTime")),
+			"the kubelet: "+brief(waiting.str("message")), facts)
+		return
+	}
+	ended := status.child("state", "terminated")
+	if !ended.ok {
+		ended = status.child("lastState", "terminated")
+	}
+	if ended.str("reason") == "OOMKilled" {
+		t.state(e, signal.OOMKilled, ended.time("finishedAt"), "the container was killed for want of memory: last state OOMKilled, exit code "+
+			strconv.Itoa(int(ended.num(0, "exitCode"))), map[string]string{"restarts": strconv.Itoa(int(status.num(0, "restartCount")))})
+	}
+	killed := t.probes(pod, e, status, spec, ended)
+	if loops(t.now, status, ended) || reason == "RunContainerError" {
+		t.loop(pod, e, status, ended, init, killed)
+	}
+	if !init && !killed {
+		t.notReady(pod, e, status, spec)
+	}
+}
+
+// loops says whether a container ends again and again.
+func loops(now time.Time, status, ended object) bool {
+	if status.str("state", "waiting", "reason") == "CrashLoopBackOff" {
+		return true
+	}
+	return ended.ok && status.num(0, "restartCount") >= often && now.Sub(ended.time("finishedAt")) < recent
+}
+
+// loop tells how a container ends.
+func (t *telling) loop(pod object, e entity.Entity, status, ended object, init, killed bool) {
+	if killed {
+		return // it does not end, it is ended: the probe is the matter
+	}
+	code := int(ended.num(0, "exitCode"))
+	restarts := status.num(0, "restartCount")
+	message := cmp.Or(ended.str("message"), status.str("state", "waiting", "message"))
+	facts := ending(code, int(ended.num(0, "signal")), ended.str("reason"), message)
+	facts["exit_code"] = strconv.Itoa(code)
+	facts["reason"] = ended.str("reason")
+	facts["message"] = lastLine(ended.str("message"))
+	if init {
+		facts["init"] = "true"
+	}
+	if !ended.ok {
+		if facts["problem"] != "missing" && facts["problem"] != "not_executable" {
+			return // waits for what nobody knows
+		}
+		delete(facts, "exit_code")
+	}
+	if ran := ended.time("finishedAt").Sub(ended.time("startedAt")); ran >= 0 && !ended.time("startedAt").IsZero() {
+		facts["ran"] = strconv.FormatFloat(ran.Seconds(), 'f', -1, 64)
+	}
+	since := cmp.Or(t.since(pod, e.Container, "BackOff"), ended.time("finishedAt"))
+	text := fmt.Sprintf("the container ended with exit code %d (%s) and was restarted %d times", code, facts["meaning"], int(restarts))
+	if !ended.ok {
+		text = "the runtime cannot start the container: " + brief(message)
+	}
+	t.reading(e, signal.CrashLoop, restarts, "{restart}", since, text, facts)
+}
+
+// since is when an event of a reason about a container happened first; zero where there is none.
+func (t *telling) since(pod object, container string, reason string) time.Time {
+	for _, ev := range t.told("Pod", pod, t.now.Add(-lately)) {
+		if ev.str("reason") == reason && about(ev, container) {
+			return began(ev)
+		}
+	}
+	return time.Time{}
+}
+
+// about says whether an event of a pod is about a container of it: involvedObject.fieldPath is spec.containers{name}.
+func about(ev object, container string) bool {
+	path := cmp.Or(ev.str("involvedObject", "fieldPath"), ev.str("regarding", "fieldPath"))
+	name := group(fieldPathRE, path)
+	return name == "" || name == container
+}
+
+// specOf is what a pod's spec says of a container.
+func specOf(pod object, name string) object {
+	var found object
+	for _, list := range []string{"containers", "initContainers"} {
+		pod.each(func(c object) {
+			if c.str("name") == name {
+				found = c
+			}
+		}, "spec", list)
+	}
+	return found
+}
+
+// image tells why an image cannot be had.
+func (t *telling) image(pod object, e entity.Entity, status, spec object) {
+	waiting := status.child("state", "waiting")
+	reason, message := waiting.str("reason"), waiting.str("message")
+	image := cmp.Or(spec.str("image"), status.str("image"))
+	problem := imageProblem(reason, message)
+	var since time.Time
+	for _, ev := range t.told("Pod", pod, t.now.Add(-lately)) {
+		if !about(ev, e.Container) {
+			continue
+		}
+		if text := said(ev); ev.str("reason") == "Failed" || ev.str("reason") == "InspectFailed" || ev.str("reason") == "ErrImageNeverPull" {
+			if since.IsZero() || began(ev).Before(since) {
+				since = began(ev)
+			}
+			if p := imageProblem(reason, text); problem == "" && p != "" {
+				problem, message = p, text // older kubelets say why in the event only
+			}
+		}
+	}
+	facts := map[string]string{"image": image, "reason": reason, "message": imageMessage(message), "problem": problem, "registry": registry(image)}
+	var secrets []string
+	pod.each(func(s object) { secrets = append(secrets, s.str("name")) }, "spec", "imagePullSecrets")
+	if len(secrets) > 0 {
+		facts["secrets"] = join(secrets)
+	}
+	if ev := t.last("Pod", pod, t.now.Add(-lately), "FailedToRetrieveImagePullSecret"); ev.ok {
+		facts["missing_secrets"] = group(pullSecretRE, said(ev))
+	}
+	t.state(e, signal.ImagePull, since, fmt.Sprintf("%s: %s", reason, brief(facts["message"])), facts)
+}

@@ -1,0 +1,238 @@
+// Package objects turns objects of the Kubernetes API into signals: what their status, the events about them and the relations
+// between them tell. The objects come as the log records of the k8sobjects receiver, whoever listed them.
+package objects
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+const (
+	// maxObjects bounds the objects of one kind; more are dropped and counted.
+	maxObjects = 200_000
+	// maxEvents bounds the events that are kept for one object; the oldest go first.
+	maxEvents = 32
+)
+
+// key names an object within its kind.
+type key struct{ namespace, name string }
+
+func (o object) key() key { return key{o.namespace(), o.name()} }
+
+// Cluster is a view of a cluster's objects. It is not safe for concurrent use. It keeps the records it observed: they must not
+// be changed after.
+type Cluster struct {
+	kinds map[string]map[key]object // by resource name: pods, services, …
+	// listed are the resources that were seen as a whole: only of these is the absence of an object known.
+	listed  map[string]bool
+	events  map[reference][]object
+	dropped int
+}
+
+// reference is what an event is about.
+type reference struct {
+	kind string
+	key
+}
+
+// New returns an empty view.
+func New() *Cluster {
+	return &Cluster{kinds: map[string]map[key]object{}, listed: map[string]bool{}, events: map[reference][]object{}}
+}
+
+// Listed notes that all objects of a resource, such as `services`, have been observed.
+func (c *Cluster) Listed(resource string) { c.listed[resource] = true }
+
+// Dropped is how many objects and events were beyond a bound.
+func (c *Cluster) Dropped() int { return c.dropped }
+
+// Count is how many objects of a resource there are.
+func (c *Cluster) Count(resource string) int { return len(c.kinds[resource]) }
+
+// Observe takes in objects in the form that the k8sobjects receiver gives them: the object as body when it was pulled, or as the
+// body's `object` beside the `type` of the change when it was watched; attribute k8s.resource.name names the resource.
+func (c *Cluster) Observe(ld plog.Logs) {
+	for _, rl := range ld.ResourceLogs().All() {
+		for _, sl := range rl.ScopeLogs().All() {
+			for _, r := range sl.LogRecords().All() {
+				resource, ok := r.Attributes().Get("k8s.resource.name")
+				if !ok || r.Body().Type() != pcommon.ValueTypeMap {
+					continue
+				}
+				o := of(r.Body().Map())
+				change := o.str("type")
+				if watched := o.child("object"); watched.ok && change != "" && !o.has("metadata") {
+					o = watched
+				} else {
+					change = ""
+				}
+				c.take(resource.AsString(), change, o)
+			}
+		}
+	}
+}
+
+func (c *Cluster) take(resource, change string, o object) {
+	if o.name() == "" || change == "BOOKMARK" || change == "ERROR" {
+		return
+	}
+	if resource == "events" {
+		if change != "DELETED" {
+			c.happened(o)
+		}
+		return
+	}
+	all := c.kinds[resource]
+	if all == nil {
+		all = map[key]object{}
+		c.kinds[resource] = all
+	}
+	if change == "DELETED" {
+		delete(all, o.key())
+		return
+	}
+	if _, known := all[o.key()]; !known && len(all) >= maxObjects {
+		c.dropped++
+		return
+	}
+	all[o.key()] = o
+}
+
+// happened notes an event with the object it is about: involvedObject in v1, regarding in events.k8s.io.
+func (c *Cluster) happened(e object) {
+	about := e.child("involvedObject")
+	if !about.ok {
+		about = e.child("regarding")
+	}
+	ref := reference{about.str("kind"), key{about.str("namespace"), about.str("name")}}
+	if ref.name == "" {
+		return
+	}
+	list := c.events[ref]
+	uid := e.uid()
+	list = slices.DeleteFunc(list, func(known object) bool { return uid != "" && known.uid() == uid })
+	at, _ := slices.BinarySearchFunc(list, occurred(e), func(known object, t time.Time) int { return occurred(known).Compare(t) })
+	list = slices.Insert(list, at, e)
+	if len(list) > maxEvents {
+		list = list[1:]
+		c.dropped++
+	}
+	c.events[ref] = list
+}
+
+// occurred is when an event happened last.
+func occurred(e object) time.Time {
+	for _, at := range []time.Time{e.time("series", "lastObservedTime"), e.time("lastTimestamp"), e.time("deprecatedLastTimestamp"),
+		e.time("eventTime"), e.created()} {
+		if !at.IsZero() {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// began is when an event happened first.
+func began(e object) time.Time {
+	if at := e.time("firstTimestamp"); !at.IsZero() {
+		return at
+	}
+	return cmp.Or(e.time("eventTime"), occurred(e))
+}
+
+// said is an event's text: message in v1, note in events.k8s.io.
+func said(e object) string { return cmp.Or(e.str("message"), e.str("note")) }
+
+// times is how often an event happened.
+func times(e object) float64 {
+	return max(1, e.num(0, "count"), e.num(0, "series", "count"), e.num(0, "deprecatedCount"))
+}
+
+// told are the events about an object of a kind since a time, oldest first. An object that was made anew under its name has not
+// the other's events.
+func (c *Cluster) told(kind string, o object, since time.Time) []object {
+	all := c.events[reference{kind, o.key()}]
+	return slices.DeleteFunc(slices.Clone(all), func(e object) bool {
+		uid := cmp.Or(e.str("involvedObject", "uid"), e.str("regarding", "uid"))
+		return occurred(e).Before(since) || uid != "" && o.uid() != "" && uid != o.uid() && kind != "Node" // a node's events have its name as uid
+	})
+}
+
+// last is the latest event of one of the reasons about an object; empty where there is none.
+func (c *Cluster) last(kind string, o object, since time.Time, reasons ...string) object {
+	all := c.told(kind, o, since)
+	for _, e := range slices.Backward(all) {
+		if slices.Contains(reasons, e.str("reason")) {
+			return e
+		}
+	}
+	return object{}
+}
+
+// Signals calls visit for everything that the objects tell at a time. What is well tells nothing.
+func (c *Cluster) Signals(now time.Time, visit func(signal.Batch)) {
+	t := &telling{Cluster: c, now: now, visit: visit}
+	for _, part := range []struct {
+		resource string
+		tell     func(*telling, object)
+	}{
+		{"nodes", (*telling).node}, {"persistentvolumeclaims", (*telling).claim}, {"pods", (*telling).pod},
+		{"deployments", (*telling).deployment}, {"replicasets", (*telling).creator}, {"statefulsets", (*telling).creator},
+		{"daemonsets", (*telling).creator}, {"jobs", (*telling).job}, {"services", (*telling).service},
+	} {
+		for _, o := range c.sorted(part.resource) {
+			part.tell(t, o)
+		}
+	}
+}
+
+// sorted are a resource's objects in order of name, so that what is told comes in the same order each time.
+func (c *Cluster) sorted(resource string) []object {
+	all := make([]object, 0, len(c.kinds[resource]))
+	for _, o := range c.kinds[resource] {
+		all = append(all, o)
+	}
+	slices.SortFunc(all, func(a, b object) int {
+		return cmp.Or(cmp.Compare(a.namespace(), b.namespace()), cmp.Compare(a.name(), b.name()))
+	})
+	return all
+}
+
+// telling is one pass over a cluster's objects.
+type telling struct {
+	*Cluster
+	now   time.Time
+	visit func(signal.Batch)
+	// bySpace are the pods by namespace, made when a service asks.
+	bySpace map[string][]object
+}
+
+// state tells a state that holds since a time.
+func (t *telling) state(e entity.Entity, kind string, since time.Time, text string, facts map[string]string) {
+	held := 0.0
+	if !since.IsZero() && since.Before(t.now) {
+		held = t.now.Sub(since).Seconds()
+	}
+	t.reading(e, kind, held, "s", since, text, facts)
+}
+
+func (t *telling) reading(e entity.Entity, kind string, value float64, unit string, since time.Time, text string, facts map[string]string) {
+	t.visit(signal.Batch{Entity: e, Signals: []signal.Signal{{Time: t.now, Kind: kind, Layer: finding.LayerKubernetes, Entity: e.ID,
+		Shape: signal.Gauge, Value: value, Unit: unit, Start: since, Text: text, Attributes: facts}}})
+}
+
+// event tells what happened at a time.
+func (t *telling) event(e entity.Entity, kind string, at time.Time, count float64, text string, facts map[string]string) {
+	if at.After(t.now) {
+		at = t.now // the clocks of a cluster differ a little
+	}
+	t.visit(signal.Batch{Entity: e, Signals: []signal.Signal{{Time: at, Kind: kind, Layer: finding.LayerKubernetes, Entity: e.ID,
+		Shape: signal.Event, Value: count, Unit: "{event}", Text: text, Attributes: facts}}})
+}

@@ -1,0 +1,152 @@
+package objects
+
+import (
+	"strings"
+	"time"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+const (
+	// lately is how long ago an event may be to explain a present state. Events are kept for an hour by default.
+	lately = time.Hour
+	// settling is how long a pod may take to be scheduled, or its volumes and network to be set up, before anybody is told.
+	settling = 15 * time.Second
+)
+
+// owners is the workload that a pod belongs to, the outermost that is known: container ⊂ pod ⊂ ReplicaSet ⊂ Deployment.
+func (c *Cluster) owner(pod object) *finding.Owner {
+	ref := pod.controller()
+	if !ref.ok || ref.str("kind") == "Node" { // a static pod is its node's own
+		return nil
+	}
+	o := finding.Owner{Kind: ref.str("kind"), Name: ref.str("name")}
+	k := key{pod.namespace(), o.Name}
+	switch o.Kind {
+	case "ReplicaSet":
+		if set, known := c.kinds["replicasets"][k]; known {
+			if up := set.controller(); up.ok {
+				o = finding.Owner{Kind: up.str("kind"), Name: up.str("name")}
+			}
+		} else if hash := pod.str("metadata", "labels", "pod-template-hash"); hash != "" && strings.HasSuffix(o.Name, "-"+hash) {
+			// Where ReplicaSets may not be listed: only a Deployment's pods have the label.
+			o = finding.Owner{Kind: "Deployment", Name: strings.TrimSuffix(o.Name, "-"+hash)}
+		}
+	case "Job":
+		if job, known := c.kinds["jobs"][k]; known {
+			if up := job.controller(); up.ok {
+				o = finding.Owner{Kind: up.str("kind"), Name: up.str("name")}
+			}
+		}
+	}
+	return &o
+}
+
+func (c *Cluster) podEntity(pod object) entity.Entity {
+	return entity.Entity{ID: entity.ID("pod:" + pod.uid()), Kind: entity.Pod, Name: pod.name(), Namespace: pod.namespace(),
+		UID: pod.uid(), Node: pod.str("spec", "nodeName"), Owner: c.owner(pod)}
+}
+
+// pod tells what is wrong with a pod and its containers.
+func (t *telling) pod(pod object) {
+	phase := pod.str("status", "phase")
+	if phase == "Succeeded" || phase == "Failed" || pod.leaving() {
+		return // what ended, or is about to, is its workload's matter
+	}
+	e := t.podEntity(pod)
+	if scheduled := pod.condition("PodScheduled"); scheduled.str("status") == "False" {
+		t.unscheduled(pod, e, scheduled)
+		return
+	}
+	if pod.str("spec", "nodeName") == "" {
+		return
+	}
+	t.setUp(pod, e)
+	pod.each(func(status object) { t.container(pod, e, status, true) }, "status", "initContainerStatuses")
+	pod.each(func(status object) { t.container(pod, e, status, false) }, "status", "containerStatuses")
+}
+
+// unscheduled tells why no node takes a pod.
+func (t *telling) unscheduled(pod object, e entity.Entity, scheduled object) {
+	since := scheduled.time("lastTransitionTime")
+	if scheduled.str("reason") != "Unschedulable" || t.now.Sub(since) < settling {
+		return // it waits behind its gates, as somebody asked, or the scheduler has not looked yet
+	}
+	message := scheduled.str("message")
+	facts := unschedulable(message)
+	if facts["problem"] == "cpu" || facts["problem"] == "memory" {
+		t.room(pod, facts["problem"], facts)
+	}
+	if facts["problem"] == "selector" {
+		facts["wants"] = wanted(pod)
+	}
+	if facts["problem"] == "volume" {
+		t.unbound(pod, facts)
+	}
+	t.state(e, signal.Unschedulable, since, "the scheduler: "+facts["message"], facts)
+}
+
+// setUp tells what keeps a pod's containers from being made at all: its volumes, and its network.
+func (t *telling) setUp(pod object, e entity.Entity) {
+	waits := false
+	pod.each(func(s object) {
+		reason := s.str("state", "waiting", "reason")
+		waits = waits || reason == "ContainerCreating" || reason == "PodInitializing"
+	}, "status", "containerStatuses")
+	ran := false // an init container that ran shows that both are there
+	pod.each(func(s object) { ran = ran || s.has("state", "running") || s.has("state", "terminated") || s.has("lastState", "terminated") },
+		"status", "initContainerStatuses")
+	since := pod.condition("PodScheduled").time("lastTransitionTime")
+	if !waits || ran || t.now.Sub(since) < settling {
+		return
+	}
+	if failed := t.last("Pod", pod, since, "FailedMount", "FailedAttachVolume"); failed.ok {
+		message := said(failed)
+		facts := t.missing(pod.namespace(), message)
+		facts["volume"] = group(volumeRE, message)
+		t.state(e, signal.MountFailed, began(failed), "the kubelet cannot mount a volume: "+brief(message), facts)
+		return
+	}
+	if failed := t.last("Pod", pod, since, "FailedCreatePodSandBox"); failed.ok {
+		t.state(e, signal.SandboxFailed, began(failed), "the runtime cannot set the pod up: "+brief(said(failed)), map[string]string{"message": brief(said(failed))})
+	}
+}
+
+// room tells what a pod asks for, and what the largest node could give.
+func (t *telling) room(pod object, resource string, facts map[string]string) {
+	asked := 0.0
+	pod.each(func(c object) { asked += quantity(c, "resources", "requests", resource) }, "spec", "containers")
+	pod.each(func(c object) {
+		asked = max(asked, quantity(c, "resources", "requests", resource))
+	}, "spec", "initContainers")
+	most := 0.0
+	for _, n := range t.kinds["nodes"] {
+		most = max(most, quantity(n, "status", "allocatable", resource))
+	}
+	facts["asks"] = amount(resource, asked)
+	if most > 0 && t.listed["nodes"] {
+		facts["largest"] = amount(resource, most)
+		if asked > most {
+			facts["never"] = "true"
+		}
+	}
+}
+
+// unbound names the claim that a pod waits for.
+func (t *telling) unbound(pod object, facts map[string]string) {
+	pod.each(func(v object) {
+		name := v.str("persistentVolumeClaim", "claimName")
+		if name == "" || facts["claim"] != "" {
+			return
+		}
+		claim, known := t.kinds["persistentvolumeclaims"][key{pod.namespace(), name}]
+		switch {
+		case known && claim.str("status", "phase") != "Bound":
+			facts["claim"] = name
+		case !known && t.listed["persistentvolumeclaims"]:
+			facts["claim"], facts["claim_missing"] = name, "true"
+		}
+	}, "spec", "volumes")
+}

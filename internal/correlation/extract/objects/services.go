@@ -1,0 +1,182 @@
+package objects
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+)
+
+// reconciled is how long a new service may take to get its endpoints.
+const reconciled = 15 * time.Second
+
+// service tells of a service that nothing answers for, and why: by its selector, its ports, or the state of its pods.
+func (t *telling) service(s object) {
+	selector := s.words("spec", "selector")
+	if len(selector) == 0 || s.str("spec", "type") == "ExternalName" || s.leaving() || !t.listed["pods"] || t.now.Sub(s.created()) < reconciled {
+		return // others keep its endpoints, or not all pods are known
+	}
+	e := entity.Named(entity.Service, s.namespace(), s.name())
+	facts := map[string]string{"selector": labels(selector)}
+	var selected []object
+	ready := 0
+	for _, pod := range t.pods(s.namespace()) {
+		if phase := pod.str("status", "phase"); !matches(selector, pod) || phase == "Succeeded" || phase == "Failed" || pod.leaving() {
+			continue
+		}
+		selected = append(selected, pod)
+		if pod.condition("Ready").str("status") == "True" {
+			ready++
+		}
+	}
+	facts["pods"] = strconv.Itoa(len(selected))
+	switch {
+	case len(selected) == 0:
+		if t.idle(s.namespace(), selector) {
+			return // scaled to zero
+		}
+		facts["problem"] = "selector"
+		t.nearest(s.namespace(), selector, facts)
+		t.state(e, signal.NoEndpoints, s.created(), "no pod has the labels "+facts["selector"], facts)
+	case ready == 0 && !s.yes("spec", "publishNotReadyAddresses"):
+		since := time.Time{}
+		for _, pod := range selected {
+			at := pod.condition("Ready").time("lastTransitionTime")
+			if at.IsZero() {
+				at = pod.created()
+			}
+			if at.After(since) {
+				since = at
+			}
+		}
+		if t.now.Sub(since) < patient {
+			return // they are starting
+		}
+		facts["problem"] = "not_ready"
+		t.state(e, signal.NoEndpoints, since, "none of its "+facts["pods"]+" pods is ready", facts)
+	default:
+		t.ports(e, s, selected, facts)
+	}
+}
+
+// ports tells of a port that the service sends to by a name that no container has.
+func (t *telling) ports(e entity.Entity, s object, pods []object, facts map[string]string) {
+	s.each(func(p object) {
+		target := p.str("targetPort")
+		if target == "" || facts["problem"] != "" {
+			return // a number: containers need not declare those
+		}
+		names := map[string]bool{}
+		for _, pod := range pods {
+			for _, list := range []string{"containers", "initContainers"} {
+				pod.each(func(c object) {
+					c.each(func(port object) { names[port.str("name")] = true }, "ports")
+				}, "spec", list)
+			}
+		}
+		delete(names, "")
+		if !names[target] {
+			facts["problem"], facts["port"], facts["has"] = "port", target, join(slices.Sorted(maps.Keys(names)))
+			t.state(e, signal.NoEndpoints, s.created(), "no container has a port named "+target, facts)
+		}
+	}, "spec", "ports")
+}
+
+// pods are those of a namespace, in order of name.
+func (t *telling) pods(namespace string) []object {
+	if t.bySpace == nil {
+		t.bySpace = map[string][]object{}
+		for _, pod := range t.sorted("pods") {
+			t.bySpace[pod.namespace()] = append(t.bySpace[pod.namespace()], pod)
+		}
+	}
+	return t.bySpace[namespace]
+}
+
+// idle says whether a workload whose pods a selector means has no pods because it wants none.
+func (t *telling) idle(namespace string, selector map[string]string) bool {
+	for _, resource := range []string{"deployments", "statefulsets", "replicasets", "daemonsets", "jobs", "cronjobs"} {
+		for _, o := range t.kinds[resource] {
+			template := o.child("spec", "template")
+			if resource == "cronjobs" {
+				template = o.child("spec", "jobTemplate", "spec", "template")
+			}
+			// A workload whose pods are refused or not there yet tells that itself.
+			if o.namespace() == namespace && matches(selector, template) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// nearest names the pods that have all but one of the labels, and the label that differs: where a typing error is likely.
+func (t *telling) nearest(namespace string, selector map[string]string, facts map[string]string) {
+	for _, pod := range t.pods(namespace) {
+		has, wrong, fits := pod.words("metadata", "labels"), "", 0
+		for k, v := range selector {
+			if has[k] == v {
+				fits++
+			} else {
+				wrong = k
+			}
+		}
+		other, there := has[wrong]
+		near := fits > 0 || there && resembles(other, selector[wrong])
+		if fits != len(selector)-1 || wrong == "" || !near {
+			continue
+		}
+		facts["nearest"] = pod.name()
+		if o := t.owner(pod); o != nil {
+			facts["nearest"] = strings.ToLower(o.Kind) + "/" + o.Name
+		}
+		facts["differs"] = wrong
+		if facts["actual"] = other; !there {
+			facts["actual"] = "no such label"
+		}
+		return
+	}
+}
+
+// resembles says whether two names are alike enough to be mistaken: one begins with the other, or few letters differ.
+func resembles(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) || distance(a, b) <= max(1, min(len(a), len(b))/4)
+}
+
+// distance is how many letters have to be put in, left out or changed (Levenshtein). Labels have 63 letters at most.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// matches says whether an object has all labels of a selector.
+func matches(selector map[string]string, o object) bool {
+	for k, v := range selector {
+		got, ok := o.value("metadata", "labels", k)
+		if !ok || got.AsString() != v {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,104 @@
+// Package kube looks at a Kubernetes cluster with nothing but a kubeconfig: it lists what it may, and lets the correlation engine
+// say what is wrong.
+package kube
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/your-org/tapio/internal/version"
+)
+
+// Options say which cluster, and as whom.
+type Options struct {
+	// Kubeconfig names a file; empty: those that KUBECONFIG lists, then ~/.kube/config, then the pod's own service account.
+	Kubeconfig string
+	// Context is a context of the kubeconfig; empty: the current one.
+	Context string
+	// Timeout is for one request.
+	Timeout time.Duration
+	Getenv  func(string) string
+}
+
+// ErrNoConfig says that nothing names a cluster.
+var ErrNoConfig = errors.New("there is no kubeconfig: no KUBECONFIG, no ~/.kube/config, and this is no pod")
+
+// Client reads a cluster's API.
+type Client struct {
+	api  dynamic.Interface
+	name string
+	// namespace is the context's own; empty where it names none.
+	namespace string
+}
+
+func (c *Client) String() string { return c.name }
+
+// Connect finds the cluster and the credentials. It does not ask the API server anything yet.
+func Connect(o Options) (*Client, error) {
+	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: o.Kubeconfig}
+	if o.Kubeconfig == "" {
+		rules.Precedence = filepath.SplitList(o.Getenv("KUBECONFIG"))
+		if home := o.Getenv("HOME"); len(rules.Precedence) == 0 && home != "" {
+			rules.Precedence = []string{filepath.Join(home, ".kube", "config")}
+		} else if profile := o.Getenv("USERPROFILE"); len(rules.Precedence) == 0 && profile != "" {
+			rules.Precedence = []string{filepath.Join(profile, ".kube", "config")}
+		}
+	}
+	raw, err := rules.Load()
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	c := &Client{}
+	var config *rest.Config
+	switch {
+	case len(raw.Clusters) > 0 || o.Context != "":
+		if config, err = c.choose(raw, o.Context); err != nil {
+			return nil, err
+		}
+	case o.Getenv("KUBERNETES_SERVICE_HOST") != "":
+		if config, err = rest.InClusterConfig(); err != nil {
+			return nil, fmt.Errorf("use the pod's service account: %w", err)
+		}
+		c.name = "the cluster of this pod"
+	default:
+		return nil, ErrNoConfig
+	}
+	config.Timeout = o.Timeout
+	config.QPS = -1 // a few hundred requests, all of which are wanted at once; the server has its own fairness
+	config.UserAgent = "tapio/" + version.Get().Version
+	if c.api, err = dynamic.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("use the kubeconfig: %w", err)
+	}
+	return c, nil
+}
+
+// choose takes a context of a kubeconfig.
+func (c *Client) choose(raw *api.Config, name string) (*rest.Config, error) {
+	if name == "" {
+		name = raw.CurrentContext
+	}
+	context, ok := raw.Contexts[name]
+	switch {
+	case !ok && name == "":
+		return nil, errors.New("the kubeconfig has no current context: name one with --context, or `kubectl config use-context`")
+	case !ok:
+		return nil, fmt.Errorf("the kubeconfig has no context %q: `kubectl config get-contexts` lists them", name)
+	}
+	config, err := clientcmd.NewNonInteractiveClientConfig(*raw, name, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("use context %q of the kubeconfig: %w", name, err)
+	}
+	c.namespace, c.name = context.Namespace, "cluster "+name
+	if u, err := url.Parse(config.Host); err == nil && u.Host != "" {
+		c.name += " (" + u.Host + ")"
+	}
+	return config, nil
+}
