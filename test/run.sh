@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 export GOFLAGS="${GOFLAGS--trimpath -buildvcs=false}"
-tests=$(go list ./... | grep -v -e /test/e2e -e /test/bench/)
+tests=$(go list ./... | grep -v -e /test/e2e -e /test/bench/ -e /test/kube)
 skipped=
 failed=
 say() { printf '\n== %s\n' "$1"; }
@@ -31,6 +31,15 @@ run "forecasts, scored on recorded runs" go test ./test/bench/...
 # The programs themselves, on this machine. Not beside the unit tests: these compile, and an end-to-end run has a clock.
 CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo
 run "end to end, on this machine" go tool gotestsum --format testname --hide-summary output -- -count=1 ./test/e2e
+
+# A real Kubernetes control plane, built once from its modules (7 to 14 minutes) and kept.
+if TAPIO_KUBE_BINARY=$(test/kube/build.sh); then
+  export TAPIO_KUBE_BINARY
+  run "tapio check, on a real Kubernetes API" go tool gotestsum --format testname --hide-summary output -- -count=1 ./test/kube
+else
+  skipped="$skipped
+  Kubernetes' real API: test/kube/build.sh could not build it"
+fi
 
 if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
   # shellcheck disable=SC2086

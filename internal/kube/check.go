@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,13 +58,14 @@ func (c *Client) Check(ctx context.Context, q Query, now time.Time) (finding.Rep
 	}
 	view.Signals(now, func(b signal.Batch) { engine.Observe(now, b) })
 	wanted := wanted{query: q, view: view, selector: selector}
-	var found []finding.Finding
-	for _, f := range engine.Evaluate(now) {
-		if !wanted.is(f.Entity) {
-			continue
+	all := engine.Evaluate(now)
+	var found []finding.Finding // of what was asked for
+	ids := map[string]bool{}
+	for i, f := range all {
+		all[i].FirstSeen = since(f)
+		if wanted.is(f.Entity) {
+			found, ids[f.ID] = append(found, f), true
 		}
-		f.FirstSeen = since(f)
-		found = append(found, f)
 	}
 	report := finding.Report{APIVersion: finding.APIVersion, GeneratedAt: now.UTC(), Source: finding.SourceAPIServer, Coverage: coverage}
 	counts := view.Counts(func(kind, namespace, name string) bool {
@@ -72,7 +74,10 @@ func (c *Client) Check(ctx context.Context, q Query, now time.Time) (finding.Rep
 	report.Watched = map[string]int{"Pod": counts.Pods}
 	report.Ready = map[string]finding.Ready{"Deployment": {Available: counts.Available, Total: counts.Deployments}}
 	report.Summary = summary(counts.Pods, found)
-	report.Findings = causes.Fold(found, view.Links(), known)
+	// The cause of what was asked for may lie elsewhere.
+	report.Findings = slices.DeleteFunc(causes.Fold(all, view.Links(), known), func(f finding.Finding) bool {
+		return !ids[f.ID] && !slices.ContainsFunc(f.Effects, func(id string) bool { return ids[id] })
+	})
 	finding.Sort(report.Findings)
 	for _, l := range engine.Status(now).Coverage {
 		if l.Layer != finding.LayerKubernetes {

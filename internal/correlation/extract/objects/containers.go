@@ -80,7 +80,9 @@ func (t *telling) loop(pod object, e entity.Entity, status, ended object, init, 
 	facts := ending(code, int(ended.num(0, "signal")), ended.str("reason"), message)
 	facts["exit_code"] = strconv.Itoa(code)
 	facts["reason"] = ended.str("reason")
-	facts["message"] = lastLine(ended.str("message"))
+	if facts["command"] == "" {
+		facts["message"] = lastLine(ended.str("message"))
+	}
 	if init {
 		facts["init"] = "true"
 	}
@@ -160,5 +162,5 @@ func (t *telling) image(pod object, e entity.Entity, status, spec object) {
 	if ev := t.last("Pod", pod, t.now.Add(-lately), "FailedToRetrieveImagePullSecret"); ev.ok {
 		facts["missing_secrets"] = group(pullSecretRE, said(ev))
 	}
-	t.state(e, signal.ImagePull, since, fmt.Sprintf("%s: %s", reason, brief(facts["message"])), facts)
+	t.state(e, signal.ImagePull, cmp.Or(since, pod.condition("PodScheduled").time("lastTransitionTime")), fmt.Sprintf("%s: %s", reason, brief(facts["message"])), facts)
 }

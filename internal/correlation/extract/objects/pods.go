@@ -96,7 +96,9 @@ func (t *telling) setUp(pod object, e entity.Entity) {
 		waits = waits || reason == "ContainerCreating" || reason == "PodInitializing"
 	}, "status", "containerStatuses")
 	ran := false // an init container that ran shows that both are there
-	pod.each(func(s object) { ran = ran || s.has("state", "running") || s.has("state", "terminated") || s.has("lastState", "terminated") },
+	pod.each(func(s object) {
+		ran = ran || s.has("state", "running") || s.has("state", "terminated") || s.has("lastState", "terminated")
+	},
 		"status", "initContainerStatuses")
 	since := pod.condition("PodScheduled").time("lastTransitionTime")
 	if !waits || ran || t.now.Sub(since) < settling {

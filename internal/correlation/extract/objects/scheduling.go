@@ -34,7 +34,7 @@ var refusals = []struct{ part, problem string }{
 func unschedulable(message string) map[string]string {
 	facts := map[string]string{}
 	main, _, _ := strings.Cut(message, " preemption:")
-	main = strings.TrimSuffix(strings.TrimSpace(main), ".")
+	main = strings.TrimSuffix(strings.TrimSuffix(strings.TrimSpace(main), ". not found"), ".") // 1.37 ends so when a claim is not bound
 	facts["message"] = brief(main)
 	if m := availableRE.FindStringSubmatch(main); m != nil {
 		facts["nodes"] = m[1]

@@ -1,0 +1,246 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/root"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+var cluster *Cluster
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+// run runs the tests against one control plane, or skips them all, with the reason.
+func run(m *testing.M) int {
+	binary := os.Getenv("TAPIO_KUBE_BINARY")
+	if binary == "" {
+		out, err := exec.Command("./build.sh", "-n").CombinedOutput()
+		if err != nil {
+			fmt.Printf("skipped: Kubernetes' control plane is not built: %s", out)
+			return 0
+		}
+		binary = strings.TrimSpace(string(out))
+	}
+	dir, err := os.MkdirTemp("", "tapio-kube-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		cluster, err = Start(context.Background(), binary, dir)
+		defer func() {
+			if err := cluster.Stop(); err != nil {
+				fmt.Println("stop the control plane:", err)
+			}
+		}()
+	}
+	if err != nil {
+		fmt.Println("FAIL: start the control plane:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// tapio runs the command as a user does.
+func tapio(t *testing.T, kubeconfig string, later time.Duration, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	env := cli.Env{In: strings.NewReader(""), Out: &out, ErrOut: &errOut, Now: func() time.Time { return time.Now().Add(later) },
+		Getenv: func(name string) string { return map[string]string{"KUBECONFIG": kubeconfig}[name] }}
+	status = root.Run(t.Context(), env, append([]string{"tapio"}, args...))
+	return out.String(), errOut.String(), status
+}
+
+func check(t *testing.T, kubeconfig string, args ...string) finding.Report {
+	t.Helper()
+	stdout, stderr, status := tapio(t, kubeconfig, 0, append([]string{"check", "--kubeconfig", kubeconfig, "-o", "json", "--request-timeout", "60s"}, args...)...)
+	require.NotEqual(t, cli.ExitFailed, status, stderr)
+	var r finding.Report
+	require.NoError(t, json.Unmarshal([]byte(stdout), &r))
+	for _, f := range r.Findings {
+		require.NoError(t, f.Validate())
+	}
+	return r
+}
+
+// settled is how long the scheduler and the controllers may take, and what the checks wait for before they tell.
+const settled = 90 * time.Second
+
+// Every scenario is one failure, made through the real API, and has to be one finding, with the cause and what helps. All are
+// there at the same time, each in a namespace of its own.
+func TestScenarios(t *testing.T) {
+	ctx := t.Context()
+	for _, o := range read(t, "nodes.yaml") {
+		cluster.create(ctx, t, "", o)
+	}
+	scenarios := []struct {
+		name, pattern, entity string
+		severity              finding.Severity
+		says                  []string
+	}{
+		{"crash-exit", "crash-loop", "Container api", finding.Critical, []string{"api crashes again and again with exit code 3", "It said: loading panic: no DATABASE_URL.", "2 more of its pods", "Service api has no ready pod", "kubectl rollout undo deployment/api"}},
+		{"crash-signal", "crash-loop", "Container api", finding.Critical, []string{"by SIGSEGV", "memory that is not its own"}},
+		{"crash-missing", "crash-loop", "Container api", finding.Critical, []string{"/app/servr is not in the image"}},
+		{"crash-done", "crash-loop", "Container api", finding.Critical, []string{"ends again and again with exit code 0"}},
+		{"oom", "oom-killed", "Container api", finding.Critical, []string{"api was OOM-killed", "64 MiB", "kubectl set resources deployment/api -n oom -c api --limits=memory=164Mi"}},
+		{"image-tag", "image-pull-failed", "Container api", finding.Critical, []string{"image nginx:1.99 does not exist", "1 more of its pods"}},
+		{"image-auth", "image-pull-failed", "Container api", finding.Critical, []string{"registry reg.example:5000 refuses the credentials", "names no pull secret"}},
+		{"image-name", "image-pull-failed", "Container api", finding.Critical, []string{"NGINX:latest is no valid name of an image"}},
+		{"config-missing", "container-config-error", "Container api", finding.Critical, []string{"ConfigMap app-config does not exist"}},
+		{"config-key", "container-config-error", "Container api", finding.Critical, []string{"Secret db-creds has no key password", "it has pass, user."}},
+		{"mount-missing", "container-config-error", "Pod api", finding.Critical, []string{"ConfigMap app-files does not exist"}},
+		{"pending-cpu", "pod-unschedulable", "Pod api", finding.Warning, []string{"asks for 64 CPU, more than any node has", "the largest node has 4 CPU", "1 more of its pods"}},
+		{"pending-selector", "pod-unschedulable", "Pod api", finding.Warning, []string{"no node has the labels it asks for (disk=nvme)"}},
+		{"pending-claim", "volume-unbound", "Volume data", finding.Warning, []string{"storage class fast does not exist", "Because of this: api cannot be scheduled: its volume claim data is not bound"}},
+		{"probe-ready", "probe-failing", "Container api", finding.Critical, []string{"api is not ready: its readiness probe fails", "GET http://:8080/ready", "statuscode: 503", "Service api has no ready pod", "api does not roll out"}},
+		{"probe-live", "probe-failing", "Container api", finding.Critical, []string{"its liveness probe fails", "GET http://:8080/healthz"}},
+		{"init", "crash-loop", "Container api", finding.Critical, []string{"its init container migrate crashes", "cannot connect to db:5432"}},
+		{"selector", "service-without-endpoints", "Service api", finding.Warning, []string{"selects no pod (app=apii)", "deployment/api nearly fit: their label app is api"}},
+		{"port", "service-without-endpoints", "Service api", finding.Warning, []string{"sends to port http, which no container has", "name web"}},
+		{"quota", "pods-refused", "Deployment api", finding.Critical, []string{"the quota of namespace quota is used up", "pods=0"}},
+		{"job", "job-failed", "Job report", finding.Warning, []string{"its pod failed", "main: exit code 2"}},
+	}
+	for _, s := range scenarios {
+		cluster.apply(ctx, t, s.name)
+	}
+	cluster.apply(ctx, t, "healthy")
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			var last finding.Report
+			assert.EventuallyWithT(t, func(c *assert.CollectT) {
+				last = check(t, cluster.Kubeconfig, "-n", s.name)
+				if !assert.Len(c, last.Findings, 1, "one cause is one finding") {
+					return
+				}
+				f := last.Findings[0]
+				said := f.Title + "\n" + f.Explanation
+				for _, r := range f.Remedies {
+					said += "\n" + r.Command
+				}
+				assert.Equal(c, s.pattern, f.Pattern)
+				name := f.Entity.Display()
+				assert.Equal(c, s.entity, f.Entity.Kind+" "+name)
+				assert.Equal(c, s.severity, f.Severity)
+				for _, want := range s.says {
+					assert.Contains(c, said, want)
+				}
+				assert.NotContains(c, said, "%!")
+				assert.NotContains(c, said, "<no value>")
+			}, settled, time.Second)
+			if t.Failed() {
+				for _, f := range last.Findings {
+					t.Logf("%s %s: %s\n%s", f.Pattern, f.Entity.Display(), f.Title, f.Explanation)
+				}
+			}
+			assert.Equal(t, finding.SourceAPIServer, last.Source)
+		})
+	}
+	// What is well, or will be, raises nothing, however long all the others have been looked at.
+	t.Run("healthy", func(t *testing.T) {
+		r := check(t, cluster.Kubeconfig, "-n", "healthy")
+		assert.Empty(t, r.Findings)
+		assert.Equal(t, finding.Summary{Healthy: 6}, r.Summary)
+		assert.Equal(t, finding.Ready{Available: 3, Total: 5}, r.Ready["Deployment"], "young and fresh are not there yet")
+		stdout, stderr, status := tapio(t, cluster.Kubeconfig, 0, "check", "--context", "test", "-n", "healthy")
+		assert.Equal(t, "HEALTHY: 6 pods running normally\n\nREADY: 3/5 deployments fully available\n", stdout, stderr)
+		assert.Equal(t, cli.ExitOK, status)
+	})
+	t.Run("all of it", func(t *testing.T) { everything(t, len(scenarios)) })
+	t.Run("one of it", func(t *testing.T) {
+		assert.Len(t, check(t, cluster.Kubeconfig, "-A", "deploy/api").Findings, 18)
+		assert.Len(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "api").Findings, 1)
+		assert.Empty(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "deploy/other").Findings)
+		assert.Len(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "-l", "app=api").Findings, 1)
+		assert.Empty(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "-l", "app=other").Findings)
+	})
+	t.Run("a guest", guest)
+	t.Run("a node goes away", silent)
+}
+
+// everything looks at all namespaces at once: as many findings as there are causes, and no secret anywhere.
+func everything(t *testing.T, causes int) {
+	stdout, _, status := tapio(t, cluster.Kubeconfig, 0, "check", "--kubeconfig", cluster.Kubeconfig, "-A", "-o", "json")
+	assert.Equal(t, cli.ExitFindings, status)
+	assert.NotContains(t, stdout, "hunter2")
+	assert.NotContains(t, stdout, "aHVudGVyMg")
+	var r finding.Report
+	require.NoError(t, json.Unmarshal([]byte(stdout), &r))
+	assert.Len(t, r.Findings, causes)
+	again := check(t, cluster.Kubeconfig, "-A")
+	ids := func(r finding.Report) map[string]string {
+		all := map[string]string{}
+		for _, f := range r.Findings {
+			all[f.ID] = f.Title
+		}
+		return all
+	}
+	assert.Equal(t, ids(r), ids(again), "the same findings have the same ids")
+	text, _, _ := tapio(t, cluster.Kubeconfig, 0, "check", "--kubeconfig", cluster.Kubeconfig, "-A")
+	t.Log("\n" + text)
+}
+
+// guest may do little: what may not be looked at is said, and the rest is looked at.
+func guest(t *testing.T) {
+	_, stderr, status := tapio(t, cluster.GuestKubeconfig, 0, "check", "--kubeconfig", cluster.GuestKubeconfig)
+	assert.Equal(t, cli.ExitFailed, status)
+	assert.Contains(t, stderr, "lets you list nothing")
+
+	rbac := func(resource string) schema.GroupVersionResource {
+		return schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: resource}
+	}
+	role := unstructured.Unstructured{Object: map[string]any{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": map[string]any{"name": "look"},
+		"rules": []any{map[string]any{"apiGroups": []any{""}, "resources": []any{"pods"}, "verbs": []any{"list"}}}}}
+	_, err := cluster.API.Resource(rbac("roles")).Namespace("crash-exit").Create(t.Context(), &role, metav1.CreateOptions{})
+	require.NoError(t, err)
+	binding := unstructured.Unstructured{Object: map[string]any{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": map[string]any{"name": "look"},
+		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "look"},
+		"subjects": []any{map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": Guest}}}}
+	_, err = cluster.API.Resource(rbac("rolebindings")).Namespace("crash-exit").Create(t.Context(), &binding, metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, _, status := tapio(t, cluster.GuestKubeconfig, 0, "check", "--kubeconfig", cluster.GuestKubeconfig, "-n", "crash-exit")
+		return status == cli.ExitFindings
+	}, time.Minute, 100*time.Millisecond)
+	r := check(t, cluster.GuestKubeconfig, "-n", "crash-exit")
+	require.Len(t, r.Findings, 1)
+	assert.Equal(t, "Deployment", r.Findings[0].Entity.Owner.Kind, "the owner is known without the ReplicaSets")
+	var reasons []string
+	for _, c := range r.Coverage {
+		reasons = append(reasons, string(c.Layer)+" "+string(c.State)+" "+c.Reason)
+	}
+	assert.Contains(t, reasons, "kubernetes degraded you may not list events in namespace crash-exit")
+	assert.Contains(t, reasons, "kubernetes degraded you may not list nodes")
+}
+
+// silent: a node that went away is one finding, not one for each of its pods.
+func silent(t *testing.T) {
+	nodes := resources["Node"].GroupVersionResource
+	status := fmt.Sprintf(`{"status":{"conditions":[{"type":"Ready","status":"Unknown","reason":"NodeStatusUnknown","message":"Kubelet stopped posting node status.",
+		"lastTransitionTime":%q,"lastHeartbeatTime":%q}]}}`, time.Now().Add(-3*time.Minute).UTC().Format(time.RFC3339), time.Now().Add(-4*time.Minute).UTC().Format(time.RFC3339))
+	for _, n := range []string{"n1", "n2"} {
+		_, err := cluster.API.Resource(nodes).Patch(t.Context(), n, types.StrategicMergePatchType, []byte(status), metav1.PatchOptions{}, "status")
+		require.NoError(t, err)
+	}
+	r := check(t, cluster.Kubeconfig, "-n", "probe-ready")
+	require.Len(t, r.Findings, 2, "each of the nodes, and nothing of what is on them")
+	for _, f := range r.Findings {
+		assert.Equal(t, "node-not-ready", f.Pattern)
+		assert.Contains(t, f.Title, "is not heard of")
+	}
+}

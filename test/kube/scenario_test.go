@@ -1,0 +1,177 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// resources are those of the kinds in the scenarios; scoped says whether they are in a namespace.
+var resources = map[string]struct {
+	schema.GroupVersionResource
+	scoped bool
+}{
+	"Pod":                   {schema.GroupVersionResource{Version: "v1", Resource: "pods"}, true},
+	"Node":                  {schema.GroupVersionResource{Version: "v1", Resource: "nodes"}, false},
+	"Service":               {schema.GroupVersionResource{Version: "v1", Resource: "services"}, true},
+	"Secret":                {schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, true},
+	"ConfigMap":             {schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, true},
+	"Event":                 {schema.GroupVersionResource{Version: "v1", Resource: "events"}, true},
+	"ResourceQuota":         {schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}, true},
+	"PersistentVolumeClaim": {schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}, true},
+	"Deployment":            {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, true},
+	"Job":                   {schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}, true},
+	"CronJob":               {schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}, true},
+	"StorageClass":          {schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"}, false},
+}
+
+var (
+	pods       = resources["Pod"].GroupVersionResource
+	events     = resources["Event"].GroupVersionResource
+	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+)
+
+// read reads the objects of a file. `ago` writes a time before now.
+func read(t *testing.T, file string) []unstructured.Unstructured {
+	text, err := os.ReadFile("testdata/" + file)
+	require.NoError(t, err)
+	ago := func(d string) (string, error) {
+		by, err := time.ParseDuration(d)
+		return time.Now().Add(-by).UTC().Format(time.RFC3339), err
+	}
+	tmpl, err := template.New(file).Funcs(template.FuncMap{"ago": ago}).Parse(string(text))
+	require.NoError(t, err)
+	var filled bytes.Buffer
+	require.NoError(t, tmpl.Execute(&filled, nil))
+	var all []unstructured.Unstructured
+	for i, doc := range strings.Split(filled.String(), "\n---\n") {
+		o := unstructured.Unstructured{}
+		require.NoError(t, yaml.Unmarshal([]byte(doc), &o.Object), "%s, document %d", file, i)
+		all = append(all, o)
+	}
+	return all
+}
+
+// apply makes the objects of a scenario in a namespace of its name, and then lets a kubelet of our own say what it says. kind
+// Kubelet is: of all pods with these labels, this status, and events about them.
+func (c *Cluster) apply(ctx context.Context, t *testing.T, name string) {
+	space := unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
+	_, err := c.API.Resource(namespaces).Create(ctx, &space, metav1.CreateOptions{})
+	require.NoError(t, err)
+	var kubelets []unstructured.Unstructured
+	for _, o := range read(t, name+".yaml") {
+		if o.GetKind() == "Kubelet" {
+			kubelets = append(kubelets, o)
+			continue
+		}
+		c.create(ctx, t, name, o)
+	}
+	for _, k := range kubelets {
+		c.play(ctx, t, name, k)
+	}
+}
+
+func (c *Cluster) create(ctx context.Context, t *testing.T, namespace string, o unstructured.Unstructured) {
+	r, known := resources[o.GetKind()]
+	require.True(t, known, "kind %s", o.GetKind())
+	api := c.API.Resource(r.GroupVersionResource).Namespace("")
+	if r.scoped {
+		o.SetNamespace(namespace)
+		api = c.API.Resource(r.GroupVersionResource).Namespace(namespace)
+	}
+	status, has := o.Object["status"]
+	made, err := api.Create(ctx, &o, metav1.CreateOptions{})
+	require.NoError(t, err, "%s %s", o.GetKind(), o.GetName())
+	for has {
+		made.Object["status"] = status
+		if _, err = api.UpdateStatus(ctx, made, metav1.UpdateOptions{}); err == nil {
+			return
+		}
+		require.ErrorContains(t, err, "the object has been modified", "%s %s", o.GetKind(), o.GetName())
+		made, err = api.Get(ctx, o.GetName(), metav1.GetOptions{})
+		require.NoError(t, err)
+	}
+}
+
+// play lets all pods with some labels have a status, once there are as many as asked for and the scheduler has given each a node.
+func (c *Cluster) play(ctx context.Context, t *testing.T, namespace string, k unstructured.Unstructured) {
+	labels, _, _ := unstructured.NestedString(k.Object, "labels")
+	want, _, _ := unstructured.NestedFloat64(k.Object, "pods")
+	if n, ok, _ := unstructured.NestedInt64(k.Object, "pods"); ok {
+		want = float64(n)
+	}
+	var found *unstructured.UnstructuredList
+	require.Eventually(t, func() bool {
+		var err error
+		found, err = c.API.Resource(pods).Namespace(namespace).List(ctx, metav1.ListOptions{LabelSelector: labels})
+		require.NoError(t, err)
+		bound := 0
+		for _, p := range found.Items {
+			if node, _, _ := unstructured.NestedString(p.Object, "spec", "nodeName"); node != "" {
+				bound++
+			}
+		}
+		return float64(bound) >= max(want, 1)
+	}, time.Minute, 100*time.Millisecond, "%s: the scheduler has bound no pod with %s", namespace, labels)
+	for i := range found.Items {
+		p := &found.Items[i]
+		status, _, _ := unstructured.NestedMap(k.Object, "status")
+		for {
+			merged, _, _ := unstructured.NestedMap(p.Object, "status")
+			for key, v := range status {
+				if key != "conditions" {
+					merged[key] = v
+					continue
+				}
+				// Those of the scheduler stay.
+				for _, old := range asList(merged["conditions"]) {
+					if old.(map[string]any)["type"] == "PodScheduled" {
+						old.(map[string]any)["lastTransitionTime"] = time.Now().Add(-5 * time.Minute).UTC().Format(time.RFC3339)
+						v = append(asList(v), old)
+					}
+				}
+				merged[key] = v
+			}
+			p.Object["status"] = merged
+			_, err := c.API.Resource(pods).Namespace(namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{})
+			if err == nil {
+				break
+			}
+			require.ErrorContains(t, err, "the object has been modified")
+			p, err = c.API.Resource(pods).Namespace(namespace).Get(ctx, p.GetName(), metav1.GetOptions{})
+			require.NoError(t, err)
+		}
+		said, _, _ := unstructured.NestedSlice(k.Object, "events")
+		for n, e := range said {
+			ev := unstructured.Unstructured{Object: e.(map[string]any)}
+			ev.SetAPIVersion("v1")
+			ev.SetKind("Event")
+			ev.SetName(fmt.Sprintf("%s.%d", p.GetName(), n))
+			ev.SetNamespace(namespace)
+			about, _, _ := unstructured.NestedMap(ev.Object, "involvedObject")
+			if about == nil {
+				about = map[string]any{}
+			}
+			about["kind"], about["namespace"], about["name"], about["uid"] = "Pod", namespace, p.GetName(), string(p.GetUID())
+			ev.Object["involvedObject"] = about
+			_, err := c.API.Resource(events).Namespace(namespace).Create(ctx, &ev, metav1.CreateOptions{})
+			require.NoError(t, err)
+		}
+	}
+}
+
+func asList(v any) []any {
+	list, _ := v.([]any)
+	return list
+}
