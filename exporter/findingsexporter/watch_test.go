@@ -282,12 +282,13 @@ func TestAWatcherThatDoesNotReadIsDisconnected(t *testing.T) {
 func TestWatchStaysOpenByHeartbeats(t *testing.T) {
 	cert, key, _ := issue(t, "server")
 	for name, change := range map[string]func(*Config){
-		"HTTP/1.1": func(c *Config) { c.WriteTimeout, c.ReadTimeout = time.Millisecond, 20*time.Millisecond },
-		"HTTP/2.0": func(c *Config) { withTLS(cert, key, "")(c); c.WriteTimeout = 20 * time.Millisecond },
+		"HTTP/1.1": func(c *Config) { c.WriteTimeout, c.ReadTimeout = 2*time.Second, 2*time.Second },
+		"HTTP/2.0": func(c *Config) { withTLS(cert, key, "")(c); c.WriteTimeout = 2 * time.Second },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := prepare(t, change)
-			s.heartbeat = 100 * time.Millisecond
+			s.heartbeat = time.Second // a busy machine may be late by as much
 			require.NoError(t, s.start(t.Context(), componenttest.NewNopHost()))
 			s.url = "http://" + s.address.String()
 			if name == "HTTP/2.0" {
@@ -299,12 +300,12 @@ func TestWatchStaysOpenByHeartbeats(t *testing.T) {
 			require.Empty(t, w.next().ids(t))
 			s.tell(numbered(2)) // does not match: the client learns only its number, by the heartbeat
 			beats := 0
-			for lines := bufio.NewScanner(w.lines); beats < 5 && lines.Scan(); {
+			for lines := bufio.NewScanner(w.lines); beats < 3 && lines.Scan(); {
 				if lines.Text() == "id: "+s.changes.id(2) {
 					beats++
 				}
 			}
-			assert.Equal(t, 5, beats)
+			assert.Equal(t, 3, beats)
 		})
 	}
 }
