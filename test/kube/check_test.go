@@ -114,6 +114,7 @@ func TestScenarios(t *testing.T) {
 		{"selector", "service-without-endpoints", "Service api", finding.Warning, []string{"selects no pod (app=apii)", "deployment/api nearly fit: their label app is api"}},
 		{"port", "service-without-endpoints", "Service api", finding.Warning, []string{"sends to port http, which no container has", "name web"}},
 		{"quota", "pods-refused", "Deployment api", finding.Critical, []string{"the quota of namespace quota is used up", "pods=0"}},
+		{"evicted", "pod-failed", "Pod worker", finding.Warning, []string{"worker was evicted: its node was low on memory"}},
 		{"job", "job-failed", "Job report", finding.Warning, []string{"its pod failed", "main: exit code 2"}},
 	}
 	for _, s := range scenarios {

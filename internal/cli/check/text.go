@@ -30,6 +30,7 @@ func writeText(o *Options, r finding.Report) error {
 	env := o.Env
 	var b strings.Builder
 	active := slices.DeleteFunc(slices.Clone(r.Findings), func(f finding.Finding) bool { return f.State != finding.Active })
+	spaces := namespaces(active)
 	healthy(&b, o, r, len(active))
 	for _, g := range groups {
 		fs := slices.DeleteFunc(slices.Clone(active), func(f finding.Finding) bool { return f.Severity != g.severity })
@@ -46,7 +47,7 @@ func writeText(o *Options, r finding.Report) error {
 		}
 		fmt.Fprintf(&b, "%s %s %s\n", env.Paint(g.colour, g.label+":"), cli.Count(len(entities), noun(slices.Collect(maps.Values(entities)))), need)
 		for _, f := range fs {
-			b.WriteString("  - " + line(env.Now(), f) + "\n")
+			b.WriteString("  - " + line(env.Now(), f, spaces > 1) + "\n")
 			if o.Output == "wide" {
 				detail(&b, env, f)
 			}
@@ -56,7 +57,11 @@ func writeText(o *Options, r finding.Report) error {
 	learning(&b, o, r)
 	seen(&b, o, r)
 	if len(active) > 0 && o.Output == "text" && !o.Watch {
-		fmt.Fprintf(&b, "\nCause and fix: tapio why %s\n", cli.Clean(active[0].Entity.Display()))
+		where := ""
+		if spaces > 1 && active[0].Entity.Namespace != "" {
+			where = " -n " + cli.Clean(active[0].Entity.Namespace)
+		}
+		fmt.Fprintf(&b, "\nCause and fix: tapio why %s%s\n", cli.Clean(active[0].Entity.Display()), where)
 	}
 	_, err := env.Out.Write([]byte(b.String()))
 	return err
@@ -116,10 +121,18 @@ func noun(kinds []string) string {
 	return strings.ToLower(cli.Clean(kinds[0]))
 }
 
-// line tells a finding in one line.
-func line(now time.Time, f finding.Finding) string {
+// line tells a finding in one line; spaced, with its namespace.
+func line(now time.Time, f finding.Finding, spaced bool) string {
 	name := f.Entity.Display()
-	title := strings.TrimSpace(strings.TrimPrefix(f.TitleAt(now), name))
+	title := f.TitleAt(now)
+	if kind := f.Entity.Kind + " "; strings.HasPrefix(title, kind+name) {
+		title = strings.TrimPrefix(title, kind)
+		name, title = strings.ToLower(kind)+name, strings.TrimPrefix(title, name)
+	}
+	title = strings.TrimSpace(strings.TrimPrefix(title, name))
+	if spaced && f.Entity.Namespace != "" {
+		name = f.Entity.Namespace + "/" + name
+	}
 	if f.Brief != "" && f.State == finding.Active {
 		title = f.Brief + ", " + title
 	}
@@ -205,4 +218,15 @@ func plain(resource string) string {
 		return name
 	}
 	return cli.Clean(resource)
+}
+
+// namespaces is how many namespaces there are among findings.
+func namespaces(fs []finding.Finding) int {
+	all := map[string]bool{}
+	for _, f := range fs {
+		if f.Entity.Namespace != "" {
+			all[f.Entity.Namespace] = true
+		}
+	}
+	return len(all)
 }

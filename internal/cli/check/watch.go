@@ -57,7 +57,7 @@ func watch(ctx context.Context, o *Options) error {
 				label = g.label + ":"
 			}
 		}
-		_, err := fmt.Fprintf(o.Env.Out, "%s %s %s\n", now.Format(time.TimeOnly), label, line(now, f))
+		_, err := fmt.Fprintf(o.Env.Out, "%s %s %s\n", now.Format(time.TimeOnly), label, line(now, f, false))
 		return err
 	}
 	return o.Source.Watch(ctx, o.Query, func(c source.Change) error {

@@ -27,6 +27,11 @@ const (
 	// reason with its number of nodes: `cpu`, `memory`, `resource`, `taint`, `selector`, `affinity`, `volume`, `ports`, `unready`,
 	// `cordoned`; `claim` of a volume that is not bound.
 	Unschedulable = "k8s.pod.unschedulable"
+	// PodFailed is a pod of no job that ended with an error and is not started again. Attributes: `reason`, `message`, `exit`,
+	// `problem`: `evicted`, or empty; `resource` that the node was low on (memory, storage, pids).
+	PodFailed = "k8s.pod.failed"
+	// Terminating is an object that is deleted and does not go; the value is how long it is overdue. Attributes: `finalizers`.
+	Terminating = "k8s.pod.terminating"
 	// MountFailed and SandboxFailed keep a pod's containers from being made. Attributes: `message`, and of MountFailed `volume`,
 	// `object_kind`, `object`, `key`, `has`.
 	MountFailed   = "k8s.pod.mount_failed"

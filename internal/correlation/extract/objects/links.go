@@ -26,6 +26,19 @@ func (c *Cluster) Links() causes.Links {
 			links[ref] = append(links[ref], causes.Ref{Kind: "Node", Name: node.name()})
 		}
 	}
+	var away []causes.Ref
+	for _, node := range c.sorted("nodes") {
+		if node.condition("Ready").str("status") != "True" {
+			away = append(away, causes.Ref{Kind: "Node", Name: node.name()})
+		}
+	}
+	for _, pod := range c.kinds["pods"] {
+		scheduled := pod.condition("PodScheduled")
+		if len(away) > 0 && scheduled.str("status") == "False" && unschedulable(scheduled.str("message"))["problem"] == "unready" {
+			ref := causes.Ref{Kind: "Pod", Namespace: pod.namespace(), Name: pod.name()}
+			links[ref] = append(links[ref], away...)
+		}
+	}
 	for _, s := range c.kinds["services"] {
 		selector := s.words("spec", "selector")
 		if len(selector) == 0 {

@@ -1,8 +1,13 @@
 package objects
 
 import (
+	"cmp"
+	"fmt"
+	"regexp"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
@@ -52,10 +57,17 @@ func (c *Cluster) podEntity(pod object) entity.Entity {
 // pod tells what is wrong with a pod and its containers.
 func (t *telling) pod(pod object) {
 	phase := pod.str("status", "phase")
-	if phase == "Succeeded" || phase == "Failed" || pod.leaving() {
-		return // what ended, or is about to, is its workload's matter
-	}
 	e := t.podEntity(pod)
+	switch {
+	case pod.leaving():
+		t.terminating(pod, e)
+		return
+	case phase == "Failed":
+		t.failed(pod, e)
+		return
+	case phase == "Succeeded":
+		return
+	}
 	if scheduled := pod.condition("PodScheduled"); scheduled.str("status") == "False" {
 		t.unscheduled(pod, e, scheduled)
 		return
@@ -66,6 +78,62 @@ func (t *telling) pod(pod object) {
 	t.setUp(pod, e)
 	pod.each(func(status object) { t.container(pod, e, status, true) }, "status", "initContainerStatuses")
 	pod.each(func(status object) { t.container(pod, e, status, false) }, "status", "containerStatuses")
+}
+
+// overdue is how long after the end of its grace a deleted pod may still be there.
+const overdue = 5 * time.Minute
+
+// terminating tells of a pod that was deleted and does not go.
+func (t *telling) terminating(pod object, e entity.Entity) {
+	since := pod.time("metadata", "deletionTimestamp") // when its grace ends
+	if t.now.Sub(since) < overdue {
+		return
+	}
+	facts := map[string]string{}
+	if list, ok := pod.value("metadata", "finalizers"); ok && list.Type() == pcommon.ValueTypeSlice {
+		var names []string
+		for _, f := range list.Slice().All() {
+			names = append(names, f.AsString())
+		}
+		facts["finalizers"] = join(names)
+	}
+	if ev := t.last("Pod", pod, t.now.Add(-lately), "FailedKillPod", "FailedPreStopHook", "ExceededGracePeriod"); ev.ok {
+		facts["message"] = brief(said(ev))
+	}
+	t.state(e, signal.Terminating, since, "it was deleted, its grace is over, and it is still there", facts)
+}
+
+// lowOn is what a node was low on when it evicted a pod (pkg/kubelet/eviction/helpers.go).
+var lowOn = regexp.MustCompile(`low on resource: ([\w.-]+)`)
+
+// failed tells of a pod that ended with an error for good. Those of jobs are the jobs' matter; an evicted one of a workload is
+// made anew elsewhere, but its node is in need.
+func (t *telling) failed(pod object, e entity.Entity) {
+	reason, message := pod.str("status", "reason"), pod.str("status", "message")
+	ref := pod.controller()
+	if ref.str("kind") == "Job" || ref.ok && reason != "Evicted" {
+		return
+	}
+	facts := map[string]string{"reason": reason, "message": brief(message)}
+	var ended time.Time
+	pod.each(func(s object) {
+		end := s.child("state", "terminated")
+		if at := end.time("finishedAt"); at.After(ended) {
+			ended = at
+		}
+		if code := int(end.num(0, "exitCode")); end.ok && code != 0 {
+			facts["exit"] = fmt.Sprintf("%s ended with exit code %d (%s)", s.str("name"), code,
+				ending(code, int(end.num(0, "signal")), end.str("reason"), end.str("message"))["meaning"])
+		}
+	}, "status", "containerStatuses")
+	if ended.IsZero() {
+		ended = cmp.Or(pod.condition("DisruptionTarget").time("lastTransitionTime"), pod.condition("Ready").time("lastTransitionTime"), pod.time("status", "startTime"))
+	}
+	if reason == "Evicted" {
+		facts["problem"] = "evicted"
+		facts["resource"] = group(lowOn, message)
+	}
+	t.state(e, signal.PodFailed, ended, "the pod failed: "+cmp.Or(facts["message"], facts["exit"], reason), facts)
 }
 
 // unscheduled tells why no node takes a pod.
