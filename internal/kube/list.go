@@ -25,12 +25,17 @@ type kind struct {
 	schema.GroupVersionResource
 	// everywhere says that its objects are in no namespace.
 	everywhere bool
+	// fields are field selectors of which each is listed; empty: all objects.
+	fields []string
 }
+
+// told are the events that say something: most tell of what went as it should, and are not even sent.
+var told = []string{"type!=Normal", "type=Normal,reason=Killing", "type=Normal,involvedObject.kind=PersistentVolumeClaim"}
 
 // kinds are those that are looked at, the largest first.
 var kinds = []kind{
 	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "pods"}},
-	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "events"}},
+	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "events"}, fields: told},
 	{GroupVersionResource: schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}},
 	{GroupVersionResource: schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}},
 	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "services"}},
@@ -72,8 +77,20 @@ func (c *Client) list(ctx context.Context, namespace string, see func(kind, *uns
 }
 
 func (c *Client) pages(ctx context.Context, k kind, namespace string, see func(*unstructured.UnstructuredList)) error {
+	if len(k.fields) == 0 {
+		return c.selected(ctx, k, namespace, "", see)
+	}
+	for _, fields := range k.fields {
+		if err := c.selected(ctx, k, namespace, fields, see); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Client) selected(ctx context.Context, k kind, namespace, fields string, see func(*unstructured.UnstructuredList)) error {
 	r := c.api.Resource(k.GroupVersionResource)
-	options := metav1.ListOptions{Limit: page}
+	options := metav1.ListOptions{Limit: page, FieldSelector: fields}
 	for {
 		var l *unstructured.UnstructuredList
 		var err error
@@ -83,7 +100,7 @@ func (c *Client) pages(ctx context.Context, k kind, namespace string, see func(*
 			l, err = r.Namespace(namespace).List(ctx, options)
 		}
 		if apierrors.IsResourceExpired(err) && options.Continue != "" {
-			options = metav1.ListOptions{} // it took too long: all at once; what was seen before is seen again
+			options = metav1.ListOptions{FieldSelector: fields} // it took too long: all at once; what was seen before is seen again
 			continue
 		}
 		if err != nil {
