@@ -73,7 +73,7 @@ func (c *Client) Check(ctx context.Context, q Query, now time.Time) (finding.Rep
 	})
 	report.Watched = map[string]int{"Pod": counts.Pods}
 	report.Ready = map[string]finding.Ready{"Deployment": {Available: counts.Available, Total: counts.Deployments}}
-	report.Summary = summary(counts.Pods, found)
+	report.Summary = summary(counts.Pods, found, view)
 	// The cause of what was asked for may lie elsewhere.
 	report.Findings = slices.DeleteFunc(causes.Fold(all, view.Links(), known), func(f finding.Finding) bool {
 		return !ids[f.ID] && !slices.ContainsFunc(f.Effects, func(id string) bool { return ids[id] })
@@ -99,13 +99,13 @@ func since(f finding.Finding) time.Time {
 }
 
 // summary counts pods by the worst that was found of each, before what has one cause is folded into one.
-func summary(pods int, found []finding.Finding) finding.Summary {
+func summary(pods int, found []finding.Finding, view *objects.Cluster) finding.Summary {
 	t, affected := finding.Tally{}, map[string]bool{}
 	for _, f := range found {
 		if f.Entity.Kind == "Container" {
 			f.Entity.Kind, f.Entity.Container = "Pod", ""
 		}
-		if f.Entity.Kind == "Pod" && f.Severity != finding.Info {
+		if f.Entity.Kind == "Pod" && f.Severity != finding.Info && view.Alive(f.Entity.Namespace, f.Entity.Name) {
 			affected[f.Entity.UID] = true
 		}
 		t.Add(&f)

@@ -114,7 +114,7 @@ func TestScenarios(t *testing.T) {
 		{"selector", "service-without-endpoints", "Service api", finding.Warning, []string{"selects no pod (app=apii)", "deployment/api nearly fit: their label app is api"}},
 		{"port", "service-without-endpoints", "Service api", finding.Warning, []string{"sends to port http, which no container has", "name web"}},
 		{"quota", "pods-refused", "Deployment api", finding.Critical, []string{"the quota of namespace quota is used up", "pods=0"}},
-		{"evicted", "pod-failed", "Pod worker", finding.Warning, []string{"worker was evicted: its node was low on memory"}},
+		{"evicted", "pod-failed", "Pod worker", finding.Warning, []string{"worker was evicted: its node was low on memory", "The kubelet of node n1 ended pod worker"}},
 		{"job", "job-failed", "Job report", finding.Warning, []string{"its pod failed", "main: exit code 2"}},
 	}
 	for _, s := range scenarios {
@@ -192,8 +192,10 @@ func everything(t *testing.T, causes int) {
 		return all
 	}
 	assert.Equal(t, ids(r), ids(again), "the same findings have the same ids")
-	text, _, _ := tapio(t, cluster.Kubeconfig, 0, "check", "--kubeconfig", cluster.Kubeconfig, "-A")
-	t.Log("\n" + text)
+	for _, args := range [][]string{{"check", "-A"}, {"check", "-n", "crash-exit"}, {"check", "-n", "pending-claim", "-o", "wide"}} {
+		text, _, _ := tapio(t, cluster.Kubeconfig, 0, append(args, "--kubeconfig", cluster.Kubeconfig)...)
+		t.Logf("tapio %s\n%s", strings.Join(args, " "), text)
+	}
 }
 
 // guest may do little: what may not be looked at is said, and the rest is looked at.

@@ -74,12 +74,19 @@ func (c *Cluster) Owner(e finding.Entity) *finding.Owner {
 // Counts are how many there are.
 type Counts struct{ Pods, Deployments, Available int }
 
+// Alive says whether a pod is there that is not over.
+func (c *Cluster) Alive(namespace, name string) bool {
+	pod, known := c.kinds["pods"][key{namespace, name}]
+	phase := pod.str("status", "phase")
+	return known && phase != "Succeeded" && phase != "Failed"
+}
+
 // Counts counts the pods that are not over, and the deployments that have all the replicas they want. is says of an object by
 // kind, namespace and name whether it counts.
 func (c *Cluster) Counts(is func(kind, namespace, name string) bool) Counts {
 	var n Counts
-	for k, pod := range c.kinds["pods"] {
-		if phase := pod.str("status", "phase"); phase != "Succeeded" && phase != "Failed" && is("Pod", k.namespace, k.name) {
+	for k := range c.kinds["pods"] {
+		if c.Alive(k.namespace, k.name) && is("Pod", k.namespace, k.name) {
 			n.Pods++
 		}
 	}

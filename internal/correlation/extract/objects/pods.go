@@ -131,7 +131,7 @@ func (t *telling) failed(pod object, e entity.Entity) {
 	}
 	if reason == "Evicted" {
 		facts["problem"] = "evicted"
-		facts["resource"] = group(lowOn, message)
+		facts["resource"] = strings.TrimSuffix(group(lowOn, message), ".")
 	}
 	t.state(e, signal.PodFailed, ended, "the pod failed: "+cmp.Or(facts["message"], facts["exit"], reason), facts)
 }
