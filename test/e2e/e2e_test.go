@@ -171,7 +171,7 @@ func TestPrometheus(t *testing.T) {
 				return false
 			}
 			body = get(t, "http://"+address+"/metrics")
-			return strings.Contains(body, "tapio_prediction_time_to_event_seconds{")
+			return strings.Contains(body, `name="`+cgroup.Name+`"`) // those of other tests may be there before
 		}, 30*time.Second, 500*time.Millisecond)
 		return body
 	}
