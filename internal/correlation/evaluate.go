@@ -60,7 +60,7 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 				continue
 			}
 			if p.Forecast.Resource == nodeMemory {
-				in.Evicted = e.candidates(now, s.entity.Node)
+				in.Evicted = func() []pattern.Candidate { return e.candidates(now, s.entity.Node) }
 			}
 		} else {
 			o = s.outlooks[memory]

@@ -89,9 +89,6 @@ func (c *Collector) Start(ctx context.Context) error {
 	}
 }
 
-// PID is the collector's process id.
-func (c *Collector) PID() int { return c.cmd.Process.Pid }
-
 // Kill ends the collector as kill -9 does.
 func (c *Collector) Kill() error {
 	if err := c.cmd.Process.Kill(); err != nil {

@@ -33,8 +33,9 @@ type Input struct {
 	Reached    string
 	// Foreseen says how right the prediction was that this diagnosis makes true; empty where there was none.
 	Foreseen string
-	// Evicted are the pods of a node that would be evicted first for want of memory; of a node's memory only.
-	Evicted []Candidate
+	// Evicted finds the pods of a node that would be evicted first for want of memory; nil but of a node's memory. It looks at
+	// every entity, so it is asked only when a text tells of them.
+	Evicted func() []Candidate
 	// Told says that people have been told already: then Forecast.Until counts, not Forecast.When.
 	Told bool
 }

@@ -60,7 +60,12 @@ func (s *story) Increase(of, over string) float64 {
 func (s *story) Foreseen() string { return s.in.Foreseen }
 
 // Evicted are the pods of a node that would be evicted first for want of memory.
-func (s *story) Evicted() []Candidate { return s.in.Evicted }
+func (s *story) Evicted() []Candidate {
+	if s.in.Evicted == nil {
+		return nil
+	}
+	return s.in.Evicted()
+}
 
 // Clause is what a clause saw; nil when it did not match.
 func (s *story) Clause(id string) *seen { return s.matched[id] }
