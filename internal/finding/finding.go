@@ -121,6 +121,17 @@ const (
 	CoverageAbsent   CoverageState = "absent"
 )
 
+// Gauge is the state as metrics tell it: 1 ok, 0.5 degraded, 0 absent, or not known.
+func (s CoverageState) Gauge() float64 {
+	switch s {
+	case CoverageOK:
+		return 1
+	case CoverageDegraded:
+		return 0.5
+	}
+	return 0
+}
+
 // Coverage says how well one layer is observed, and why not better.
 type Coverage struct {
 	Layer  Layer         `json:"layer"`

@@ -106,7 +106,7 @@ func (s *series) metrics(now time.Time, st finding.Status, fs []finding.Finding)
 	coverage := gauge(metricCoverage, "", "How well a layer is observed: 1 ok, 0.5 degraded, 0 absent")
 	for _, c := range st.Coverage {
 		p := coverage()
-		p.SetDoubleValue(map[finding.CoverageState]float64{finding.CoverageOK: 1, finding.CoverageDegraded: 0.5}[c.State])
+		p.SetDoubleValue(c.State.Gauge())
 		p.Attributes().PutStr("layer", string(c.Layer))
 	}
 	watched := gauge(metricWatched, "{entities}", "Entities that have a limit and are watched")

@@ -77,7 +77,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, l := range report.Coverage {
 		if name := cli.Clean(string(l.Layer)); !layers[name] {
 			layers[name] = true
-			gauge(coverage, map[finding.CoverageState]float64{finding.CoverageOK: 1, finding.CoverageDegraded: 0.5}[l.State], name)
+			gauge(coverage, l.State.Gauge(), name)
 		}
 	}
 	kinds := map[string]bool{}
