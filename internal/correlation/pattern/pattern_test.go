@@ -78,6 +78,7 @@ func TestErrors(t *testing.T) {
 		{"the severity", "- is: warning", "- is: awful", `severity[1].is is "awful", want critical, warning or info`},
 		{"the risk", "risk: none", "risk: some", `remedies[0].risk is "some", want none, low or high`},
 		{"a remedy without an id", "id: open-window", "id: ''", "remedies[0]: id (kebab-case) and title are needed"},
+		{"a remedy's command without words", "run: open window", "run: ''", "remedies[0].commands[0].run is empty, want a command"},
 		{"a condition that is none", "when: heat", "when: heat +", "severity[0].when: ERROR: <input>:1:7: Syntax error"},
 		{"a condition on what there is not", "when: heat", "when: cold", "severity[0].when: ERROR: <input>:1:1: undeclared reference to 'cold'"},
 		{"a condition that is a number", "when: heat", "when: eta", "severity[0].when: gives double, want a condition that is true or false"},

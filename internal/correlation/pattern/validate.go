@@ -89,6 +89,11 @@ func (p *Pattern) validate() error {
 		default:
 			bad("remedies[%d].risk is %q, want none, low or high", i, r.Risk)
 		}
+		for j, c := range r.Commands {
+			if c.Run == "" {
+				bad("remedies[%d].commands[%d].run is empty, want a command", i, j)
+			}
+		}
 	}
 	if p.For < 0 || p.Keep < 0 {
 		bad("for and keep must not be negative")
