@@ -1,41 +1,39 @@
 package objects
 
 import (
+	"reflect"
 	"time"
-
-	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// object is a map somewhere in an object of the API. The zero value has nothing: what is asked of it is empty.
+// object is a map somewhere in an object of the API: a map[string]any, as records have it, or a struct of the API's Go types, of
+// which nothing is read but what is asked for. The zero value has nothing: what is asked of it is empty.
 type object struct {
-	m  pcommon.Map
+	in value
 	ok bool
 }
 
-func of(m pcommon.Map) object { return object{m, true} }
+// of is the object that a map[string]any, or a pointer to a struct of the API, is.
+func of(v any) object {
+	in, _ := settle(reflect.ValueOf(v))
+	return asObject(in)
+}
 
-func (o object) value(path ...string) (pcommon.Value, bool) {
-	var v pcommon.Value
-	for i, name := range path {
-		if !o.ok {
-			return v, false
-		}
+func asObject(v value) object {
+	if k := v.v.Kind(); k != reflect.Map && k != reflect.Struct {
+		return object{}
+	}
+	return object{v, true}
+}
+
+func (o object) value(path ...string) (value, bool) {
+	v := o.in
+	for _, name := range path {
 		var found bool
-		if v, found = o.m.Get(name); !found {
-			return v, false
-		}
-		if i < len(path)-1 {
-			o = asObject(v)
+		if v, found = v.field(name); !found {
+			return value{}, false
 		}
 	}
 	return v, len(path) > 0
-}
-
-func asObject(v pcommon.Value) object {
-	if v.Type() != pcommon.ValueTypeMap {
-		return object{}
-	}
-	return of(v.Map())
 }
 
 func (o object) child(path ...string) object {
@@ -52,57 +50,65 @@ func (o object) has(path ...string) bool {
 }
 
 func (o object) str(path ...string) string {
-	if v, ok := o.value(path...); ok && v.Type() == pcommon.ValueTypeStr {
-		return v.Str()
-	}
-	return ""
+	v, _ := o.value(path...)
+	text, _ := v.text()
+	return text
 }
 
 func (o object) yes(path ...string) bool {
 	v, ok := o.value(path...)
-	return ok && v.Type() == pcommon.ValueTypeBool && v.Bool()
+	return ok && v.v.Kind() == reflect.Bool && v.v.Bool()
 }
 
 // num reads a number, or otherwise where there is none.
 func (o object) num(otherwise float64, path ...string) float64 {
 	v, ok := o.value(path...)
 	switch {
-	case ok && v.Type() == pcommon.ValueTypeInt:
-		return float64(v.Int())
-	case ok && v.Type() == pcommon.ValueTypeDouble:
-		return v.Double()
+	case ok && v.v.CanInt():
+		return float64(v.v.Int())
+	case ok && v.v.CanFloat():
+		return v.v.Float()
 	}
 	return otherwise
 }
 
 // time reads a time as the API writes it (RFC 3339); zero where there is none.
 func (o object) time(path ...string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, o.str(path...))
-	if err != nil {
-		return time.Time{}
-	}
-	return t
+	v, _ := o.value(path...)
+	return v.time()
 }
 
 // each calls visit for every map in a list.
 func (o object) each(visit func(object), path ...string) {
-	v, ok := o.value(path...)
-	if !ok || v.Type() != pcommon.ValueTypeSlice {
-		return
-	}
-	for _, item := range v.Slice().All() {
+	v, _ := o.value(path...)
+	v.list(func(item value) {
 		if m := asObject(item); m.ok {
 			visit(m)
 		}
-	}
+	})
+}
+
+// texts reads a list of texts.
+func (o object) texts(path ...string) []string {
+	var all []string
+	v, _ := o.value(path...)
+	v.list(func(item value) { all = append(all, item.AsString()) })
+	return all
 }
 
 // words reads a map of texts.
 func (o object) words(path ...string) map[string]string {
+	v, _ := o.value(path...)
+	if m, ok := v.plain(); ok {
+		return m
+	}
 	all := map[string]string{}
-	if m := o.child(path...); m.ok {
-		for k, v := range m.m.All() {
-			all[k] = v.AsString()
+	if v.v.Kind() != reflect.Map {
+		return all
+	}
+	for at := v.v.MapRange(); at.Next(); {
+		if item, ok := settle(at.Value()); ok {
+			all[at.Key().String()] = item.AsString()
 		}
 	}
 	return all

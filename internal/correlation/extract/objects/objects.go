@@ -27,8 +27,7 @@ type key struct{ namespace, name string }
 
 func (o object) key() key { return key{o.namespace(), o.name()} }
 
-// Cluster is a view of a cluster's objects. It is not safe for concurrent use. It keeps the records it observed: they must not
-// be changed after.
+// Cluster is a view of a cluster's objects. It is not safe for concurrent use.
 type Cluster struct {
 	kinds map[string]map[key]object // by resource name: pods, services, …
 	// listed are the resources that were seen as a whole: only of these is the absence of an object known.
@@ -57,6 +56,21 @@ func (c *Cluster) Dropped() int { return c.dropped }
 // Count is how many objects of a resource there are.
 func (c *Cluster) Count(resource string) int { return len(c.kinds[resource]) }
 
+// Take takes in an object of a resource, such as `pods`: a pointer to a struct of k8s.io/api, or the map of its JSON. The object is
+// kept, and must not be changed after.
+func (c *Cluster) Take(resource string, o any) { c.take(resource, "", of(o)) }
+
+// Remove takes out an object that is no longer there.
+func (c *Cluster) Remove(resource string, o any) { c.take(resource, "DELETED", of(o)) }
+
+// Clear forgets all objects of a resource, so that they can be taken in anew.
+func (c *Cluster) Clear(resource string) {
+	delete(c.kinds, resource)
+	if resource == "events" {
+		clear(c.events)
+	}
+}
+
 // Observe takes in objects in the form that the k8sobjects receiver gives them: the object as body when it was pulled, or as the
 // body's `object` beside the `type` of the change when it was watched; attribute k8s.resource.name names the resource.
 func (c *Cluster) Observe(ld plog.Logs) {
@@ -67,7 +81,7 @@ func (c *Cluster) Observe(ld plog.Logs) {
 				if !ok || r.Body().Type() != pcommon.ValueTypeMap {
 					continue
 				}
-				o := of(r.Body().Map())
+				o := of(r.Body().Map().AsRaw())
 				change := o.str("type")
 				if watched := o.child("object"); watched.ok && change != "" && !o.has("metadata") {
 					o = watched

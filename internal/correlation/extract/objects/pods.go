@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/collector/pdata/pcommon"
-
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
@@ -90,11 +88,7 @@ func (t *telling) terminating(pod object, e entity.Entity) {
 		return
 	}
 	facts := map[string]string{}
-	if list, ok := pod.value("metadata", "finalizers"); ok && list.Type() == pcommon.ValueTypeSlice {
-		var names []string
-		for _, f := range list.Slice().All() {
-			names = append(names, f.AsString())
-		}
+	if names := pod.texts("metadata", "finalizers"); len(names) > 0 {
 		facts["finalizers"] = join(names)
 	}
 	if ev := t.last("Pod", pod, t.now.Add(-lately), "FailedKillPod", "FailedPreStopHook", "ExceededGracePeriod"); ev.ok {

@@ -91,13 +91,7 @@ func check(probe object) string {
 	case probe.has("grpc"):
 		return "a gRPC health check on port " + port(probe.child("grpc"))
 	case probe.has("exec"):
-		var words []string
-		if v, ok := probe.value("exec", "command"); ok {
-			for _, w := range v.Slice().All() {
-				words = append(words, w.AsString())
-			}
-		}
-		return "the command " + brief(strings.Join(words, " "))
+		return "the command " + brief(strings.Join(probe.texts("exec", "command"), " "))
 	}
 	return ""
 }

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -92,11 +90,7 @@ func quantity(o object, path ...string) float64 {
 	if !ok {
 		return 0
 	}
-	q, err := resource.ParseQuantity(v.AsString())
-	if err != nil {
-		return 0
-	}
-	return q.AsApproximateFloat64()
+	return v.quantity()
 }
 
 // amount writes an amount for people.
