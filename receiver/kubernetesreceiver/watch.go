@@ -1,0 +1,116 @@
+package kubernetesreceiver
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// Why a watch ended.
+const (
+	closed  = "closed"  // by the API server, as it does every few minutes: it goes on where it ended
+	expired = "expired" // it can't go on where it ended: everything is listed anew
+	silent  = "silent"  // nothing came for too long: another one goes on where it ended
+	failed  = "failed"
+)
+
+// shortest is how long the API server is asked to keep a watch at least; at most it is twice as long.
+const shortest = 5 * time.Minute
+
+// watch tells what changes, until the watch ends, and says why it did. A watch that brings nothing for long is not trusted: an
+// API server sends a bookmark every minute where nothing changes, and one that was lost on the way never ends by itself.
+func (s *source) watch(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var quiet atomic.Bool
+	idle := time.AfterFunc(s.cfg.SilentAfter, func() { quiet.Store(true); cancel() })
+	defer idle.Stop()
+	keep := int64((shortest + time.Duration(rand.Int64N(int64(shortest)))).Seconds()) // #nosec G404: so that not all end at once
+	w, err := s.api.Watch(ctx, metav1.ListOptions{ResourceVersion: s.version, FieldSelector: s.fields, AllowWatchBookmarks: true, TimeoutSeconds: &keep})
+	switch {
+	case quiet.Load():
+		return silent, nil
+	case apierrors.IsResourceExpired(err), apierrors.IsGone(err):
+		return expired, nil
+	case err != nil:
+		return failed, err
+	}
+	defer w.Stop()
+	s.ok()
+	for {
+		select {
+		case <-ctx.Done():
+			if quiet.Load() {
+				return silent, nil
+			}
+			return closed, nil
+		case e, more := <-w.ResultChan():
+			if !more {
+				if quiet.Load() {
+					return silent, nil
+				}
+				return closed, nil
+			}
+			if end, err := s.changed(ctx, e); end != "" {
+				return end, err
+			}
+			// Only now: while the next component is slow, the silence is not the API server's.
+			idle.Reset(s.cfg.SilentAfter)
+		}
+	}
+}
+
+// changed tells one change. It returns why the watch is to end, if it is.
+func (s *source) changed(ctx context.Context, e watch.Event) (string, error) {
+	if e.Type == watch.Error {
+		err := apierrors.FromObject(e.Object)
+		if status, ok := err.(apierrors.APIStatus); ok && (status.Status().Code == http.StatusGone || status.Status().Reason == metav1.StatusReasonExpired) {
+			return expired, nil
+		}
+		return failed, err
+	}
+	o, ok := e.Object.(*unstructured.Unstructured)
+	if !ok {
+		return failed, fmt.Errorf("the API server sent a %T", e.Object)
+	}
+	if e.Type != watch.Bookmark {
+		if !s.note(ctx, e.Type, o) {
+			return "", nil
+		}
+		if err := s.deliver(ctx, s.objects(string(e.Type), []unstructured.Unstructured{*o})); err != nil {
+			return failed, err
+		}
+	}
+	if v := o.GetResourceVersion(); v != "" {
+		s.version = v // not before it was taken
+	}
+	return "", nil
+}
+
+// note keeps in mind what is there. It returns false for one object too many.
+func (s *source) note(ctx context.Context, change watch.EventType, o *unstructured.Unstructured) bool {
+	if s.resource.Name == "events" {
+		return true
+	}
+	k := key{o.GetNamespace(), o.GetName()}
+	if change == watch.Deleted {
+		delete(s.known, k)
+		return true
+	}
+	if _, there := s.known[k]; !there && len(s.known) >= s.cfg.MaxObjects {
+		s.dropped++
+		s.telemetry.ReceiverKubernetesDropped.Add(ctx, 1, s.attributes())
+		s.ok()
+		return false
+	}
+	s.known[k] = string(o.GetUID())
+	return true
+}
