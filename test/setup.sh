@@ -12,6 +12,8 @@ need cpio cpio
 need systemd-nspawn systemd-container # a real systemd: test/systemd
 need debootstrap debootstrap
 need prometheus prometheus # tapio forecast --prometheus
+need containerd containerd # a real container runtime: receiver/crireceiver
+need runc runc
 need journalctl systemd    # real journals: receiver/journaldreceiver
 [ -x /lib/systemd/systemd-journal-remote ] || packages="$packages systemd-journal-remote"
 

@@ -7,8 +7,12 @@
 //	workload -cgroup FOLDER hold SIZE          holds SIZE bytes and grows no more
 //	workload -cgroup FOLDER threads RATE       starts RATE threads a second, until the kernel refuses one
 //	workload -cgroup FOLDER cache SIZE FILE    writes and reads FILE of SIZE bytes again and again: page cache fills the limit
+//	workload parent SIZE                       has a child that holds SIZE bytes, and outlives it
+//	workload exit CODE AFTER                   ends with CODE after so many milliseconds
+//	workload pause                             does nothing, until it is told to end
 //
-// Sizes are in bytes, or with the suffix Ki, Mi or Gi. It moves itself into the cgroup before it does anything.
+// Sizes are in bytes, or with the suffix Ki, Mi or Gi. It moves itself into the cgroup before it does anything; without
+// -cgroup it stays where it is, as in a container.
 package main
 
 import (
@@ -17,6 +21,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -42,7 +48,7 @@ func run(cgroups string, args []string) error {
 		}
 	}
 	if len(args) == 0 {
-		return errors.New("want one of leak, hold, threads, cache")
+		return errors.New("want one of " + kinds)
 	}
 	kind, args := args[0], args[1:]
 	number := func(i int, name string) int {
@@ -67,8 +73,38 @@ func run(cgroups string, args []string) error {
 			return fmt.Errorf("cache: want SIZE FILE")
 		}
 		return cache(number(0, "SIZE"), args[1])
+	case "parent":
+		return parent(number(0, "SIZE"))
+	case "exit":
+		time.Sleep(time.Duration(number(1, "AFTER")) * time.Millisecond)
+		os.Exit(number(0, "CODE"))
+	case "pause":
+		pause()
+		return nil
 	}
-	return fmt.Errorf("%s is not known; want one of leak, hold, threads, cache", kind)
+	return fmt.Errorf("%s is not known; want one of %s", kind, kinds)
+}
+
+const kinds = "leak, hold, threads, cache, parent, exit, pause"
+
+// parent starts a child that is killed for the memory it takes, sees it die, and lives on.
+func parent(n int) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	child := exec.Command(self, "hold", strconv.Itoa(n))
+	child.Stderr = os.Stderr
+	fmt.Fprintln(os.Stderr, "the child ended:", child.Run())
+	pause()
+	return nil
+}
+
+// pause waits for SIGTERM or SIGINT. The Go runtime ends on them by itself, but for the first process of a container.
+func pause() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, unix.SIGTERM, unix.SIGINT)
+	<-told
 }
 
 func fail(format string, args ...any) {
