@@ -15,6 +15,19 @@ run() {
   $*"
 }
 
+# A containerd that sends events, built once and kept: Debian's does not.
+if command -v containerd > /dev/null && [ "$(id -u)" = 0 ]; then
+  if TAPIO_CONTAINERD=$(test/containerd/build.sh); then
+    export TAPIO_CONTAINERD
+  else
+    skipped="$skipped
+  the events of containerd 2: test/containerd/build.sh could not build it"
+  fi
+else
+  skipped="$skipped
+  a real container runtime: containerd is missing (make setup), or this is not root"
+fi
+
 if command -v gcc > /dev/null 2>&1; then
   # shellcheck disable=SC2086 # one word a package
   run "unit tests, with the race detector" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- -race $tests

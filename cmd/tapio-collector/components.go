@@ -21,6 +21,7 @@ import (
 	findingsexporter "github.com/your-org/tapio/exporter/findingsexporter"
 	correlationprocessor "github.com/your-org/tapio/processor/correlationprocessor"
 	cgroupreceiver "github.com/your-org/tapio/receiver/cgroupreceiver"
+	crireceiver "github.com/your-org/tapio/receiver/crireceiver"
 	journaldreceiver "github.com/your-org/tapio/receiver/journaldreceiver"
 	kubernetesreceiver "github.com/your-org/tapio/receiver/kubernetesreceiver"
 	systemdreceiver "github.com/your-org/tapio/receiver/systemdreceiver"
@@ -85,6 +86,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
 		cgroupreceiver.NewFactory(),
+		crireceiver.NewFactory(),
 		journaldreceiver.NewFactory(),
 		kubernetesreceiver.NewFactory(),
 		systemdreceiver.NewFactory(),
@@ -100,6 +102,7 @@ func components() (otelcol.Factories, error) {
 	}
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
 		cgroupreceiver.NewFactory().Type():       "github.com/your-org/tapio v0.1.0",
+		crireceiver.NewFactory().Type():          "github.com/your-org/tapio v0.1.0",
 		journaldreceiver.NewFactory().Type():     "github.com/your-org/tapio v0.1.0",
 		kubernetesreceiver.NewFactory().Type():   "github.com/your-org/tapio v0.1.0",
 		systemdreceiver.NewFactory().Type():      "github.com/your-org/tapio v0.1.0",
