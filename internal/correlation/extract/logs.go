@@ -2,6 +2,7 @@ package extract
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -22,6 +23,11 @@ var events = map[string]event{
 		count := max(number(r, "memory.event.count"), 1)
 		return []signal.Signal{{Kind: signal.OOMKill, Layer: finding.LayerCgroup, Value: count, Unit: "{event}"}}
 	},
+	"cri.container.restarted": func(r plog.LogRecord) []signal.Signal {
+		return []signal.Signal{{Kind: signal.RuntimeRestarted, Layer: finding.LayerRuntime, Value: 1, Unit: "{event}", Text: r.Body().AsString()}}
+	},
+	"cri.container.started":    func(plog.LogRecord) []signal.Signal { return []signal.Signal{running(1)} },
+	"cri.container.stopped":    stopped,
 	"systemd.unit.exited":      unitEvent("unit.exited", map[string]string{"systemd.unit.exit.code": "code", "systemd.unit.exit.status": "status", "systemd.unit.exit.name": "name", "process.pid": "pid"}),
 	"systemd.unit.failed":      unitEvent("unit.failed", map[string]string{"systemd.unit.result": "result"}),
 	"systemd.unit.oom_kill":    unitEvent(signal.UnitOOMKill, nil),
@@ -45,6 +51,31 @@ func unitEvent(kind string, facts map[string]string) event {
 		}
 		return []signal.Signal{s}
 	}
+}
+
+// running says whether the runtime runs a container.
+func running(is float64) signal.Signal {
+	return signal.Signal{Kind: signal.RuntimeRunning, Layer: finding.LayerRuntime, Shape: signal.Gauge, Value: is, Unit: units[signal.RuntimeRunning]}
+}
+
+// killed is the exit code of a process that SIGKILL ended, as container runtimes tell it.
+const killed = 128 + 9
+
+// stopped is a container that ended. OOMKilled as a reason says that the kernel killed a process of it at some time; only of the
+// first process, with which the container ended, is that time known.
+func stopped(r plog.LogRecord) []signal.Signal {
+	code, reason := number(r, "process.exit.code"), ""
+	if v, ok := r.Attributes().Get("k8s.container.status.reason"); ok {
+		reason = v.AsString()
+	}
+	s := signal.Signal{Kind: signal.RuntimeExited, Layer: finding.LayerRuntime, Value: 1, Unit: "{event}", Text: r.Body().AsString(),
+		Attributes: map[string]string{"code": strconv.Itoa(int(code)), "reason": reason}}
+	if reason != "OOMKilled" || code != killed {
+		return []signal.Signal{s, running(0)}
+	}
+	kill := s
+	kill.Kind, kill.Text, kill.Attributes = signal.RuntimeOOMKill, "the container runtime was told that the kernel killed it for want of memory", nil
+	return []signal.Signal{kill, s, running(0)}
 }
 
 // Logs calls visit for what log records say: Tapio's own events of the entity they name, and lines of the system that the

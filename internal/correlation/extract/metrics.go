@@ -176,6 +176,11 @@ func (a attributes) String(name string) string {
 	if v, ok := a.resource.Get(name); ok {
 		return v.AsString()
 	}
+	if name == entity.AttrContainerID {
+		if unit, ok := a.resource.Get(entity.AttrUnit); ok {
+			return tenant(unit.AsString())
+		}
+	}
 	if a.about.node && name == entity.AttrHost {
 		return a.node
 	}

@@ -59,6 +59,7 @@ var (
 	claim   = about{layer: finding.LayerKubernetes, needs: entity.AttrClaim}
 	process = about{layer: finding.LayerHost}
 	unit    = about{layer: finding.LayerSystemd, needs: entity.AttrUnit}
+	runtime = about{layer: finding.LayerRuntime, needs: entity.AttrPodUID}
 )
 
 // metrics are the accepted metrics by name: the semantic conventions' and our cgroup receiver's first, then those of
@@ -111,6 +112,10 @@ var metrics = map[string][]measure{
 	"systemd.unit.tasks.count":  {{kind: signal.PIDsUsed, approximate: true, about: unit}},
 	"systemd.unit.tasks.limit":  {{kind: signal.PIDsLimit, approximate: true, about: unit}},
 
+	// Our CRI receiver's.
+	"cri.container.state": {{kind: signal.RuntimeRunning, attribute: "cri.container.state", value: "running", about: runtime}},
+	"cri.sandbox.state":   {{kind: signal.RuntimeRunning, attribute: "cri.sandbox.state", value: "ready", about: runtime}},
+
 	"system.linux.memory.available":  {{kind: nodeAvailable, about: host}},
 	"system.memory.limit":            {{kind: nodeTotal, about: host}},
 	"system.network.conntrack.count": {{kind: signal.ConntrackUsed, about: host}},
@@ -159,5 +164,5 @@ var units = map[string]string{
 	signal.InodesUsed: "{inode}", signal.InodesLimit: "{inode}", signal.ConntrackUsed: "{connection}", signal.ConntrackLimit: "{connection}",
 	signal.FilesUsed: "{file}", signal.FilesLimit: "{file}", signal.CertificateLeft: "s",
 	signal.PodWorkingSet: "By", signal.PodRequestShare: "1",
-	signal.UnitStartLimited: "1", signal.PIDsUsed: "{process}", signal.PIDsLimit: "{process}", signal.PIDsLimitHits: "{event}",
+	signal.UnitStartLimited: "1", signal.RuntimeRunning: "1", signal.PIDsUsed: "{process}", signal.PIDsLimit: "{process}", signal.PIDsLimitHits: "{event}",
 }

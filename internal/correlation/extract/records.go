@@ -206,7 +206,19 @@ func (r record) say(f lines.Found, layer finding.Layer, node string, visit func(
 	if f.Cgroup != "" {
 		inhabit(at, f.Cgroup)
 	}
+	if id := tenant(at[entity.AttrUnit]); id != "" {
+		at[entity.AttrContainerID] = id
+	}
 	tell(s, at)
+}
+
+// tenant is the container that has a systemd unit for itself: what happens to the unit is told of the container. It is empty
+// for other units.
+func tenant(unit string) string {
+	if !strings.HasSuffix(unit, ".scope") {
+		return ""
+	}
+	return cgroupid.Of(unit).ContainerID
 }
 
 // inhabit adds who lives in a cgroup, as the cgroup receiver does. What happens inside a container is told of the container.

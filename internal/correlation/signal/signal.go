@@ -75,6 +75,11 @@ const (
 	// UnitOOMKill is what systemd, and RuntimeOOMKill what a container runtime, learned of a kill.
 	UnitOOMKill    = "unit.oom_kill"
 	RuntimeOOMKill = "runtime.oom_kill"
+	// RuntimeExited is a container that ended, with `code` and `reason` as the runtime has them; RuntimeRestarted, one that another
+	// of its name in its pod has taken the place of. RuntimeRunning is 1 for a container or pod that the runtime runs, else 0 (1).
+	RuntimeExited    = "runtime.exited"
+	RuntimeRestarted = "runtime.restarted"
+	RuntimeRunning   = "runtime.running"
 	// UnitStartLimited is 1 for a unit that systemd gave up (1).
 	UnitStartLimited = "unit.start_limited"
 	// Segfault is a crash of a process.
