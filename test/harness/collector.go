@@ -134,7 +134,16 @@ func (c *Collector) Tapio(ctx context.Context, args ...string) (stdout, stderr s
 
 // Finding returns what the collector has found of a pattern about an entity, over or not; nil when nothing.
 func (c *Collector) Finding(ctx context.Context, pattern, entity string) (*finding.Finding, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Findings+"/v1/findings?state=active,resolved&pattern="+pattern+"&entity="+entity, nil)
+	all, err := c.All(ctx, "pattern="+pattern+"&entity="+entity)
+	if len(all) == 0 {
+		return nil, err
+	}
+	return &all[0], nil
+}
+
+// All returns what the collector has found, over or not, of what a query chooses.
+func (c *Collector) All(ctx context.Context, query string) ([]finding.Finding, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Findings+"/v1/findings?state=active,resolved&"+query, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -147,10 +156,7 @@ func (c *Collector) Finding(ctx context.Context, pattern, entity string) (*findi
 	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
 		return nil, fmt.Errorf("ask the collector: %w", err)
 	}
-	if len(r.Findings) == 0 {
-		return nil, nil
-	}
-	return &r.Findings[0], nil
+	return r.Findings, nil
 }
 
 // tail is the end of a log.
