@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export GOFLAGS := -trimpath -buildvcs=false
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo -dirty)
 LDFLAGS := -X github.com/your-org/tapio/internal/version.Commit=$(COMMIT)
-COMPONENTS := receiver/cgroupreceiver receiver/crireceiver receiver/journaldreceiver receiver/kubernetesreceiver receiver/systemdreceiver processor/correlationprocessor exporter/findingsexporter
+COMPONENTS := receiver/cgroupreceiver receiver/crireceiver receiver/ebpfreceiver receiver/journaldreceiver receiver/kubernetesreceiver receiver/systemdreceiver processor/correlationprocessor exporter/findingsexporter
 FUZZTIME ?= 30s
 # The collector needs cgo for the journal (libsystemd), and with it a C compiler. Without, all but the journal is there.
 COLLECTOR_CGO := $(shell command -v $${CC:-gcc} >/dev/null && echo 1 || echo 0)
@@ -32,7 +32,8 @@ demo: build ## show a real leak, its prediction, and the kernel's OOM kill (root
 test: setup build ## run everything that this machine can run, and say what was skipped and why
 	@test/run.sh
 
-generate: ## make the generated code anew: component metadata, and the distribution from builder-config.yaml
+generate: ## make the generated code anew: programs for the kernel, component metadata, and the distribution from builder-config.yaml
+	go generate ./bpf/...
 	for c in $(COMPONENTS); do (cd $$c && go tool mdatagen metadata.yaml); done
 	go tool builder --config builder-config.yaml --skip-compilation --skip-get-modules
 	@# The distribution lives in this module, and tells its commit, which the builder cannot know.
@@ -40,7 +41,7 @@ generate: ## make the generated code anew: component metadata, and the distribut
 	sed -i -E 's/^(\t\tVersion: +)"[^"]*",/\1fullVersion(),/' cmd/tapio-collector/main.go
 	gofmt -w cmd/tapio-collector $(COMPONENTS)
 
-check-generated: ## fail if generated code is not what generate makes
+check-generated: setup ## fail if generated code is not what generate makes
 	@before=$$(mktemp); git status --porcelain >$$before; git diff | sha256sum >>$$before; \
 	$(MAKE) --no-print-directory generate >/dev/null; \
 	{ git status --porcelain; git diff | sha256sum; } | diff $$before - >/dev/null || \

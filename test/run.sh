@@ -58,6 +58,8 @@ fi
 if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
   # shellcheck disable=SC2086
   run "the cgroup receiver, under other kernels" test/vm/receiver.sh ${TAPIO_TEST_KERNELS-}
+  # shellcheck disable=SC2086
+  run "the ebpf receiver, under other kernels" test/vm/ebpf.sh ${TAPIO_TEST_KERNELS-}
   # A virtual machine has no libraries: the collector without cgo, which has all but the journal.
   CGO_ENABLED=0 go build -o bin/static/ ./cmd/tapio-collector
   run "the demo, on cgroup v2" test/vm/run.sh -m 2048 -t 400 -f bin/tapio -f bin/static/tapio-collector -f bin/workload 6.1 -- bin/demo -bin /work

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh installs what the tests need beyond Go, gcc, git and make, from Debian's packages: nothing where it is there.
+# setup.sh installs what the tests and `make generate` need beyond Go, gcc, git and make, from Debian's packages: nothing where it is there.
 #
 # Without root or apt-get it only says what is missing; test/run.sh then skips what needs it, and says so.
 set -eu
@@ -15,6 +15,9 @@ need prometheus prometheus # tapio forecast --prometheus
 need containerd containerd # a real container runtime: receiver/crireceiver
 need runc runc
 need journalctl systemd    # real journals: receiver/journaldreceiver
+need clang clang           # programs for the kernel: make generate
+need llvm-strip llvm
+[ -e /usr/include/bpf/bpf_core_read.h ] || packages="$packages libbpf-dev"
 [ -x /lib/systemd/systemd-journal-remote ] || packages="$packages systemd-journal-remote"
 
 [ -n "$packages" ] || exit 0

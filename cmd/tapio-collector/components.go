@@ -22,6 +22,7 @@ import (
 	correlationprocessor "github.com/your-org/tapio/processor/correlationprocessor"
 	cgroupreceiver "github.com/your-org/tapio/receiver/cgroupreceiver"
 	crireceiver "github.com/your-org/tapio/receiver/crireceiver"
+	ebpfreceiver "github.com/your-org/tapio/receiver/ebpfreceiver"
 	journaldreceiver "github.com/your-org/tapio/receiver/journaldreceiver"
 	kubernetesreceiver "github.com/your-org/tapio/receiver/kubernetesreceiver"
 	systemdreceiver "github.com/your-org/tapio/receiver/systemdreceiver"
@@ -87,6 +88,7 @@ func components() (otelcol.Factories, error) {
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
 		cgroupreceiver.NewFactory(),
 		crireceiver.NewFactory(),
+		ebpfreceiver.NewFactory(),
 		journaldreceiver.NewFactory(),
 		kubernetesreceiver.NewFactory(),
 		systemdreceiver.NewFactory(),
@@ -103,6 +105,7 @@ func components() (otelcol.Factories, error) {
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
 		cgroupreceiver.NewFactory().Type():       "github.com/your-org/tapio v0.1.0",
 		crireceiver.NewFactory().Type():          "github.com/your-org/tapio v0.1.0",
+		ebpfreceiver.NewFactory().Type():         "github.com/your-org/tapio v0.1.0",
 		journaldreceiver.NewFactory().Type():     "github.com/your-org/tapio v0.1.0",
 		kubernetesreceiver.NewFactory().Type():   "github.com/your-org/tapio v0.1.0",
 		systemdreceiver.NewFactory().Type():      "github.com/your-org/tapio v0.1.0",

@@ -41,6 +41,7 @@ type Engine struct {
 	recent   *list.List // of *subject, the one heard of last in front
 	lives    map[string]*life
 	layers   map[finding.Layer]time.Time
+	covers   map[part]cover
 	victims  *victims
 	stats    Stats
 	pasts    *pasts
@@ -88,7 +89,7 @@ func New(s Settings) (*Engine, error) {
 		return nil, errors.New("make the correlation engine: every setting must be positive, and patterns not empty")
 	}
 	e := &Engine{settings: s, patterns: map[string]*pattern.Pattern{}, subjects: map[entity.ID]*subject{}, aliases: map[entity.ID]entity.ID{}, recent: list.New(),
-		lives: map[string]*life{}, layers: map[finding.Layer]time.Time{}, epochs: map[origin]time.Time{},
+		lives: map[string]*life{}, layers: map[finding.Layer]time.Time{}, covers: map[part]cover{}, epochs: map[origin]time.Time{},
 		pasts: newPasts(), victims: newVictims()}
 	for _, p := range s.Patterns {
 		e.patterns[p.Name] = p

@@ -18,6 +18,9 @@ func (e *Engine) Observe(now time.Time, b signal.Batch) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.pass(now)
+	if b.Signals = e.cover(now, b); len(b.Signals) == 0 {
+		return
+	}
 	e.victims.join(now, b, func(b signal.Batch) { e.observe(now, b) })
 }
 

@@ -2,7 +2,6 @@ package correlation
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -11,42 +10,15 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-const (
-	// silentAfter is how long a layer may say nothing before its coverage is degraded.
-	silentAfter = time.Minute
-	// maxLearning bounds the entities that are named as having too few samples.
-	maxLearning = 20
-)
-
-// layers are those that coverage speaks of, and what brings each.
-var layers = []struct {
-	layer finding.Layer
-	from  string
-}{
-	{finding.LayerCgroup, "the cgroup receiver"},
-	{finding.LayerHost, "the hostmetrics receiver"},
-	{finding.LayerEBPF, "the ebpf receiver"},
-	{finding.LayerJournald, "the journald receiver"},
-	{finding.LayerSystemd, "the systemd receiver"},
-	{finding.LayerRuntime, "the container runtime receiver"},
-	{finding.LayerKubernetes, "the Kubernetes receivers"},
-}
+// maxLearning bounds the entities that are named as having too few samples.
+const maxLearning = 20
 
 // Status says what is watched, how well, and for what it is too early to say anything.
 func (e *Engine) Status(now time.Time) finding.Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	st := finding.Status{Time: now, Watched: map[string]int{}}
-	for _, l := range layers {
-		c := finding.Coverage{Layer: l.layer, State: finding.CoverageOK}
-		switch at, seen := e.layers[l.layer]; {
-		case !seen:
-			c.State, c.Reason = finding.CoverageAbsent, "nothing received from "+l.from
-		case now.Sub(at) > silentAfter:
-			c.State, c.Reason = finding.CoverageDegraded, fmt.Sprintf("nothing received from %s since %s", l.from, at.UTC().Format(time.TimeOnly))
-		}
-		st.Coverage = append(st.Coverage, c)
-	}
+	st.Coverage = e.coverage(now)
 	told := map[entity.ID]bool{}
 	for _, l := range e.lives {
 		told[l.Entity] = told[l.Entity] || l.Stage == active

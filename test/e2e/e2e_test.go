@@ -181,7 +181,8 @@ func TestPrometheus(t *testing.T) {
 				`(?m)^tapio_findings_active\{.*pattern="memory-exhaustion".*severity="(critical|warning)".*\} [1-9]`,
 				`(?m)^tapio_prediction_time_to_event_seconds\{.*event="oom_kill".*name="` + cgroup.Name + `".*\} -?\d`,
 				`(?m)^tapio_coverage\{.*layer="cgroup".*\} 1$`,
-				`(?m)^tapio_coverage\{.*layer="ebpf".*\} 0$`,
+				`(?m)^tapio_coverage\{.*layer="ebpf".*\} 1$`,
+				`(?m)^tapio_coverage\{.*layer="kubernetes".*\} 0$`,
 				`(?m)^tapio_entities_watched\{.*kind="Cgroup".*\} [1-9]`,
 			} {
 				if !regexp.MustCompile(want).MatchString(body) {

@@ -51,15 +51,16 @@ func kernelJournal(t *testing.T) string {
 	return ""
 }
 
-// One kill, which a cgroup's counter and the kernel's own log tell, is one finding with both; and what was killed was not all.
-func TestAKillThatTwoLayersSaw(t *testing.T) {
+// One kill, which a cgroup's counter, the kernel's own log and its tracepoints tell, is one finding with all three; and what was killed
+// was not all.
+func TestAKillThatThreeLayersSaw(t *testing.T) {
 	t.Parallel()
 	cgroup := newCgroup(t, "layers", 48*mebi)
 	require.NoError(t, cgroup.LimitPIDs(500)) // so that its processes are counted
 	journal := kernelJournal(t)
 	collector := newCollector(t, everySecond,
 		fmt.Sprintf("--config=yaml:receivers::journald::directories: [%s]", journal),
-		"--config=yaml:service::pipelines::logs::receivers: [cgroup, journald]")
+		"--config=yaml:service::pipelines::logs::receivers: [cgroup, ebpf, journald]")
 	start(t, collector)
 	time.Sleep(2 * time.Second) // the first reading is done, and the end of the journal found
 	startWorkload(t, cgroup, "hold", "2Mi")
@@ -73,7 +74,7 @@ func TestAKillThatTwoLayersSaw(t *testing.T) {
 				layers[e.Layer] = true
 			}
 		}
-		return len(layers) == 2 && f.Severity == finding.Warning
+		return len(layers) == 3 && f.Severity == finding.Warning
 	})
 	assert.Contains(t, f.Title, "(workload) was OOM-killed, and it runs on without")
 	assert.Contains(t, f.Explanation, "workload, pid ")

@@ -12,6 +12,7 @@ import (
 	"github.com/your-org/tapio/internal/correlation/extract/lines"
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/finding/coveragelog"
 )
 
 // event turns one log event into signals.
@@ -28,6 +29,7 @@ var events = map[string]event{
 	},
 	"cri.container.started":    func(plog.LogRecord) []signal.Signal { return []signal.Signal{running(1)} },
 	"cri.container.stopped":    stopped,
+	"kernel.oom_kill":          kernelEvent(signal.KernelOOMKill, oomFacts),
 	"systemd.unit.exited":      unitEvent("unit.exited", map[string]string{"systemd.unit.exit.code": "code", "systemd.unit.exit.status": "status", "systemd.unit.exit.name": "name", "process.pid": "pid"}),
 	"systemd.unit.failed":      unitEvent("unit.failed", map[string]string{"systemd.unit.result": "result"}),
 	"systemd.unit.oom_kill":    unitEvent(signal.UnitOOMKill, nil),
@@ -43,13 +45,7 @@ var events = map[string]event{
 // systemd's own lines, so that patterns need not know which of both was seen.
 func unitEvent(kind string, facts map[string]string) event {
 	return func(r plog.LogRecord) []signal.Signal {
-		s := signal.Signal{Kind: kind, Layer: finding.LayerSystemd, Value: 1, Unit: "{event}", Text: r.Body().AsString(), Attributes: map[string]string{}}
-		for name, fact := range facts {
-			if v, ok := r.Attributes().Get(name); ok {
-				s.Attributes[fact] = v.AsString()
-			}
-		}
-		return []signal.Signal{s}
+		return []signal.Signal{{Kind: kind, Layer: finding.LayerSystemd, Value: 1, Unit: "{event}", Text: r.Body().AsString(), Attributes: pick(r, facts)}}
 	}
 }
 
@@ -82,7 +78,8 @@ func stopped(r plog.LogRecord) []signal.Signal {
 // rules know. node names the node where the records do not.
 func Logs(ld plog.Logs, node string, rules *lines.Rules, visit func(signal.Batch)) {
 	for _, rl := range ld.ResourceLogs().All() {
-		e, known := entity.New(attributes{resource: rl.Resource().Attributes()}, node)
+		from := attributes{resource: rl.Resource().Attributes()}
+		e, known := entity.New(from, node)
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, r := range sl.LogRecords().All() {
 				if r.EventName() == "" {
@@ -94,15 +91,26 @@ func Logs(ld plog.Logs, node string, rules *lines.Rules, visit func(signal.Batch
 					}
 					continue
 				}
-				extract, ok := events[r.EventName()]
-				if !ok || !known {
+				if r.EventName() == coveragelog.EventName {
+					coverage(r, from, node, visit)
 					continue
 				}
-				b := signal.Batch{Entity: e, Signals: extract(r)}
+				extract, ok := events[r.EventName()]
+				about := e
+				if ok && !known {
+					about, ok = nobodys(r, node)
+				}
+				if !ok {
+					continue
+				}
+				b := signal.Batch{Entity: about, Signals: extract(r)}
 				for i := range b.Signals {
-					b.Signals[i].Entity, b.Signals[i].Time = e.ID, occurred(r)
+					b.Signals[i].Entity, b.Signals[i].Time = about.ID, occurred(r)
 				}
 				visit(b)
+				for _, s := range b.Signals {
+					ofNode(s, about, node, visit)
+				}
 			}
 		}
 	}

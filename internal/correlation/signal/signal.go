@@ -86,6 +86,9 @@ const (
 	Segfault = "kernel.segfault"
 	// Removed says that the entity is gone.
 	Removed = "entity.removed"
+	// Coverage is how well a part of a layer is seen on a node (1; finding.CoverageState.Gauge). It goes to no timeline. Its text is
+	// the reason; attributes: `part`, `state`.
+	Coverage = "coverage"
 
 	CPUPeriods          = "cpu.periods"
 	CPUThrottledPeriods = "cpu.throttled_periods"

@@ -1,0 +1,7 @@
+// Package bpf holds Tapio's programs for the kernel: their source in C, a file for each group of probes, and what bpf2go makes
+// of it, which is committed. `make generate` makes it anew with Debian's clang.
+//
+// One object serves all little-endian machines: the programs read no registers, and CO-RE finds the fields.
+package bpf
+
+//go:generate go tool bpf2go -target bpfel -output-suffix "" -no-global-types -type kill -type end -type tapio_cgroup OOM oom.bpf.c -- -O2 -Wall -Werror -Iheaders

@@ -1,0 +1,98 @@
+// tapio.h: what Tapio's programs have in common: whose a task is, and how events go to user space.
+#ifndef TAPIO_H
+#define TAPIO_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+// GPL helpers (bpf_probe_read_kernel and others) want a licence that the kernel takes for one.
+#define TAPIO_LICENSE char _license[] SEC("license") = "Dual MIT/GPL"
+
+#define TASK_COMM_LEN 16
+
+// Levels of the cgroup tree that are walked. Kubernetes needs 5, and what runs inside a container a few more.
+#define TAPIO_LEVELS 16
+#define TAPIO_NAME_MAX 256
+#define TAPIO_PATH_MAX 1024
+
+// tapio_cgroup names a task's memory cgroup. On cgroup v1 the memory hierarchy is one of several, and the cgroup that
+// bpf_get_current_cgroup_id tells of is that of v2, where there is nobody; therefore the memory controller's is read.
+struct tapio_cgroup {
+	u64 id; // the inode of its folder
+	u32 used; // bytes of names
+	u8 version; // of the hierarchy
+	u8 pad[3];
+	// Names from the leaf to the root, each ended by a zero.
+	u8 names[TAPIO_PATH_MAX + TAPIO_NAME_MAX];
+};
+
+// lost counts the events for which the ring buffer had no room.
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} lost SEC(".maps");
+
+static __always_inline void tapio_count_lost(void)
+{
+	u32 zero = 0;
+	u64 *n = bpf_map_lookup_elem(&lost, &zero);
+
+	if (n)
+		*n += 1;
+}
+
+static __always_inline struct cgroup_subsys_state *tapio_memory_css(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	u32 id = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+	struct cgroup_subsys_state *css = 0;
+	// The index is only known when the program is loaded, which a CO-RE access to an array cannot take.
+	const char *subsys = (const char *)set + bpf_core_field_offset(set->subsys);
+
+	bpf_probe_read_kernel(&css, sizeof(css), subsys + id * sizeof(css));
+	return css;
+}
+
+static __always_inline struct kernfs_node *tapio_parent(struct kernfs_node *kn)
+{
+	if (bpf_core_field_exists(kn->__parent))
+		return BPF_CORE_READ(kn, __parent);
+	return BPF_CORE_READ((struct kernfs_node___old *)kn, parent);
+}
+
+// tapio_cgroup_id returns the id of a task's memory cgroup.
+static __always_inline u64 tapio_cgroup_id(struct task_struct *task)
+{
+	return BPF_CORE_READ(tapio_memory_css(task), cgroup, kn, id);
+}
+
+// tapio_read_cgroup reads a cgroup with its path: by the time that user space looks, its folder may be gone.
+static __always_inline void tapio_read_cgroup(struct tapio_cgroup *out, struct cgroup *cgroup)
+{
+	struct kernfs_node *kn = BPF_CORE_READ(cgroup, kn);
+	u32 used = 0;
+
+	out->id = BPF_CORE_READ(kn, id);
+	// The unified hierarchy is made first (cgroup_init in kernel/cgroup/cgroup.c).
+	out->version = BPF_CORE_READ(cgroup, root, hierarchy_id) == 0 ? 2 : 1;
+	for (int i = 0; i < TAPIO_LEVELS; i++) {
+		struct kernfs_node *parent = tapio_parent(kn);
+		long n;
+
+		if (!parent)
+			break; // the root has no name
+		if (used >= TAPIO_PATH_MAX)
+			break;
+		n = bpf_probe_read_kernel_str(&out->names[used & (TAPIO_PATH_MAX - 1)], TAPIO_NAME_MAX, BPF_CORE_READ(kn, name));
+		if (n <= 0)
+			break;
+		used += n;
+		kn = parent;
+	}
+	out->used = used;
+}
+
+#endif

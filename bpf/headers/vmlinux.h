@@ -1,0 +1,162 @@
+// vmlinux.h: the parts of the kernel's types that Tapio's programs read, cut down from `bpftool btf dump file
+// /sys/kernel/btf/vmlinux format c`.
+//
+// Fields are found by their names in the running kernel's BTF when a program is loaded (CO-RE), so that neither their order
+// here nor what is left out matters. A type whose name ends in ___old or ___new is that of older or newer kernels: what
+// follows the three underscores is not part of the name.
+#ifndef TAPIO_VMLINUX_H
+#define TAPIO_VMLINUX_H
+
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef unsigned short __u16;
+typedef short __s16;
+typedef unsigned int __u32;
+typedef int __s32;
+typedef unsigned long long __u64;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u64 __be64;
+typedef __u16 __sum16;
+typedef __u32 __wsum;
+typedef __u8 u8;
+typedef __s8 s8;
+typedef __u16 u16;
+typedef __s16 s16;
+typedef __u32 u32;
+typedef __s32 s32;
+typedef __u64 u64;
+typedef __s64 s64;
+typedef _Bool bool;
+
+enum { false, true };
+
+// include/uapi/linux/bpf.h
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_HASH = 5,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LRU_PERCPU_HASH = 10,
+	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+
+enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+	BPF_EXIST = 2,
+	BPF_F_NO_PREALLOC = 1,
+};
+
+struct bpf_raw_tracepoint_args {
+	__u64 args[0];
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+typedef struct {
+	long counter;
+} atomic_long_t;
+
+// include/linux/kernfs.h
+struct kernfs_node {
+	struct kernfs_node *__parent; // since 6.15
+	const char *name;
+	u64 id;
+};
+
+struct kernfs_node___old {
+	struct kernfs_node *parent;
+};
+
+// include/linux/cgroup-defs.h
+enum cgroup_subsys_id {
+	memory_cgrp_id = 4, // by its name in the running kernel
+};
+
+struct cgroup_root {
+	unsigned int subsys_mask;
+	int hierarchy_id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[12];
+};
+
+// include/linux/page_counter.h, include/linux/memcontrol.h
+struct page_counter {
+	atomic_long_t usage;
+	unsigned long max;
+};
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	struct page_counter memory;
+};
+
+// include/linux/mm_types.h
+struct percpu_counter {
+	s64 count;
+};
+
+struct mm_struct {
+	unsigned long total_vm;
+	struct percpu_counter rss_stat[4]; // since 6.2
+};
+
+struct mm_rss_stat {
+	atomic_long_t count[4];
+};
+
+struct mm_struct___old {
+	struct mm_rss_stat rss_stat;
+};
+
+// include/linux/sched/signal.h
+struct signal_struct {
+	atomic_t live;
+	short oom_score_adj;
+};
+
+// include/linux/sched.h
+struct task_struct {
+	int pid;
+	int tgid;
+	int exit_code;
+	char comm[16];
+	struct task_struct *group_leader;
+	struct mm_struct *mm;
+	struct css_set *cgroups;
+	struct signal_struct *signal;
+};
+
+// include/trace/events/oom.h: before 6.9 there was nothing but pid, and the tracepoint was given that instead of the task.
+struct trace_event_raw_mark_victim {
+	int pid;
+	unsigned int uid;
+};
+
+#pragma clang attribute pop
+
+#endif

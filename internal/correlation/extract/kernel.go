@@ -1,0 +1,73 @@
+package extract
+
+import (
+	"strings"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/finding/coveragelog"
+)
+
+// kernelEvent is an event of our ebpf receiver; facts are the signal's attributes by the event's. They are the same as those of
+// the kernel's log, so that patterns need not know which of both was seen.
+func kernelEvent(kind string, facts map[string]string) event {
+	return func(r plog.LogRecord) []signal.Signal {
+		return []signal.Signal{{Kind: kind, Layer: finding.LayerEBPF, Value: 1, Unit: "{event}", Text: r.Body().AsString(), Attributes: pick(r, facts)}}
+	}
+}
+
+// pick returns attributes of a record under other names.
+func pick(r plog.LogRecord, names map[string]string) map[string]string {
+	picked := map[string]string{}
+	for name, as := range names {
+		if v, ok := r.Attributes().Get(name); ok {
+			picked[as] = v.AsString()
+		}
+	}
+	return picked
+}
+
+// nobodys are events of the kernel in no cgroup but the root: they are the machine's.
+func nobodys(r plog.LogRecord, node string) (entity.Entity, bool) {
+	if !strings.HasPrefix(r.EventName(), "kernel.") {
+		return entity.Entity{}, false
+	}
+	return entity.New(place{entity.AttrHost: node}, node)
+}
+
+// ofNode are events about an entity that are facts about its machine as well, under another kind.
+func ofNode(s signal.Signal, e entity.Entity, node string, visit func(signal.Batch)) {
+	if s.Kind != signal.KernelOOMKill || s.Attributes["scope"] != "node" {
+		return
+	}
+	if n, ok := entity.New(place{entity.AttrHost: e.Node}, node); ok {
+		s.Kind, s.Entity = signal.NodeOOMKill, n.ID
+		visit(signal.Batch{Entity: n, Signals: []signal.Signal{s}})
+	}
+}
+
+// coverage is what a receiver says of how well it sees. It is about no entity but the machine that it is on.
+func coverage(r plog.LogRecord, from attributes, node string, visit func(signal.Batch)) {
+	p, ok := coveragelog.Read(r)
+	at := place{entity.AttrHost: node}
+	for _, name := range []string{entity.AttrNode, entity.AttrHost} {
+		if v := from.String(name); v != "" {
+			at[name] = v
+		}
+	}
+	n, known := entity.New(at, node)
+	if !ok || !known {
+		return
+	}
+	visit(signal.Batch{Entity: n, Signals: []signal.Signal{{Time: occurred(r), Kind: signal.Coverage, Layer: p.Layer, Entity: n.ID, Shape: signal.Gauge,
+		Value: p.State.Gauge(), Unit: "1", Text: p.Reason, Attributes: map[string]string{"part": p.Name, "state": string(p.State)}}}})
+}
+
+// oomFacts are what the kernel said of a kill for want of memory.
+var oomFacts = map[string]string{
+	"process.pid": "pid", "process.executable.name": "comm", "oom_kill.scope": "scope", "oom_kill.limited": "limited",
+	"oom_kill.trigger.pid": "trigger_pid", "oom_kill.trigger.name": "trigger",
+}

@@ -1,0 +1,112 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+)
+
+// The maps that every object may have, by name.
+const (
+	mapEvents = "events" // a ring buffer
+	mapLost   = "lost"   // how many events it had no room for
+)
+
+// attached is an object in the kernel, each of its programs at its hook.
+type attached struct {
+	*ebpf.Collection
+	links []io.Closer
+	// events is nil where the object has none.
+	events *ringbuf.Reader
+}
+
+// attach loads an object and hooks its programs up, or does nothing at all.
+func attach(spec *ebpf.CollectionSpec) (*attached, error) {
+	raiseMemlock()
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	a := &attached{Collection: coll}
+	for name, program := range coll.Programs {
+		l, err := hook(spec.Programs[name].SectionName, program)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("attach %s: %w", name, err), a.close())
+		}
+		a.links = append(a.links, l)
+	}
+	if m := coll.Maps[mapEvents]; m != nil {
+		if a.events, err = ringbuf.NewReader(m); err != nil {
+			return nil, errors.Join(fmt.Errorf("read events: %w", err), a.close())
+		}
+	}
+	return a, nil
+}
+
+// hook attaches a program where its section says.
+func hook(section string, program *ebpf.Program) (io.Closer, error) {
+	kind, name, _ := strings.Cut(section, "/")
+	switch kind {
+	case "raw_tp":
+		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: name, Program: program})
+	case "tp_btf":
+		return link.AttachTracing(link.TracingOptions{Program: program})
+	}
+	return nil, fmt.Errorf("no way to attach section %q", section)
+}
+
+// lost is how many events the kernel could not hand over.
+func (a *attached) lost() (int64, error) {
+	m := a.Maps[mapLost]
+	if m == nil {
+		return 0, nil
+	}
+	var each []uint64
+	if err := m.Lookup(uint32(0), &each); err != nil {
+		return 0, fmt.Errorf("read how many events were lost: %w", err)
+	}
+	var n int64
+	for _, of := range each {
+		n += int64(of)
+	}
+	return n, nil
+}
+
+func (a *attached) close() error {
+	var errs []error
+	for _, l := range a.links {
+		errs = append(errs, l.Close())
+	}
+	if a.events != nil {
+		errs = append(errs, a.events.Close())
+	}
+	a.Collection.Close()
+	return errors.Join(errs...)
+}
+
+// raiseMemlock lifts the limit that old kernels account the memory of programs and maps against. Where it is not allowed,
+// loading fails, and says so.
+func raiseMemlock() {
+	if countsMemlock() {
+		_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
+	}
+}
+
+// countsMemlock says whether the kernel is older than 5.11, which accounts to the cgroup instead.
+func countsMemlock() bool {
+	var u unix.Utsname
+	var major, minor int
+	if err := unix.Uname(&u); err != nil {
+		return false
+	}
+	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	return err == nil && (major < 5 || major == 5 && minor < 11)
+}

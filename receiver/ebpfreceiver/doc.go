@@ -1,0 +1,5 @@
+//go:generate go tool mdatagen metadata.yaml
+
+// Package ebpfreceiver tells what only the kernel sees, by small programs that it runs at the kernel's tracepoints: who was
+// killed for want of memory, and at whose request.
+package ebpfreceiver

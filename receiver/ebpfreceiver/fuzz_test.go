@@ -1,0 +1,47 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/your-org/tapio/bpf"
+)
+
+// Whatever the kernel hands over, it is told or refused, and never ends the collector.
+func FuzzOOM(f *testing.F) {
+	for _, record := range []any{bpf.OOMKill{Kind: oomKilled, Pid: 7, Limited: 1, Levels: 3, Victim: bpf.OOMTapioCgroup{Used: 1 << 30}},
+		bpf.OOMEnd{Kind: oomEnded, Pid: 7}} {
+		var b bytes.Buffer
+		if err := binary.Write(&b, binary.NativeEndian, record); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes(), b.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		p := &probes{cfg: createDefaultConfig().(*Config), logger: zap.NewNop()}
+		sink := new(events)
+		p.out = &logsReceiver{probes: p, next: sink}
+		h := newOOMHandler(p)
+		ctx := context.Background()
+		_ = h.take(ctx, first)
+		_ = h.take(ctx, second)
+		for {
+			next := h.wake(ctx, p.clock.at(0))
+			if next.IsZero() {
+				break
+			}
+			h.wake(ctx, next)
+		}
+		for _, e := range sink.named(eventOOMKill) {
+			if e.record.Body().Str() == "" {
+				t.Fatal("an event without a text")
+			}
+		}
+	})
+}

@@ -1,0 +1,116 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/otel/attribute"
+	"go.uber.org/zap"
+
+	"github.com/your-org/tapio/internal/finding/coveragelog"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+)
+
+// attrProbes names a group of probes in the receiver's own telemetry.
+const attrProbes = attribute.Key("probes")
+
+// logsReceiver tells what happened, as log events, and how well each group of probes sees.
+type logsReceiver struct {
+	probes *probes
+	next   consumer.Logs
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// Start loads the programs, unless another instance did.
+func (r *logsReceiver) Start(context.Context, component.Host) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.probes.join(func() { r.probes.out = r })
+	r.done.Go(func() { r.tellCoverage(ctx) })
+	return nil
+}
+
+// Shutdown stops telling, and with the last instance takes the programs out of the kernel.
+func (r *logsReceiver) Shutdown(context.Context) error {
+	if r.cancel != nil {
+		r.cancel()
+		r.done.Wait()
+	}
+	return r.probes.leave(func() { r.probes.out = nil })
+}
+
+// tellCoverage says how well each group of probes sees, again and again.
+func (r *logsReceiver) tellCoverage(ctx context.Context) {
+	tick := time.NewTicker(coveragelog.Every)
+	defer tick.Stop()
+	for {
+		r.probes.mu.Lock()
+		parts := r.probes.coverage
+		r.probes.mu.Unlock()
+		ld, records := newLogs(nil)
+		for _, p := range parts {
+			coveragelog.Write(records.AppendEmpty(), time.Now(), p)
+		}
+		if len(parts) > 0 {
+			r.deliver(ctx, ld)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func newLogs(resource func(pcommon.Resource)) (plog.Logs, plog.LogRecordSlice) {
+	ld := plog.NewLogs()
+	rl := ld.ResourceLogs().AppendEmpty()
+	if resource != nil {
+		resource(rl.Resource())
+	}
+	sl := rl.ScopeLogs().AppendEmpty()
+	sl.Scope().SetName(metadata.ScopeName)
+	return ld, sl.LogRecords()
+}
+
+// tell tells an event of a cgroup. While the consumer refuses it for now, the ring buffer keeps what happens meanwhile.
+func (p *probes) tell(ctx context.Context, cgroup string, version uint8, at time.Time, fill func(plog.LogRecord)) {
+	p.mu.Lock()
+	out := p.out
+	p.mu.Unlock()
+	if out == nil {
+		return
+	}
+	ld, records := newLogs(func(res pcommon.Resource) { setWhose(res, cgroup, version) })
+	r := records.AppendEmpty()
+	r.SetTimestamp(pcommon.NewTimestampFromTime(at))
+	r.SetObservedTimestamp(pcommon.NewTimestampFromTime(time.Now()))
+	fill(r)
+	out.deliver(ctx, ld)
+}
+
+// deliver hands logs on. A consumer that refuses them for now is asked again until it takes them or the receiver stops.
+func (r *logsReceiver) deliver(ctx context.Context, ld plog.Logs) {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := r.next.ConsumeLogs(ctx, ld)
+		if err == nil || consumererror.IsPermanent(err) || ctx.Err() != nil {
+			if err != nil {
+				r.probes.logger.Error("events of the kernel were lost", zap.Int("records", ld.LogRecordCount()), zap.Error(err))
+			}
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}

@@ -1,0 +1,181 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/finding/coveragelog"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+)
+
+// group is a group of probes: one object, which is loaded, or cannot be, as a whole.
+type group struct {
+	name string
+	spec func() (*ebpf.CollectionSpec, error)
+	// handler makes what takes the group's events in; nil: it has none.
+	handler func(p *probes) handler
+}
+
+// handler takes events in. Both methods are called by the same goroutine.
+type handler interface {
+	// take takes one event of the kernel in.
+	take(ctx context.Context, raw []byte) error
+	// wake does what is due, and returns when to be called again at the latest; never, for the zero time.
+	wake(ctx context.Context, now time.Time) time.Time
+}
+
+// groups are the groups of probes that a configuration wants.
+func (c *Config) groups() []group {
+	var all []group
+	if c.Probes.OOM.Enabled {
+		all = append(all, group{name: "oom", spec: loadOOM, handler: newOOMHandler})
+	}
+	return all
+}
+
+// probes are the programs in the kernel, behind all instances of an id.
+type probes struct {
+	cfg       *Config
+	logger    *zap.Logger
+	telemetry *metadata.TelemetryBuilder
+	clock     clock
+	ended     func()
+
+	mu        sync.Mutex
+	instances int // started and not shut down
+	cancel    context.CancelFunc
+	reading   sync.WaitGroup
+	attached  map[string]*attached
+	coverage  []coveragelog.Part
+	out       *logsReceiver // nil: nobody wants events
+}
+
+func newProbes(set receiver.Settings, cfg *Config) (*probes, error) {
+	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	if err != nil {
+		return nil, fmt.Errorf("make component telemetry: %w", err)
+	}
+	p := &probes{cfg: cfg, logger: set.Logger, telemetry: telemetry}
+	return p, telemetry.RegisterReceiverEbpfLostCallback(p.observeLost)
+}
+
+// join adds an instance; the first one loads the programs. A group that cannot be loaded leaves the others alone, and the
+// collector as well: coverage tells why.
+func (p *probes) join(add func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	add()
+	if p.instances++; p.instances > 1 {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel, p.attached, p.coverage = cancel, map[string]*attached{}, nil
+	for _, g := range p.cfg.groups() {
+		c := finding.Coverage{Layer: finding.LayerEBPF, State: finding.CoverageOK}
+		if err := p.start(ctx, g); err != nil {
+			c.State, c.Reason = finding.CoverageAbsent, reason(err)
+			p.logger.Warn("a group of probes could not be loaded", zap.String("probes", g.name), zap.String("reason", c.Reason), zap.Error(err))
+		}
+		p.coverage = append(p.coverage, coveragelog.Part{Name: g.name, Coverage: c})
+	}
+}
+
+func (p *probes) start(ctx context.Context, g group) error {
+	spec, err := g.spec()
+	if err != nil {
+		return err
+	}
+	a, err := attach(spec)
+	if err != nil {
+		return err
+	}
+	p.attached[g.name] = a
+	if g.handler != nil {
+		p.reading.Add(1)
+		go p.read(ctx, g.name, a.events, g.handler(p))
+	}
+	return nil
+}
+
+// read hands the events of a group to its handler until the ring buffer is closed.
+func (p *probes) read(ctx context.Context, name string, events *ringbuf.Reader, h handler) {
+	defer p.reading.Done()
+	var rec ringbuf.Record
+	for {
+		events.SetDeadline(h.wake(ctx, time.Now()))
+		switch err := events.ReadInto(&rec); {
+		case errors.Is(err, ringbuf.ErrClosed):
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			continue
+		case err != nil:
+			p.logger.Error("events of the kernel cannot be read any more", zap.String("probes", name), zap.Error(err))
+			return
+		}
+		if err := h.take(ctx, rec.RawSample); err != nil {
+			p.telemetry.ReceiverEbpfMalformed.Add(ctx, 1)
+			p.logger.Debug("an event of the kernel could not be read", zap.String("probes", name), zap.Error(err))
+		}
+	}
+}
+
+// leave takes an instance out; the last one takes the programs out of the kernel.
+func (p *probes) leave(remove func()) error {
+	p.mu.Lock()
+	if p.instances == 0 { // never started
+		p.mu.Unlock()
+		p.close()
+		return nil
+	}
+	remove()
+	if p.instances--; p.instances > 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	p.cancel()
+	all := p.attached
+	p.attached = nil
+	p.mu.Unlock()
+	var errs []error
+	for name, a := range all {
+		if err := a.close(); err != nil {
+			errs = append(errs, fmt.Errorf("detach %s: %w", name, err))
+		}
+	}
+	p.reading.Wait()
+	p.close()
+	return errors.Join(errs...)
+}
+
+func (p *probes) close() {
+	p.telemetry.Shutdown()
+	p.ended()
+}
+
+// observeLost tells how many events each group has lost.
+func (p *probes) observeLost(_ context.Context, o metric.Int64Observer) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for name, a := range p.attached {
+		n, err := a.lost()
+		if err == nil {
+			o.Observe(n, metric.WithAttributes(attrProbes.String(name)))
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
