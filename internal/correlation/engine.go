@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/your-org/tapio/internal/correlation/causes"
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/timeline"
@@ -52,6 +53,10 @@ type Engine struct {
 	forgotten time.Time
 	// now is the latest time that the engine was told.
 	now time.Time
+	// links say what depends on what; nil: nobody knows, and no finding is told as the effect of another.
+	links func() causes.Links
+	// adopted are findings of other engines, by their id there.
+	adopted map[string]*adopted
 	// unsaved says that findings changed in a way that must not be lost.
 	unsaved bool
 }
@@ -90,7 +95,7 @@ func New(s Settings) (*Engine, error) {
 	}
 	e := &Engine{settings: s, patterns: map[string]*pattern.Pattern{}, subjects: map[entity.ID]*subject{}, aliases: map[entity.ID]entity.ID{}, recent: list.New(),
 		lives: map[string]*life{}, layers: map[finding.Layer]time.Time{}, covers: map[part]cover{}, epochs: map[origin]time.Time{},
-		pasts: newPasts(), victims: newVictims()}
+		pasts: newPasts(), victims: newVictims(), adopted: map[string]*adopted{}}
 	for _, p := range s.Patterns {
 		e.patterns[p.Name] = p
 	}

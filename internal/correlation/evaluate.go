@@ -33,12 +33,17 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 			s.dirty = false
 		}
 	}
+	e.adopt(now, held)
 	e.fold(now)
+	e.explain(now, held)
 	for id, l := range e.lives {
+		if held[id] {
+			l.compare()
+		}
 		if held[id] || e.unjudged(now, l) {
 			continue
 		}
-		if !l.lapse(now, e.patterns[l.Pattern], e.settings.Retention) {
+		if !l.lapse(now, e.pattern(l.Pattern), e.settings.Retention) {
 			delete(e.lives, id)
 		}
 	}
@@ -94,6 +99,14 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 			e.confirm(now, s, p, l)
 		}
 	}
+}
+
+// pattern returns a pattern by its name; an empty one where another engine has found what this one does not know.
+func (e *Engine) pattern(name string) *pattern.Pattern {
+	if p := e.patterns[name]; p != nil {
+		return p
+	}
+	return &pattern.Pattern{Name: name}
 }
 
 // room says whether one more finding fits, making room by forgetting the one that was resolved longest ago.

@@ -34,6 +34,10 @@ type life struct {
 	// ToldAt is when the finding was last told, and ToldEvent when it was said then that the predicted event would happen.
 	ToldAt    time.Time `json:"toldAt"`
 	ToldEvent time.Time `json:"toldEvent,omitzero"`
+	// Adopted says that another engine found it.
+	Adopted bool `json:"adopted,omitempty"`
+	// shown is what of the finding makes it worth telling again when it differs.
+	shown shown
 	// changed asks for the finding to be told.
 	changed bool
 }
@@ -59,8 +63,22 @@ func (l *life) hold(now time.Time, p *pattern.Pattern, f finding.Finding) {
 	before := l.Finding
 	f.ID, f.FirstSeen, f.LastSeen, f.State = before.ID, before.FirstSeen, now, finding.Active
 	f.Outcome, f.Causes, f.Effects = before.Outcome, before.Causes, before.Effects
-	l.Finding = f
-	l.changed = l.changed || before.Severity != f.Severity || len(before.Evidence) != len(f.Evidence)
+	l.Finding, l.Adopted = f, false
+}
+
+// shown are the parts of a finding that are worth telling when they differ.
+type shown struct {
+	severity          finding.Severity
+	evidence, effects int
+	outcome           bool
+}
+
+// compare asks for the finding to be told when it is not what was told before.
+func (l *life) compare() {
+	now := shown{l.Finding.Severity, len(l.Finding.Evidence), len(l.Finding.Effects), l.Finding.Outcome != nil}
+	if l.Stage == active && now != l.shown {
+		l.shown, l.changed = now, true
+	}
 }
 
 const (
@@ -86,7 +104,11 @@ func (l *life) stale(now time.Time) bool {
 // lapse notes that the conditions do not hold now. It returns false when the life is over.
 func (l *life) lapse(now time.Time, p *pattern.Pattern, retention time.Duration) bool {
 	l.Pending = time.Time{}
-	if l.Stage == active && now.Sub(l.Held) >= time.Duration(p.Keep) {
+	keep := time.Duration(p.Keep)
+	if l.Adopted {
+		keep = max(keep, adoptedFor)
+	}
+	if l.Stage == active && now.Sub(l.Held) >= keep {
 		l.resolve(now)
 	}
 	return l.Stage == active || l.Stage == resolved && now.Sub(l.Since) < retention

@@ -238,7 +238,7 @@ func (l *life) validate(id string) error {
 // unjudged says that a prediction was taken up from before a restart and there are too few samples yet to confirm or withdraw
 // it: it then stays as it is, as long as its entity is there and for a bounded time.
 func (e *Engine) unjudged(now time.Time, l *life) bool {
-	p, s := e.patterns[l.Pattern], e.subjects[l.Entity]
+	p, s := e.pattern(l.Pattern), e.subjects[l.Entity]
 	if l.Stage != active || p.Forecast == nil || s == nil || s.gone || s.restored.IsZero() || now.Sub(s.restored) >= grace {
 		return false
 	}

@@ -178,8 +178,10 @@ type Entity struct {
 	Name      string `json:"name"`
 	Container string `json:"container,omitempty"`
 	UID       string `json:"uid,omitempty"`
-	Node      string `json:"node,omitempty"`
-	Owner     *Owner `json:"owner,omitempty"`
+	// ContainerID is the id that the container has at its runtime, where it is known.
+	ContainerID string `json:"containerId,omitempty"`
+	Node        string `json:"node,omitempty"`
+	Owner       *Owner `json:"owner,omitempty"`
 }
 
 // Owner is the workload that an entity belongs to.

@@ -46,6 +46,25 @@ func Fold(fs []finding.Finding, links Links, patterns []*pattern.Pattern) []find
 		f := fs[i]
 		all[i] = &f
 	}
+	effects := Relate(all, links, known)
+	of := map[*finding.Finding]bool{}
+	for _, some := range effects {
+		for _, f := range some {
+			of[f] = true
+		}
+	}
+	out := []finding.Finding{}
+	for _, f := range all {
+		if !of[f] {
+			Explain(f, effects[f])
+			out = append(out, *f)
+		}
+	}
+	return out
+}
+
+// Relate finds the effects of each finding that is a cause, and puts all findings in the order in which they are told.
+func Relate(all []*finding.Finding, links Links, known map[string]*pattern.Pattern) map[*finding.Finding][]*finding.Finding {
 	slices.SortFunc(all, func(a, b *finding.Finding) int {
 		return cmp.Or(b.Severity.Rank()-a.Severity.Rank(), a.FirstSeen.Compare(b.FirstSeen), cmp.Compare(a.Entity.Name, b.Entity.Name), cmp.Compare(a.ID, b.ID))
 	})
@@ -62,7 +81,7 @@ func Fold(fs []finding.Finding, links Links, patterns []*pattern.Pattern) []find
 		}
 	}
 	replicas(all, into)
-	return told(all, into)
+	return roots(all, into)
 }
 
 // search finds the nearest finding that explains one.
@@ -105,30 +124,23 @@ func replicas(all []*finding.Finding, into map[*finding.Finding]*finding.Finding
 	}
 }
 
-// told are the findings that are no effects, each with what it leads to.
-func told(all []*finding.Finding, into map[*finding.Finding]*finding.Finding) []finding.Finding {
+// roots are the findings that are effects by the one that all of it comes from.
+func roots(all []*finding.Finding, into map[*finding.Finding]*finding.Finding) map[*finding.Finding][]*finding.Finding {
 	effects := map[*finding.Finding][]*finding.Finding{}
 	for _, f := range all {
 		root := into[f]
 		for steps := 0; root != nil && into[root] != nil && into[root] != f && steps < maxSteps; steps++ {
 			root = into[root]
 		}
-		if root != nil {
+		if root != nil && into[root] == nil { // what explains each other explains nothing
 			effects[root] = append(effects[root], f)
 		}
 	}
-	out := []finding.Finding{}
-	for _, f := range all {
-		if into[f] == nil {
-			explain(f, effects[f])
-			out = append(out, *f)
-		}
-	}
-	return out
+	return effects
 }
 
-// explain adds to a finding what it leads to.
-func explain(f *finding.Finding, effects []*finding.Finding) {
+// Explain adds to a finding what it leads to.
+func Explain(f *finding.Finding, effects []*finding.Finding) {
 	var same, titles []string
 	for _, e := range effects {
 		if len(f.Effects) < maxEffects {

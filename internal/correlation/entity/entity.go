@@ -191,7 +191,7 @@ func (e Entity) Workload() string {
 
 // Finding is the entity in the form of a finding's JSON.
 func (e Entity) Finding() finding.Entity {
-	f := finding.Entity{Kind: string(e.Kind), Namespace: e.Namespace, Name: e.Name, Container: e.Container, UID: e.UID, Node: e.Node}
+	f := finding.Entity{Kind: string(e.Kind), Namespace: e.Namespace, Name: e.Name, Container: e.Container, UID: e.UID, ContainerID: e.ContainerID, Node: e.Node}
 	if e.Owner != nil {
 		o := *e.Owner
 		f.Owner = &o

@@ -37,6 +37,8 @@ type Signal struct {
 	// Doubt is how far the source is from the kernel's own accounts: 0 is exact, 1 an approximation that leaves parts out. A
 	// reading does not take the place of a fresh one that is more exact.
 	Doubt uint8
+	// ID names an Event that may be told again, with more in it: it then takes the place of what was told before. Empty: it may not.
+	ID string
 	// Text is a sentence for people; empty where the value says it all.
 	Text string
 	// Attributes are further facts, e.g. pid or comm. They are small and few.

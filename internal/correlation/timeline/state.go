@@ -32,6 +32,7 @@ type Saved struct {
 	Text       string            `json:"text,omitempty"`
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Counted    bool              `json:"counted,omitempty"`
+	ID         string            `json:"id,omitempty"`
 }
 
 // Counters returns what has to be kept of an entity so that nothing old looks new after a restart.
@@ -55,7 +56,7 @@ func (t *Timeline) State(now time.Time) State {
 				continue
 			}
 			s.Events = append(s.Events, Saved{First: e.First, Time: e.Time, After: e.After, Kind: e.Kind, Layer: e.Layer, Value: e.Value,
-				Unit: e.Unit, Text: e.Text, Attributes: e.Attributes, Counted: e.counted})
+				Unit: e.Unit, Text: e.Text, Attributes: e.Attributes, Counted: e.counted, ID: e.id})
 		}
 	}
 	slices.SortStableFunc(s.Events, func(a, b Saved) int { return a.Time.Compare(b.Time) })
@@ -78,7 +79,7 @@ func Restore(now time.Time, s State) *Timeline {
 	}
 	for _, e := range s.Events {
 		if finite(e.Value) {
-			t.add(Event{Time: e.Time, First: e.First, After: e.After, Value: e.Value, counted: e.Counted,
+			t.add(Event{Time: e.Time, First: e.First, After: e.After, Value: e.Value, counted: e.Counted, id: e.ID,
 				Facts: &Facts{Kind: e.Kind, Layer: e.Layer, Unit: e.Unit, Text: e.Text, Attributes: e.Attributes}})
 		}
 	}

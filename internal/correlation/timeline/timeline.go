@@ -54,6 +54,8 @@ type Event struct {
 	After time.Time
 	Value float64
 	*Facts
+	// id names it at its source; empty where that has no name for it.
+	id string
 	// counted marks what a counter's increases were turned into; only these are merged.
 	counted bool
 }
@@ -131,6 +133,14 @@ func (t *Timeline) Observe(s signal.Signal) bool {
 // happened takes in an event. Some things are both told as events and counted, and must be one: an event that comes ahead
 // of its counter is subtracted from the counter's next increase, one that comes after it lends the increase its exact time.
 func (t *Timeline) happened(s signal.Signal) bool {
+	if s.ID != "" {
+		same := func(e Event) bool { return e.id == s.ID }
+		if i := slices.IndexFunc(t.events[s.Kind], same); i >= 0 {
+			first := earlier(s.Time, t.events[s.Kind][i].First)
+			t.events[s.Kind] = slices.Delete(t.events[s.Kind], i, i+1)
+			return t.add(Event{Time: s.Time, First: first, Value: s.Value, id: s.ID, Facts: facts(s)})
+		}
+	}
 	if r, ok := t.readings[s.Kind]; ok && r.Counter && !s.Time.After(r.Time) {
 		for i, e := range t.events[s.Kind] {
 			if e.counted && !e.Time.Before(s.Time) && s.Time.Sub(e.First) > -Coalesce {
@@ -142,15 +152,22 @@ func (t *Timeline) happened(s signal.Signal) bool {
 				return true
 			}
 		}
-		return t.add(Event{Time: s.Time, First: s.Time, Value: s.Value, Facts: facts(s)})
+		return t.add(Event{Time: s.Time, First: s.Time, Value: s.Value, id: s.ID, Facts: facts(s)})
 	}
-	if !t.add(Event{Time: s.Time, First: s.Time, Value: s.Value, Facts: facts(s)}) {
+	if !t.add(Event{Time: s.Time, First: s.Time, Value: s.Value, id: s.ID, Facts: facts(s)}) {
 		return false
 	}
 	if s.Time.After(t.gone) {
 		t.ahead[s.Kind] += s.Value
 	}
 	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // increase is by how much a counter grew since the reading before. A counter that fell was reset and has grown by all it

@@ -170,7 +170,7 @@ func (r *reader) maps(name string, visit func(*reader)) {
 
 func (r *reader) entity() finding.Entity {
 	e := finding.Entity{Kind: r.str(attrEntityKind), Name: r.str(attrEntityName), UID: r.str(attrEntityUID), Namespace: r.str(attrNamespace),
-		Container: r.str(attrContainer), Node: r.str(attrNode)}
+		Container: r.str(attrContainer), ContainerID: r.str(attrContainerID), Node: r.str(attrNode)}
 	if e.Node == "" {
 		e.Node = r.str(attrHost)
 	}

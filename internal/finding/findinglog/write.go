@@ -62,6 +62,7 @@ const (
 	attrLearningTotal = "tapio.status.learning_total"
 	attrNamespace     = "k8s.namespace.name"
 	attrContainer     = "k8s.container.name"
+	attrContainerID   = "container.id"
 	attrNode          = "k8s.node.name"
 	attrHost          = "host.name"
 )
@@ -253,9 +254,10 @@ func putEntity(a pcommon.Map, e finding.Entity) {
 	if names.name != "k8s.pod.name" || e.Namespace != "" { // a container without a pod has no pod's name
 		put(names.name, e.Name)
 		put(names.uid, e.UID)
-	} else {
-		put("container.id", e.UID)
+	} else if e.UID != e.ContainerID {
+		put(names.uid, e.UID)
 	}
+	put(attrContainerID, e.ContainerID)
 	put(attrNamespace, e.Namespace)
 	put(attrContainer, e.Container)
 	put(attrHost, e.Node)

@@ -62,11 +62,9 @@ func kwok() error {
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
 	flags.Usage = func() {}
-	ctx, err := kwoklog.InitFlags(signals.SetupSignalContext(), flags)
+	ctx, _ := kwoklog.InitFlags(signals.SetupSignalContext(), flags)
+	ctx, err := kwokconfig.InitFlags(ctx, flags)
 	if err != nil {
-		return err
-	}
-	if ctx, err = kwokconfig.InitFlags(ctx, flags); err != nil {
 		return err
 	}
 	command := kwokcmd.NewCommand(ctx)

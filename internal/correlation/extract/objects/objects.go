@@ -242,11 +242,12 @@ func (t *telling) reading(e entity.Entity, kind string, value float64, unit stri
 		Shape: signal.Gauge, Value: value, Unit: unit, Start: since, Text: text, Attributes: facts}}})
 }
 
-// event tells what happened at a time.
-func (t *telling) event(e entity.Entity, kind string, at time.Time, count float64, text string, facts map[string]string) {
+// event tells what an event of Kubernetes says. That may grow, and is told under the same name then.
+func (t *telling) event(e entity.Entity, kind string, said object, text string, facts map[string]string) {
+	at := occurred(said)
 	if at.After(t.now) {
 		at = t.now // the clocks of a cluster differ a little
 	}
 	t.visit(signal.Batch{Entity: e, Signals: []signal.Signal{{Time: at, Kind: kind, Layer: finding.LayerKubernetes, Entity: e.ID,
-		Shape: signal.Event, Value: count, Unit: "{event}", Text: text, Attributes: facts}}})
+		Shape: signal.Event, Value: times(said), Unit: "{event}", ID: said.uid(), Text: text, Attributes: facts}}})
 }

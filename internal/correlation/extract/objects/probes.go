@@ -30,7 +30,7 @@ func (t *telling) probes(pod object, e entity.Entity, status, spec, ended object
 				continue // it got ready since
 			}
 			facts := map[string]string{"probe": kind, "message": brief(m[2]), "check": check(spec.child(kind + "Probe"))}
-			t.event(e, signal.ProbeFailed, occurred(ev), times(ev), fmt.Sprintf("%s probe failed: %s", kind, brief(m[2])), facts)
+			t.event(e, signal.ProbeFailed, ev, fmt.Sprintf("%s probe failed: %s", kind, brief(m[2])), facts)
 		case ev.str("reason") == "Killing" && strings.Contains(said(ev), "probe, will be restarted"):
 			// What ended by itself was not ended by the probe, though it may have failed before as well.
 			if code := ended.num(-1, "exitCode"); code != 137 && code != 143 && code != -1 && code != 0 {
@@ -44,7 +44,7 @@ func (t *telling) probes(pod object, e entity.Entity, status, spec, ended object
 				kind = "startup"
 			}
 			killed = true
-			t.event(e, signal.ProbeKilled, occurred(ev), times(ev), "the kubelet restarts the container because its "+kind+" probe failed",
+			t.event(e, signal.ProbeKilled, ev, "the kubelet restarts the container because its "+kind+" probe failed",
 				map[string]string{"probe": kind, "check": check(spec.child(kind + "Probe")), "restarts": strconv.Itoa(int(status.num(0, "restartCount"))),
 					"allowed": allowed(spec.child(kind + "Probe")).String()})
 		}
