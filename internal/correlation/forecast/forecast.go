@@ -20,8 +20,6 @@ type Sample struct {
 	// anonymous + shared + unreclaimable kernel memory, never usage or working set: page cache gives way.
 	Used, Limit float64
 	// What follows is evidence that only some sources have; 0 where they don't.
-	// Charged is all that counts against the limit, page cache included, in the unit of Used.
-	Charged float64
 	// MajorFaults counts pages that had to be read from disk again, Refusals how often the limit was hit. Both only grow.
 	MajorFaults, Refusals float64
 }

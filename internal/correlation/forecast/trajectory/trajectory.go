@@ -104,7 +104,7 @@ func (r *Reading) check() error {
 // page cache: anonymous and shared memory and the kernel's own (stacks, page tables, sockets). Without "usage" it is
 // anonymous and shared memory; with "usage" alone all of it.
 func (r *Reading) Sample(limit float64) forecast.Sample {
-	s := forecast.Sample{Time: At(r.T), Limit: limit, Charged: value(r.Usage),
+	s := forecast.Sample{Time: At(r.T), Limit: limit,
 		MajorFaults: value(r.MajorFaults), Refusals: value(r.Refusals)}
 	if r.Limit != nil {
 		s.Limit = *r.Limit
