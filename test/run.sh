@@ -1,39 +1,71 @@
 #!/bin/sh
 # run.sh runs every test that this machine can run, and ends with what was skipped and why. `make test` calls it after
 # building the programs; TAPIO_TEST_KERNELS names the kernels for the tests in virtual machines ("all", or "" for the usual).
+#
+# What boots a system of its own runs beside the rest, and is shown after it: most of either waits.
 set -eu
 cd "$(dirname "$0")/.."
 export GOFLAGS="${GOFLAGS--trimpath -buildvcs=false}"
 tests=$(go list ./... | grep -v -e /test/e2e -e /test/bench/ -e /test/kube)
-skipped=
-failed=
-say() { printf '\n== %s\n' "$1"; }
+results=$(mktemp -d)
+: > "$results/failed"
+: > "$results/skipped"
+skip() { echo "  $1" >> "$results/skipped"; }
+# run TITLE COMMAND [ARGUMENT]...
 run() {
-  say "$1"
+  printf '\n== %s\n' "$1"
   shift
-  "$@" || failed="$failed
-  $*"
+  "$@" || echo "  $*" >> "$results/failed"
 }
+
+# Other kernels, and a real systemd.
+systems() {
+  if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
+    # shellcheck disable=SC2086
+    run "the cgroup receiver, under other kernels" test/vm/receiver.sh ${TAPIO_TEST_KERNELS-}
+    # shellcheck disable=SC2086
+    run "the ebpf receiver, under other kernels" test/vm/ebpf.sh ${TAPIO_TEST_KERNELS-}
+    # A virtual machine has no libraries: the collector without cgo, which has all but the journal.
+    CGO_ENABLED=0 go build -o bin/static/ ./cmd/tapio-collector
+    run "the demo, on cgroup v2" test/vm/run.sh -m 2048 -t 400 -f bin/tapio -f bin/static/tapio-collector -f bin/workload 6.1 -- bin/demo -bin /work
+  else
+    skip "other kernels and cgroup v2: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
+  fi
+
+  if command -v systemd-nspawn > /dev/null && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
+    race=
+    ! command -v gcc > /dev/null 2>&1 || race=-race
+    go test $race -c -o bin/systemdreceiver.test ./receiver/systemdreceiver
+    run "the systemd receiver, under a real systemd" env TAPIO_TEST_REAL=1 test/systemd/run.sh bin/systemdreceiver.test -test.run '^TestReal'
+  else
+    skip "the systemd receiver under a real systemd: systemd-container or debootstrap is missing (make setup), or this is not root"
+  fi
+}
+
+CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo
+set -m # a process group of its own, so that all of it can be ended
+systems > "$results/systems" 2>&1 < /dev/null &
+systems=$!
+set +m
+trap 'kill -- "-$systems" 2> /dev/null || true; rm -rf "$results"' EXIT
+trap 'exit 130' INT TERM
 
 # A containerd that sends events, built once and kept: Debian's does not.
 if command -v containerd > /dev/null && [ "$(id -u)" = 0 ]; then
   if TAPIO_CONTAINERD=$(test/containerd/build.sh); then
     export TAPIO_CONTAINERD
   else
-    skipped="$skipped
-  the events of containerd 2: test/containerd/build.sh could not build it"
+    skip "the events of containerd 2: test/containerd/build.sh could not build it"
   fi
 else
-  skipped="$skipped
-  a real container runtime: containerd is missing (make setup), or this is not root"
+  skip "a real container runtime: containerd is missing (make setup), or this is not root"
 fi
 
 if command -v gcc > /dev/null 2>&1; then
   # shellcheck disable=SC2086 # one word a package
   run "unit tests, with the race detector" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- -race $tests
 else
-  skipped="$skipped
-  the race detector: gcc is missing"
+  skip "the race detector: gcc is missing"
   # shellcheck disable=SC2086
   run "unit tests" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- $tests
 fi
@@ -42,7 +74,6 @@ fi
 run "forecasts, scored on recorded runs" go test ./test/bench/...
 
 # The programs themselves, on this machine. Not beside the unit tests: these compile, and an end-to-end run has a clock.
-CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo
 # They wait more than they compute: more of them at once than there are CPUs.
 run "end to end, on this machine" go tool gotestsum --format testname --hide-summary output -- -count=1 -parallel 8 ./test/e2e
 
@@ -51,33 +82,12 @@ if TAPIO_KUBE_BINARY=$(test/kube/build.sh); then
   export TAPIO_KUBE_BINARY
   run "tapio check, on a real Kubernetes API" go tool gotestsum --format testname --hide-summary output -- -count=1 ./test/kube
 else
-  skipped="$skipped
-  Kubernetes' real API: test/kube/build.sh could not build it"
+  skip "Kubernetes' real API: test/kube/build.sh could not build it"
 fi
 
-if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
-  # shellcheck disable=SC2086
-  run "the cgroup receiver, under other kernels" test/vm/receiver.sh ${TAPIO_TEST_KERNELS-}
-  # shellcheck disable=SC2086
-  run "the ebpf receiver, under other kernels" test/vm/ebpf.sh ${TAPIO_TEST_KERNELS-}
-  # A virtual machine has no libraries: the collector without cgo, which has all but the journal.
-  CGO_ENABLED=0 go build -o bin/static/ ./cmd/tapio-collector
-  run "the demo, on cgroup v2" test/vm/run.sh -m 2048 -t 400 -f bin/tapio -f bin/static/tapio-collector -f bin/workload 6.1 -- bin/demo -bin /work
-else
-  skipped="$skipped
-  other kernels and cgroup v2: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
-fi
+wait "$systems" || echo "  the tests on systems of their own ended early" >> "$results/failed"
+cat "$results/systems"
 
-if command -v systemd-nspawn > /dev/null && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
-  race=
-  ! command -v gcc > /dev/null 2>&1 || race=-race
-  go test $race -c -o bin/systemdreceiver.test ./receiver/systemdreceiver
-  run "the systemd receiver, under a real systemd" env TAPIO_TEST_REAL=1 test/systemd/run.sh bin/systemdreceiver.test -test.run '^TestReal'
-else
-  skipped="$skipped
-  the systemd receiver under a real systemd: systemd-container or debootstrap is missing (make setup), or this is not root"
-fi
-
-[ -z "$skipped" ] || printf '\nskipped:%s\n' "$skipped"
-[ -z "$failed" ] || { printf '\nFAILED:%s\n' "$failed" >&2; exit 1; }
+[ ! -s "$results/skipped" ] || { printf '\nskipped:\n'; cat "$results/skipped"; }
+[ ! -s "$results/failed" ] || { { printf '\nFAILED:\n'; cat "$results/failed"; } >&2; exit 1; }
 printf '\nall passed\n'
