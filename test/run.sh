@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # run.sh runs every test that this machine can run, and ends with what was skipped and why. `make test` calls it after
 # building the programs; TAPIO_TEST_KERNELS names the kernels for the tests in virtual machines ("all", or "" for the usual).
 #
