@@ -167,8 +167,10 @@ type Finding struct {
 	Causes     []string   `json:"causes,omitempty"`
 	Effects    []string   `json:"effects,omitempty"`
 	Remedies   []Remedy   `json:"remedies,omitempty"`
-	FirstSeen  time.Time  `json:"firstSeen"`
-	LastSeen   time.Time  `json:"lastSeen"`
+	// Shared names what findings of one pattern have in common when they have one cause. It serves to fold them, and is not told.
+	Shared    string    `json:"-"`
+	FirstSeen time.Time `json:"firstSeen"`
+	LastSeen  time.Time `json:"lastSeen"`
 }
 
 // Entity is what a finding is about, in the words of the platform: Container, Pod, Unit, Cgroup, Node, …

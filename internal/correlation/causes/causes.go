@@ -75,12 +75,13 @@ func Relate(all []*finding.Finding, links Links, known map[string]*pattern.Patte
 	into := map[*finding.Finding]*finding.Finding{} // effect → cause
 	for _, f := range all {
 		if p := known[f.Pattern]; p != nil && len(p.ExplainedBy) > 0 {
-			if cause := search(f, p.ExplainedBy, at, links); cause != nil {
+			if cause := search(f, p.ExplainedBy, at, links); cause != nil && !leads(into, cause, f) {
 				into[f] = cause
 			}
 		}
 	}
 	replicas(all, into)
+	shared(all, into)
 	return roots(all, into)
 }
 
@@ -124,15 +125,41 @@ func replicas(all []*finding.Finding, into map[*finding.Finding]*finding.Finding
 	}
 }
 
+// shared joins findings of one pattern about several things that have one cause, where that has no finding of its own: the same image
+// that is not there, the same quota, the same full nodes.
+func shared(all []*finding.Finding, into map[*finding.Finding]*finding.Finding) {
+	type alike struct{ pattern, shared string }
+	first := map[alike]*finding.Finding{}
+	for _, f := range all {
+		if f.Shared == "" || into[f] != nil {
+			continue
+		}
+		key := alike{f.Pattern, f.Shared}
+		if known := first[key]; known != nil {
+			into[f] = known
+		} else {
+			first[key] = f
+		}
+	}
+}
+
+// leads says whether one finding is an effect of another, over however many steps.
+func leads(into map[*finding.Finding]*finding.Finding, f, to *finding.Finding) bool {
+	for f != nil && f != to {
+		f = into[f]
+	}
+	return f != nil
+}
+
 // roots are the findings that are effects by the one that all of it comes from.
 func roots(all []*finding.Finding, into map[*finding.Finding]*finding.Finding) map[*finding.Finding][]*finding.Finding {
 	effects := map[*finding.Finding][]*finding.Finding{}
 	for _, f := range all {
 		root := into[f]
-		for steps := 0; root != nil && into[root] != nil && into[root] != f && steps < maxSteps; steps++ {
+		for root != nil && into[root] != nil { // which has no circle
 			root = into[root]
 		}
-		if root != nil && into[root] == nil { // what explains each other explains nothing
+		if root != nil {
 			effects[root] = append(effects[root], f)
 		}
 	}
@@ -141,7 +168,7 @@ func roots(all []*finding.Finding, into map[*finding.Finding]*finding.Finding) m
 
 // Explain adds to a finding what it leads to.
 func Explain(f *finding.Finding, effects []*finding.Finding) {
-	var same, titles []string
+	var same, others, titles []string
 	for _, e := range effects {
 		if len(f.Effects) < maxEffects {
 			f.Effects = append(f.Effects, e.ID)
@@ -149,22 +176,42 @@ func Explain(f *finding.Finding, effects []*finding.Finding) {
 		if e.Severity.Rank() > f.Severity.Rank() {
 			f.Severity = e.Severity
 		}
-		if e.Pattern == f.Pattern {
+		switch {
+		case e.Pattern == f.Pattern && sameOwner(f.Entity, e.Entity):
 			same = append(same, e.Entity.Name)
-		} else {
+		case e.Pattern == f.Pattern && e.Shared != "" && e.Shared == f.Shared:
+			others = append(others, display(e.Entity))
+		default:
 			titles = append(titles, e.Title)
 		}
 	}
 	if n := len(same); n > 0 {
 		f.Explanation += fmt.Sprintf(" The same holds for %d more of its pods: %s.", n, named(same))
 	}
+	if others = distinct(others); len(others) > 0 {
+		f.Explanation += fmt.Sprintf(" The same cause holds for %d more: %s.", len(others), named(others))
+	}
 	if len(titles) > 0 {
 		f.Explanation += fmt.Sprintf(" Because of this: %s.", named(titles))
 	}
 }
 
+func sameOwner(a, b finding.Entity) bool {
+	return a.Owner != nil && b.Owner != nil && a.Namespace == b.Namespace && *a.Owner == *b.Owner
+}
+
+// display names an entity beside others, which may be in another namespace.
+func display(e finding.Entity) string {
+	if e.Namespace == "" {
+		return e.Display()
+	}
+	return e.Namespace + "/" + e.Display()
+}
+
+func distinct(all []string) []string { return slices.Compact(slices.Sorted(slices.Values(all))) }
+
 func named(all []string) string {
-	all = slices.Compact(slices.Sorted(slices.Values(all)))
+	all = distinct(all)
 	text := strings.Join(all[:min(len(all), maxNamed)], "; ")
 	if more := len(all) - maxNamed; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)

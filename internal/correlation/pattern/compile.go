@@ -16,7 +16,7 @@ const costLimit = 100_000
 // reserved are the names that conditions have beside the clauses' ids.
 var reserved = map[string]bool{
 	"value": true, "count": true, "sum": true, "rate": true, "age": true, "triggered": true, "text": true, "attributes": true,
-	"r": true, "increase": true, "entity": true, "confidence": true, "eta": true,
+	"r": true, "increase": true, "entity": true, "confidence": true, "eta": true, "facts": true,
 }
 
 // ReservedNames are the names that conditions have beside the ids of evidence.
@@ -49,7 +49,8 @@ func clauseEnv() (*cel.Env, error) {
 
 // patternEnv has a boolean for each clause, and the forecast.
 func (p *Pattern) patternEnv() (*cel.Env, error) {
-	opts := append(common(), cel.Variable("confidence", cel.DoubleType), cel.Variable("eta", cel.DoubleType))
+	opts := append(common(), cel.Variable("confidence", cel.DoubleType), cel.Variable("eta", cel.DoubleType),
+		cel.Variable("facts", cel.MapType(cel.StringType, cel.StringType))) // the attributes of the triggers
 	for _, c := range p.Signals {
 		opts = append(opts, cel.Variable(c.ID, cel.BoolType))
 	}
@@ -127,5 +128,6 @@ func (p *Pattern) compile() error {
 		}
 	}
 	p.title, p.brief, p.explanation = tmpl("title", p.Title), tmpl("brief", p.Brief), tmpl("explanation", p.Explanation)
+	p.shared = tmpl("shared", p.Shared)
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package pattern
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -53,8 +54,10 @@ type Match struct {
 	Title       string
 	Brief       string
 	Explanation string
-	Evidence    []finding.Evidence
-	Remedies    []finding.Remedy
+	// Shared names what this has in common with findings that have the same cause; empty where there is nothing of the kind.
+	Shared   string
+	Evidence []finding.Evidence
+	Remedies []finding.Remedy
 	// Since is the time of the earliest evidence.
 	Since time.Time
 }
@@ -87,6 +90,7 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 		vars["eta"] = in.Forecast.At.Sub(in.Now).Seconds()
 	}
 	matched := make(map[string]*seen, len(p.Signals))
+	vars["facts"] = none
 	doubt, triggered := 1.0, p.Forecast != nil
 	// What decides comes first: most entities have no trigger, and cost no more than to see that.
 	for _, deciding := range []bool{true, false} {
@@ -106,6 +110,7 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 			doubt *= 1 - c.Weight
 			if c.Role == Trigger {
 				triggered = true
+				vars["facts"] = merged(vars["facts"].(map[string]string), s.Attributes)
 				vars["triggered"] = min(vars["triggered"].(float64), in.Now.Sub(s.Time).Seconds())
 			}
 		}
@@ -164,6 +169,11 @@ func (p *Pattern) describe(m *Match, in Input, matched map[string]*seen, vars ma
 			return fmt.Errorf("pattern %s: %w", p.Name, err)
 		}
 	}
+	if p.shared != nil {
+		if m.Shared, err = sentence(p.shared, data); err != nil {
+			return fmt.Errorf("pattern %s: %w", p.Name, err)
+		}
+	}
 	if m.Explanation, err = sentence(p.explanation, data); err != nil {
 		return fmt.Errorf("pattern %s: %w", p.Name, err)
 	}
@@ -187,6 +197,16 @@ func (p *Pattern) describe(m *Match, in Input, matched map[string]*seen, vars ma
 		m.Remedies = append(m.Remedies, f)
 	}
 	return nil
+}
+
+// merged are the attributes of two triggers; the first has the say where both know one.
+func merged(a, b map[string]string) map[string]string {
+	if len(a) == 0 {
+		return b
+	}
+	all := maps.Clone(b)
+	maps.Copy(all, a)
+	return all
 }
 
 // none are the attributes of what has none. Conditions and texts only read them.

@@ -48,6 +48,9 @@ type Pattern struct {
 	// ExplainedBy are the kinds of entities of which a finding may be the cause of this one, where the entity depends on them. It is
 	// then told as that finding's effect.
 	ExplainedBy []entity.Kind `json:"explained_by,omitempty"`
+	// Shared names what has to be put right (a text, optional): findings of this pattern that have it in common have one cause, and
+	// are told as one. Empty: each has its own.
+	Shared string `json:"shared,omitempty"`
 	// Title is the headline, Brief the matter in a few words (optional), Explanation the story. A prediction's title begins with
 	// the entity and ends with the countdown, `{{soon (.In .Forecast.At)}}`.
 	Title       string   `json:"title"`
@@ -59,6 +62,7 @@ type Pattern struct {
 	title       *template.Template
 	brief       *template.Template
 	explanation *template.Template
+	shared      *template.Template
 }
 
 // Forecast says which resource a prediction is about and when it is worth telling.
