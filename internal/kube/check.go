@@ -23,8 +23,8 @@ import (
 	"github.com/your-org/tapio/patterns"
 )
 
-// maxReferences bounds the ConfigMaps and Secrets whose keys are asked for.
-const maxReferences = 20
+// maxReferences bounds the ConfigMaps and Secrets that are asked for by name.
+const maxReferences = 50
 
 // Query chooses what of the cluster is reported.
 type Query struct {
@@ -143,6 +143,7 @@ func (c *Client) look(ctx context.Context, q Query, now time.Time) (*objects.Clu
 	lacks := func(reason string) {
 		coverage = append(coverage, finding.Coverage{Layer: finding.LayerKubernetes, State: finding.CoverageDegraded, Reason: reason})
 	}
+	view.Within(namespace)
 	for _, l := range all {
 		switch {
 		case l.err == nil:
@@ -159,10 +160,13 @@ func (c *Client) look(ctx context.Context, q Query, now time.Time) (*objects.Clu
 		r := c.api.Resource(schema.GroupVersionResource{Version: "v1", Resource: ref.Resource}).Namespace(ref.Namespace)
 		o, err := r.Get(ctx, ref.Name, metav1.GetOptions{})
 		if apierrors.IsForbidden(err) {
-			lacks(fmt.Sprintf("you may not get %s in namespace %s, so that the names of their keys are not known", ref.Resource, ref.Namespace))
+			lacks(fmt.Sprintf("you may not get %s in namespace %s: their keys, certificates and times are not known", ref.Resource, ref.Namespace))
+		}
+		if apierrors.IsNotFound(err) {
+			view.Absent(ref)
 		}
 		if err == nil {
-			keysOnly(o)
+			objects.Public(o.Object)
 			observe(ref.Resource, []unstructured.Unstructured{*o})
 		}
 	}
@@ -196,7 +200,8 @@ type wanted struct {
 
 // shortNames are kubectl's short and plural names of kinds.
 var shortNames = map[string]string{"po": "pod", "deploy": "deployment", "rs": "replicaset", "sts": "statefulset", "ds": "daemonset", "svc": "service",
-	"no": "node", "pvc": "persistentvolumeclaim", "cj": "cronjob"}
+	"no": "node", "pvc": "persistentvolumeclaim", "pv": "persistentvolume", "cj": "cronjob", "hpa": "horizontalpodautoscaler", "pdb": "poddisruptionbudget",
+	"ing": "ingress", "netpol": "networkpolicy", "networkpolicies": "networkpolicy", "ns": "namespace", "csr": "certificatesigningrequest"}
 
 func (w wanted) is(e finding.Entity) bool {
 	if !w.selector.Empty() && !w.selector.Matches(labels.Set(w.view.Labels(e))) {

@@ -130,14 +130,6 @@ func TestExpiredPages(t *testing.T) {
 	assert.EqualValues(t, 1, asked.Load())
 }
 
-// Of a Secret nothing but the names of its keys is kept.
-func TestKeysOnly(t *testing.T) {
-	o := unstructured.Unstructured{Object: map[string]any{"data": map[string]any{"pass": "aHVudGVyMg=="}, "binaryData": map[string]any{"b": "eA=="},
-		"metadata": map[string]any{"name": "x", "annotations": map[string]any{"last-applied": "aHVudGVyMg=="}}}}
-	keysOnly(&o)
-	assert.Equal(t, map[string]any{"data": map[string]any{"pass": ""}, "binaryData": map[string]any{"b": ""}, "metadata": map[string]any{"name": "x"}}, o.Object)
-}
-
 // The records are those of the k8sobjects receiver.
 func TestRecords(t *testing.T) {
 	at := time.Unix(1_000_000, 0)

@@ -30,7 +30,8 @@ type kind struct {
 }
 
 // told are the events that say something: most tell of what went as it should, and are not even sent.
-var told = []string{"type!=Normal", "type=Normal,reason=Killing", "type=Normal,involvedObject.kind=PersistentVolumeClaim"}
+var told = []string{"type!=Normal", "type=Normal,reason=Killing", "type=Normal,involvedObject.kind=PersistentVolumeClaim",
+	"type=Normal,involvedObject.kind=Node"}
 
 // kinds are those that are looked at, the largest first.
 var kinds = []kind{
@@ -46,6 +47,17 @@ var kinds = []kind{
 	{GroupVersionResource: schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}},
 	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}},
 	{GroupVersionResource: schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"}, everywhere: true},
+	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumes"}, everywhere: true},
+	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, everywhere: true},
+	{GroupVersionResource: schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}},
+	{GroupVersionResource: schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}},
+	{GroupVersionResource: schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"}},
+	{GroupVersionResource: schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingressclasses"}, everywhere: true},
+	{GroupVersionResource: schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}},
+	{GroupVersionResource: schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}, everywhere: true},
+	{GroupVersionResource: schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}, everywhere: true},
+	{GroupVersionResource: schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}, everywhere: true},
+	{GroupVersionResource: schema.GroupVersionResource{Group: "certificates.k8s.io", Version: "v1", Resource: "certificatesigningrequests"}, everywhere: true},
 }
 
 // listing is what came of listing one kind.

@@ -34,18 +34,3 @@ func records(resource string, objects []unstructured.Unstructured, now time.Time
 	}
 	return ld, nil
 }
-
-// keysOnly takes the values out of a ConfigMap or Secret: what is looked for is the names of its keys.
-func keysOnly(o *unstructured.Unstructured) {
-	for _, field := range []string{"data", "binaryData"} {
-		if data, ok := o.Object[field].(map[string]any); ok {
-			for k := range data {
-				data[k] = ""
-			}
-		}
-	}
-	if meta, ok := o.Object["metadata"].(map[string]any); ok {
-		delete(meta, "annotations") // kubectl apply keeps a copy of all values there
-		delete(meta, "managedFields")
-	}
-}

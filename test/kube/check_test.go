@@ -21,6 +21,7 @@ import (
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/cli/root"
 	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/kube"
 )
 
 var cluster *Cluster
@@ -79,6 +80,19 @@ func check(t *testing.T, kubeconfig string, args ...string) finding.Report {
 	return r
 }
 
+// checkLater is what the administrator sees in a namespace when some time has passed since its objects were made.
+func checkLater(t *testing.T, later time.Duration, namespace string) finding.Report {
+	t.Helper()
+	client, err := kube.Connect(kube.Options{Kubeconfig: cluster.Kubeconfig, Timeout: time.Minute, Getenv: func(string) string { return "" }})
+	require.NoError(t, err)
+	r, err := client.Check(t.Context(), kube.Query{Namespace: namespace}, time.Now().Add(later))
+	require.NoError(t, err)
+	for _, f := range r.Findings {
+		require.NoError(t, f.Validate())
+	}
+	return r
+}
+
 // settled is how long the scheduler and the controllers may take, and what the checks wait for before they tell.
 const settled = 90 * time.Second
 
@@ -89,33 +103,8 @@ func TestScenarios(t *testing.T) {
 	for _, o := range read(t, "nodes.yaml") {
 		cluster.create(ctx, t, "", o)
 	}
-	scenarios := []struct {
-		name, pattern, entity string
-		severity              finding.Severity
-		says                  []string
-	}{
-		{"crash-exit", "crash-loop", "Container api", finding.Critical, []string{"api crashes again and again with exit code 3", "It said: loading panic: no DATABASE_URL.", "2 more of its pods", "Service api has no ready pod", "kubectl rollout undo deployment/api"}},
-		{"crash-signal", "crash-loop", "Container api", finding.Critical, []string{"by SIGSEGV", "memory that is not its own"}},
-		{"crash-missing", "crash-loop", "Container api", finding.Critical, []string{"/app/servr is not in the image"}},
-		{"crash-done", "crash-loop", "Container api", finding.Critical, []string{"ends again and again with exit code 0"}},
-		{"oom", "oom-killed", "Container api", finding.Critical, []string{"api was OOM-killed", "64 MiB", "kubectl set resources deployment/api -n oom -c api --limits=memory=164Mi"}},
-		{"image-tag", "image-pull-failed", "Container api", finding.Critical, []string{"image nginx:1.99 does not exist", "1 more of its pods"}},
-		{"image-auth", "image-pull-failed", "Container api", finding.Critical, []string{"registry reg.example:5000 refuses the credentials", "names no pull secret"}},
-		{"image-name", "image-pull-failed", "Container api", finding.Critical, []string{"NGINX:latest is no valid name of an image"}},
-		{"config-missing", "container-config-error", "Container api", finding.Critical, []string{"ConfigMap app-config does not exist"}},
-		{"config-key", "container-config-error", "Container api", finding.Critical, []string{"Secret db-creds has no key password", "it has pass, user."}},
-		{"mount-missing", "container-config-error", "Pod api", finding.Critical, []string{"ConfigMap app-files does not exist"}},
-		{"pending-cpu", "pod-unschedulable", "Pod api", finding.Warning, []string{"asks for 64 CPU, more than any node has", "the largest node has 4 CPU", "1 more of its pods"}},
-		{"pending-selector", "pod-unschedulable", "Pod api", finding.Warning, []string{"no node has the labels it asks for (disk=nvme)"}},
-		{"pending-claim", "volume-unbound", "Volume data", finding.Warning, []string{"storage class fast does not exist", "Because of this: api cannot be scheduled: its volume claim data is not bound"}},
-		{"probe-ready", "probe-failing", "Container api", finding.Critical, []string{"api is not ready: its readiness probe fails", "GET http://:8080/ready", "statuscode: 503", "Service api has no ready pod", "api does not roll out"}},
-		{"probe-live", "probe-failing", "Container api", finding.Critical, []string{"its liveness probe fails", "GET http://:8080/healthz"}},
-		{"init", "crash-loop", "Container api", finding.Critical, []string{"its init container migrate crashes", "cannot connect to db:5432"}},
-		{"selector", "service-without-endpoints", "Service api", finding.Warning, []string{"selects no pod (app=apii)", "deployment/api nearly fit: their label app is api"}},
-		{"port", "service-without-endpoints", "Service api", finding.Warning, []string{"sends to port http, which no container has", "name web"}},
-		{"quota", "pods-refused", "Deployment api", finding.Critical, []string{"the quota of namespace quota is used up", "pods=0"}},
-		{"evicted", "pod-failed", "Pod worker", finding.Warning, []string{"worker was evicted: its node was low on memory", "The kubelet of node n1 ended pod worker"}},
-		{"job", "job-failed", "Job report", finding.Warning, []string{"its pod failed", "main: exit code 2"}},
+	for _, o := range read(t, "classes.yaml") {
+		cluster.create(ctx, t, "", o)
 	}
 	for _, s := range scenarios {
 		cluster.apply(ctx, t, s.name)
@@ -123,33 +112,21 @@ func TestScenarios(t *testing.T) {
 	cluster.apply(ctx, t, "healthy")
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
-			var last finding.Report
-			assert.EventuallyWithT(t, func(c *assert.CollectT) {
-				last = check(t, cluster.Kubeconfig, "-n", s.name)
-				if !assert.Len(c, last.Findings, 1, "one cause is one finding") {
-					return
+			last, wrong := finding.Report{}, []string{"nothing was looked at"}
+			for end := time.Now().Add(settled); len(wrong) > 0 && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+				if s.played {
+					cluster.replay(ctx, t, s.name)
 				}
-				f := last.Findings[0]
-				said := f.Title + "\n" + f.Explanation
-				for _, r := range f.Remedies {
-					said += "\n" + r.Command
-				}
-				assert.Equal(c, s.pattern, f.Pattern)
-				name := f.Entity.Display()
-				assert.Equal(c, s.entity, f.Entity.Kind+" "+name)
-				assert.Equal(c, s.severity, f.Severity)
-				for _, want := range s.says {
-					assert.Contains(c, said, want)
-				}
-				assert.NotContains(c, said, "%!")
-				assert.NotContains(c, said, "<no value>")
-			}, settled, time.Second)
-			if t.Failed() {
-				for _, f := range last.Findings {
-					t.Logf("%s %s: %s\n%s", f.Pattern, f.Entity.Display(), f.Title, f.Explanation)
-				}
+				last = checkLater(t, s.later, s.name)
+				wrong = s.judge(last)
+			}
+			for _, w := range wrong {
+				t.Error(w)
 			}
 			assert.Equal(t, finding.SourceAPIServer, last.Source)
+			if s.played {
+				require.NoError(t, cluster.API.Resource(resources["HorizontalPodAutoscaler"].GroupVersionResource).Namespace(s.name).Delete(ctx, "api", metav1.DeleteOptions{}))
+			}
 		})
 	}
 	// What is well, or will be, raises nothing, however long all the others have been looked at.
@@ -162,9 +139,11 @@ func TestScenarios(t *testing.T) {
 		assert.Equal(t, "HEALTHY: 6 pods running normally\n\nREADY: 3/5 deployments fully available\n", stdout, stderr)
 		assert.Equal(t, cli.ExitOK, status)
 	})
-	t.Run("all of it", func(t *testing.T) { everything(t, len(scenarios)) })
+	t.Run("all of it", everything)
 	t.Run("one of it", func(t *testing.T) {
-		assert.Len(t, check(t, cluster.Kubeconfig, "-A", "deploy/api").Findings, 18)
+		of := check(t, cluster.Kubeconfig, "-A", "deploy/api").Findings
+		assert.Greater(t, len(of), 30)
+		assert.Less(t, len(of), len(scenarios))
 		assert.Len(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "api").Findings, 1)
 		assert.Empty(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "deploy/other").Findings)
 		assert.Len(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "-l", "app=api").Findings, 1)
@@ -175,14 +154,30 @@ func TestScenarios(t *testing.T) {
 }
 
 // everything looks at all namespaces at once: as many findings as there are causes, and no secret anywhere.
-func everything(t *testing.T, causes int) {
+func everything(t *testing.T) {
 	stdout, _, status := tapio(t, cluster.Kubeconfig, 0, "check", "--kubeconfig", cluster.Kubeconfig, "-A", "-o", "json")
 	assert.Equal(t, cli.ExitFindings, status)
 	assert.NotContains(t, stdout, "hunter2")
 	assert.NotContains(t, stdout, "aHVudGVyMg")
 	var r finding.Report
 	require.NoError(t, json.Unmarshal([]byte(stdout), &r))
-	assert.Len(t, r.Findings, causes)
+	found := map[string]int{}
+	for _, f := range r.Findings {
+		found[f.Entity.Namespace]++
+	}
+	for _, s := range scenarios {
+		switch n := found[s.name]; {
+		case s.name == "webhook": // which is in no namespace
+			assert.Equal(t, 1, found[""])
+		case s.later == 0 && !s.played:
+			assert.Equal(t, 1, n, s.name)
+		default:
+			assert.LessOrEqual(t, n, 1, s.name) // it may be told by now
+		}
+		delete(found, s.name)
+	}
+	delete(found, "")
+	assert.Empty(t, found)
 	again := check(t, cluster.Kubeconfig, "-A")
 	ids := func(r finding.Report) map[string]string {
 		all := map[string]string{}

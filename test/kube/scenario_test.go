@@ -3,6 +3,7 @@ package kube
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -14,7 +15,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // resources are those of the kinds in the scenarios; scoped says whether they are in a namespace.
@@ -22,18 +27,30 @@ var resources = map[string]struct {
 	schema.GroupVersionResource
 	scoped bool
 }{
-	"Pod":                   {schema.GroupVersionResource{Version: "v1", Resource: "pods"}, true},
-	"Node":                  {schema.GroupVersionResource{Version: "v1", Resource: "nodes"}, false},
-	"Service":               {schema.GroupVersionResource{Version: "v1", Resource: "services"}, true},
-	"Secret":                {schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, true},
-	"ConfigMap":             {schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, true},
-	"Event":                 {schema.GroupVersionResource{Version: "v1", Resource: "events"}, true},
-	"ResourceQuota":         {schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}, true},
-	"PersistentVolumeClaim": {schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}, true},
-	"Deployment":            {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, true},
-	"Job":                   {schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}, true},
-	"CronJob":               {schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}, true},
-	"StorageClass":          {schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"}, false},
+	"Pod":                            {schema.GroupVersionResource{Version: "v1", Resource: "pods"}, true},
+	"Node":                           {schema.GroupVersionResource{Version: "v1", Resource: "nodes"}, false},
+	"Service":                        {schema.GroupVersionResource{Version: "v1", Resource: "services"}, true},
+	"Secret":                         {schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, true},
+	"ConfigMap":                      {schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, true},
+	"Event":                          {schema.GroupVersionResource{Version: "v1", Resource: "events"}, true},
+	"ResourceQuota":                  {schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}, true},
+	"PersistentVolumeClaim":          {schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}, true},
+	"PersistentVolume":               {schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumes"}, false},
+	"LimitRange":                     {schema.GroupVersionResource{Version: "v1", Resource: "limitranges"}, true},
+	"Deployment":                     {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, true},
+	"StatefulSet":                    {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}, true},
+	"DaemonSet":                      {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}, true},
+	"Job":                            {schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}, true},
+	"CronJob":                        {schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}, true},
+	"StorageClass":                   {schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"}, false},
+	"Ingress":                        {schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"}, true},
+	"IngressClass":                   {schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingressclasses"}, false},
+	"NetworkPolicy":                  {schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}, true},
+	"APIService":                     {schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}, false},
+	"PodDisruptionBudget":            {schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}, true},
+	"HorizontalPodAutoscaler":        {schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}, true},
+	"CertificateSigningRequest":      {schema.GroupVersionResource{Group: "certificates.k8s.io", Version: "v1", Resource: "certificatesigningrequests"}, false},
+	"ValidatingWebhookConfiguration": {schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}, false},
 }
 
 var (
@@ -42,7 +59,7 @@ var (
 	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 )
 
-// read reads the objects of a file. `ago` writes a time before now.
+// read reads the objects of a file. `ago` writes a time before now; templates.txt has what many scenarios have.
 func read(t *testing.T, file string) []unstructured.Unstructured {
 	text, err := os.ReadFile("testdata/" + file)
 	require.NoError(t, err)
@@ -50,7 +67,10 @@ func read(t *testing.T, file string) []unstructured.Unstructured {
 		by, err := time.ParseDuration(d)
 		return time.Now().Add(-by).UTC().Format(time.RFC3339), err
 	}
-	tmpl, err := template.New(file).Funcs(template.FuncMap{"ago": ago}).Parse(string(text))
+	list := func(all ...any) []any { return all }
+	tmpl, err := template.New(file).Funcs(template.FuncMap{"ago": ago, "list": list}).ParseFiles("testdata/templates.txt")
+	require.NoError(t, err)
+	_, err = tmpl.Parse(string(text))
 	require.NoError(t, err)
 	var filled bytes.Buffer
 	require.NoError(t, tmpl.Execute(&filled, nil))
@@ -63,35 +83,79 @@ func read(t *testing.T, file string) []unstructured.Unstructured {
 	return all
 }
 
-// apply makes the objects of a scenario in a namespace of its name, and then lets a kubelet of our own say what it says. kind
-// Kubelet is: of all pods with these labels, this status, and events about them.
+// apply makes the objects of a scenario, in order, in a namespace of its name; the labels of one may be in its file. What is there
+// already is changed; what has the annotation `deleted` is deleted at the end. Kind Kubelet is no object, but what a kubelet says: of
+// all pods with these labels, this status, and events about them. Kind Status is played by `replay`.
 func (c *Cluster) apply(ctx context.Context, t *testing.T, name string) {
+	all := read(t, name+".yaml")
 	space := unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
+	for _, o := range all {
+		if o.GetKind() == "Namespace" {
+			space.SetLabels(o.GetLabels())
+		}
+	}
 	_, err := c.API.Resource(namespaces).Create(ctx, &space, metav1.CreateOptions{})
 	require.NoError(t, err)
-	var kubelets []unstructured.Unstructured
+	var deleted []unstructured.Unstructured
+	for _, o := range all {
+		switch o.GetKind() {
+		case "Namespace", "Status":
+		case "Kubelet":
+			c.play(ctx, t, name, o)
+		default:
+			c.create(ctx, t, name, o)
+			if o.GetAnnotations()["deleted"] != "" {
+				deleted = append(deleted, o)
+			}
+		}
+	}
+	for _, o := range deleted {
+		grace := int64(0)
+		require.NoError(t, c.of(o, name).Delete(ctx, o.GetName(), metav1.DeleteOptions{GracePeriodSeconds: &grace}))
+	}
+}
+
+// replay sets the status of objects that a controller would write if it had what it lacks here: metrics.
+func (c *Cluster) replay(ctx context.Context, t *testing.T, name string) {
 	for _, o := range read(t, name+".yaml") {
-		if o.GetKind() == "Kubelet" {
-			kubelets = append(kubelets, o)
+		if o.GetKind() != "Status" {
 			continue
 		}
-		c.create(ctx, t, name, o)
+		kind, _, _ := unstructured.NestedString(o.Object, "of")
+		r, known := resources[kind]
+		require.True(t, known, "kind %s", kind)
+		status, err := json.Marshal(map[string]any{"status": o.Object["status"]})
+		require.NoError(t, err)
+		_, err = c.API.Resource(r.GroupVersionResource).Namespace(name).Patch(ctx, o.GetName(), types.MergePatchType, status, metav1.PatchOptions{}, "status")
+		require.NoError(t, err)
 	}
-	for _, k := range kubelets {
-		c.play(ctx, t, name, k)
+}
+
+// of is the API for the kind of an object.
+func (c *Cluster) of(o unstructured.Unstructured, namespace string) dynamic.ResourceInterface {
+	r := resources[o.GetKind()]
+	if r.scoped {
+		return c.API.Resource(r.GroupVersionResource).Namespace(namespace)
 	}
+	return c.API.Resource(r.GroupVersionResource)
 }
 
 func (c *Cluster) create(ctx context.Context, t *testing.T, namespace string, o unstructured.Unstructured) {
 	r, known := resources[o.GetKind()]
 	require.True(t, known, "kind %s", o.GetKind())
-	api := c.API.Resource(r.GroupVersionResource).Namespace("")
+	api := c.of(o, namespace)
 	if r.scoped {
 		o.SetNamespace(namespace)
-		api = c.API.Resource(r.GroupVersionResource).Namespace(namespace)
 	}
 	status, has := o.Object["status"]
 	made, err := api.Create(ctx, &o, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		change, err := json.Marshal(o.Object)
+		require.NoError(t, err)
+		_, err = api.Patch(ctx, o.GetName(), types.MergePatchType, change, metav1.PatchOptions{})
+		require.NoError(t, err, "%s %s", o.GetKind(), o.GetName())
+		return
+	}
 	require.NoError(t, err, "%s %s", o.GetKind(), o.GetName())
 	for has {
 		made.Object["status"] = status
@@ -126,6 +190,9 @@ func (c *Cluster) play(ctx context.Context, t *testing.T, namespace string, k un
 	}, time.Minute, 100*time.Millisecond, "%s: the scheduler has bound no pod with %s", namespace, labels)
 	for i := range found.Items {
 		p := &found.Items[i]
+		if node, _, _ := unstructured.NestedString(p.Object, "spec", "nodeName"); node == "" {
+			continue // no kubelet knows it
+		}
 		status, _, _ := unstructured.NestedMap(k.Object, "status")
 		for {
 			merged, _, _ := unstructured.NestedMap(p.Object, "status")

@@ -33,6 +33,17 @@ const (
 	Job         Kind = "Job"
 	CronJob     Kind = "CronJob"
 	Service     Kind = "Service"
+	// Further objects of Kubernetes, known by their names too. Volume is a PersistentVolumeClaim, which is what people know.
+	Autoscaler         Kind = "HorizontalPodAutoscaler"
+	Budget             Kind = "PodDisruptionBudget"
+	Ingress            Kind = "Ingress"
+	NetworkPolicy      Kind = "NetworkPolicy"
+	ValidatingWebhook  Kind = "ValidatingWebhookConfiguration"
+	MutatingWebhook    Kind = "MutatingWebhookConfiguration"
+	APIService         Kind = "APIService"
+	Namespace          Kind = "Namespace"
+	PersistentVolume   Kind = "PersistentVolume"
+	CertificateRequest Kind = "CertificateSigningRequest"
 )
 
 // ID identifies an entity across processes and restarts: its kind and the key that the platform gives it. It contains
@@ -85,6 +96,9 @@ const (
 	AttrService       = "service.name"
 	AttrInstance      = "service.instance.id"
 	AttrKubeService   = "k8s.service.name"
+	// Objects for which the conventions have no attribute, as the k8sevents receiver names them.
+	AttrObjectKind = "k8s.object.kind"
+	AttrObjectName = "k8s.object.name"
 )
 
 // workloads are the semantic conventions' attributes that name the owner of a pod, the most useful to a person first.
@@ -154,6 +168,8 @@ func New(a Attributes, node string) (Entity, bool) {
 		return Named(Service, e.Namespace, a.String(AttrKubeService)), true
 	case e.Owner != nil:
 		return Named(Kind(e.Owner.Kind), e.Namespace, e.Owner.Name), true
+	case a.String(AttrObjectKind) != "" && a.String(AttrObjectName) != "":
+		return Named(Kind(a.String(AttrObjectKind)), e.Namespace, a.String(AttrObjectName)), true
 	default:
 		return Entity{}, false
 	}

@@ -40,8 +40,15 @@ func (t *telling) container(pod object, of entity.Entity, status object, init bo
 	case reason == "CreateContainerConfigError" || reason == "CreateContainerError":
 		facts := t.missing(pod.namespace(), waiting.str("message"))
 		since := t.since(pod, e.Container, "Failed")
-		t.state(e, signal.ConfigError, cmp.Or(since, pod.condition("PodScheduled").time("lastTransitionTime")),
-			"the kubelet: "+brief(waiting.str("message")), facts)
+		if facts["problem"] == "" {
+			facts["problem"] = createProblems.of(waiting.str("message"))
+		}
+		since = cmp.Or(since, pod.condition("PodScheduled").time("lastTransitionTime"))
+		t.blame(pod, since, facts)
+		t.state(e, signal.ConfigError, since, "the kubelet: "+brief(waiting.str("message")), facts)
+		return
+	}
+	if init && t.stuck(pod, e, status, spec) {
 		return
 	}
 	ended := status.child("state", "terminated")
@@ -59,6 +66,38 @@ func (t *telling) container(pod object, of entity.Entity, status object, init bo
 	if !init && !killed {
 		t.notReady(pod, e, status, spec)
 	}
+}
+
+// createProblems are by the words of the kubelet and the runtime on a container that they cannot make.
+var createProblems = problems{
+	{"subPath", "sub_path"}, {"no command specified", "no_command"}, {"is already in use", "name_in_use"}, {"not a directory", "mount"},
+	{"no such file or directory", "mount"}, {"context deadline exceeded", "slow"}, {"no space left on device", "disk"},
+}
+
+const (
+	// unhurried is how long an init container may run before that is worth a word where nothing shows what it waits for.
+	unhurried = 2 * time.Minute
+)
+
+// stuck tells of an init container that runs on and on: the containers wait for it. One that restarts always is a sidecar.
+func (t *telling) stuck(pod object, e entity.Entity, status, spec object) bool {
+	since := status.time("state", "running", "startedAt")
+	ran := t.now.Sub(since)
+	if since.IsZero() || spec.str("restartPolicy") == "Always" || ran < patient {
+		return false
+	}
+	facts := map[string]string{}
+	if lacked, found := t.lackedService(spec, pod.namespace()); found {
+		facts["service"], facts["problem"] = lacked.name, "service"
+		facts["nearest"] = t.nearestService(lacked.namespace, lacked.name)
+		if lacked.namespace != pod.namespace() {
+			facts["service"] += "." + lacked.namespace
+		}
+	} else if ran < unhurried {
+		return false
+	}
+	t.state(e, signal.InitRuns, since, "init container "+e.Container+" still runs", facts)
+	return true
 }
 
 // loops says whether a container ends again and again.
@@ -80,6 +119,15 @@ func (t *telling) loop(pod object, e entity.Entity, status, ended object, init, 
 	facts := ending(code, int(ended.num(0, "signal")), ended.str("reason"), message)
 	facts["exit_code"] = strconv.Itoa(code)
 	facts["reason"] = ended.str("reason")
+	if hook := t.last("Pod", pod, t.now.Add(-lately), "FailedPostStartHook"); hook.ok && about(hook, e.Container) {
+		facts["problem"], facts["meaning"] = "post_start", "its postStart hook failed, and the kubelet ended it"
+	}
+	if meant := meant(facts["command"]); meant != "" {
+		facts["meant"] = meant
+	}
+	if m := forbiddenRE.FindStringSubmatch(message); m != nil {
+		facts["account"], facts["may_not"] = m[1], m[2]+" "+m[3]
+	}
 	if facts["command"] == "" {
 		facts["message"] = lastLine(ended.str("message"))
 	}
@@ -100,6 +148,8 @@ func (t *telling) loop(pod object, e entity.Entity, status, ended object, init, 
 	if !ended.ok {
 		text = "the runtime cannot start the container: " + brief(message)
 	}
+	t.blame(pod, since, facts)
+	t.upstream(pod, message, facts)
 	t.reading(e, signal.CrashLoop, restarts, "{restart}", since, text, facts)
 }
 
@@ -162,5 +212,7 @@ func (t *telling) image(pod object, e entity.Entity, status, spec object) {
 	if ev := t.last("Pod", pod, t.now.Add(-lately), "FailedToRetrieveImagePullSecret"); ev.ok {
 		facts["missing_secrets"] = group(pullSecretRE, said(ev))
 	}
-	t.state(e, signal.ImagePull, cmp.Or(since, pod.condition("PodScheduled").time("lastTransitionTime")), fmt.Sprintf("%s: %s", reason, brief(facts["message"])), facts)
+	since = cmp.Or(since, pod.condition("PodScheduled").time("lastTransitionTime"))
+	t.blame(pod, since, facts)
+	t.state(e, signal.ImagePull, since, fmt.Sprintf("%s: %s", reason, brief(facts["message"])), facts)
 }

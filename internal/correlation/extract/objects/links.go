@@ -1,103 +1,198 @@
 package objects
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
 	"github.com/your-org/tapio/internal/correlation/causes"
-	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/correlation/entity"
 )
 
-// Links are what the objects depend on: a workload and a service on their pods, a pod on its claims, and on its node where
-// that is not ready.
+// Links are what the objects depend on: a workload and a service on their pods, a pod on its claims and on its node where that is
+// not ready, an ingress and a webhook on their services, and so on. What is wrong with one of these explains the other.
 func (c *Cluster) Links() causes.Links {
-	links := causes.Links{}
-	bySpace := map[string][]object{}
+	l := linking{c, causes.Links{}, map[string][]object{}}
 	for _, pod := range c.sorted("pods") {
-		bySpace[pod.namespace()] = append(bySpace[pod.namespace()], pod)
-		ref := causes.Ref{Kind: "Pod", Namespace: pod.namespace(), Name: pod.name()}
-		if o := c.owner(pod); o != nil {
-			up := causes.Ref{Kind: o.Kind, Namespace: pod.namespace(), Name: o.Name}
-			links[up] = append(links[up], ref)
-		}
-		pod.each(func(v object) {
-			if claim := v.str("persistentVolumeClaim", "claimName"); claim != "" {
-				links[ref] = append(links[ref], causes.Ref{Kind: "Volume", Namespace: pod.namespace(), Name: claim})
-			}
-		}, "spec", "volumes")
-		if node, known := c.kinds["nodes"][key{"", pod.str("spec", "nodeName")}]; known && node.condition("Ready").str("status") != "True" {
-			links[ref] = append(links[ref], causes.Ref{Kind: "Node", Name: node.name()})
+		l.bySpace[pod.namespace()] = append(l.bySpace[pod.namespace()], pod)
+		l.pod(pod)
+	}
+	for _, s := range c.sorted("services") {
+		if wants := s.words("spec", "selector"); len(wants) > 0 {
+			l.pods(ref(entity.Service, s), func(pod object) bool { return matches(wants, pod) })
 		}
 	}
-	var away []causes.Ref
-	for _, node := range c.sorted("nodes") {
-		if node.condition("Ready").str("status") != "True" {
-			away = append(away, causes.Ref{Kind: "Node", Name: node.name()})
-		}
+	for _, b := range c.sorted("poddisruptionbudgets") {
+		wants := selector(b.child("spec", "selector"))
+		l.pods(ref(entity.Budget, b), func(pod object) bool { return labelled(wants, pod) })
 	}
-	for _, pod := range c.kinds["pods"] {
-		scheduled := pod.condition("PodScheduled")
-		if len(away) > 0 && scheduled.str("status") == "False" && unschedulable(scheduled.str("message"))["problem"] == "unready" {
-			ref := causes.Ref{Kind: "Pod", Namespace: pod.namespace(), Name: pod.name()}
-			links[ref] = append(links[ref], away...)
-		}
+	for _, i := range c.sorted("ingresses") {
+		l.ingress(i)
 	}
-	for _, s := range c.kinds["services"] {
-		selector := s.words("spec", "selector")
-		if len(selector) == 0 {
-			continue
-		}
-		ref := causes.Ref{Kind: "Service", Namespace: s.namespace(), Name: s.name()}
-		for _, pod := range bySpace[s.namespace()] {
-			if matches(selector, pod) {
-				links[ref] = append(links[ref], causes.Ref{Kind: "Pod", Namespace: pod.namespace(), Name: pod.name()})
+	for _, h := range c.sorted("horizontalpodautoscalers") {
+		from := ref(entity.Autoscaler, h)
+		l.add(from, causes.Ref{Kind: h.str("spec", "scaleTargetRef", "kind"), Namespace: h.namespace(), Name: h.str("spec", "scaleTargetRef", "name")})
+		for _, a := range c.sorted("apiservices") {
+			if strings.HasSuffix(a.str("spec", "group"), "metrics.k8s.io") {
+				l.add(from, ref(entity.APIService, a))
 			}
 		}
 	}
-	return links
-}
-
-// resourcesOf are the resources of the kinds of entities.
-var resourcesOf = map[string]string{"Pod": "pods", "Container": "pods", "Deployment": "deployments", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets",
-	"DaemonSet": "daemonsets", "Job": "jobs", "CronJob": "cronjobs", "Service": "services", "Node": "nodes", "Volume": "persistentvolumeclaims"}
-
-// Labels are those of the object that an entity is.
-func (c *Cluster) Labels(e finding.Entity) map[string]string {
-	return c.kinds[resourcesOf[e.Kind]][key{e.Namespace, e.Name}].words("metadata", "labels")
-}
-
-// Owner is the workload that an entity belongs to; nil where there is none.
-func (c *Cluster) Owner(e finding.Entity) *finding.Owner {
-	if e.Owner != nil || resourcesOf[e.Kind] != "pods" {
-		return e.Owner
-	}
-	return c.owner(c.kinds["pods"][key{e.Namespace, e.Name}])
-}
-
-// Counts are how many there are.
-type Counts struct{ Pods, Deployments, Available int }
-
-// Alive says whether a pod is there that is not over.
-func (c *Cluster) Alive(namespace, name string) bool {
-	pod, known := c.kinds["pods"][key{namespace, name}]
-	phase := pod.str("status", "phase")
-	return known && phase != "Succeeded" && phase != "Failed"
-}
-
-// Counts counts the pods that are not over, and the deployments that have all the replicas they want. is says of an object by
-// kind, namespace and name whether it counts.
-func (c *Cluster) Counts(is func(kind, namespace, name string) bool) Counts {
-	var n Counts
-	for k := range c.kinds["pods"] {
-		if c.Alive(k.namespace, k.name) && is("Pod", k.namespace, k.name) {
-			n.Pods++
+	l.extensions()
+	for _, n := range c.sorted("namespaces") {
+		if n.str("status", "phase") == "Terminating" {
+			l.namespace(n)
 		}
 	}
-	for k, d := range c.kinds["deployments"] {
-		if !is("Deployment", k.namespace, k.name) {
+	return l.links
+}
+
+// linking is one pass over a cluster's objects.
+type linking struct {
+	*Cluster
+	links   causes.Links
+	bySpace map[string][]object
+}
+
+func ref(kind entity.Kind, o object) causes.Ref {
+	return causes.Ref{Kind: string(kind), Namespace: o.namespace(), Name: o.name()}
+}
+
+func (l *linking) add(from, to causes.Ref) { l.links[from] = append(l.links[from], to) }
+
+// pods links an object to the pods of its namespace that it is about.
+func (l *linking) pods(from causes.Ref, about func(object) bool) {
+	for _, pod := range l.bySpace[from.Namespace] {
+		if about(pod) {
+			l.add(from, ref(entity.Pod, pod))
+		}
+	}
+}
+
+func (l *linking) pod(pod object) {
+	from := ref(entity.Pod, pod)
+	if o := l.owner(pod); o != nil {
+		l.add(causes.Ref{Kind: o.Kind, Namespace: pod.namespace(), Name: o.Name}, from)
+	}
+	pod.each(func(v object) {
+		if claim := v.str("persistentVolumeClaim", "claimName"); claim != "" {
+			l.add(from, causes.Ref{Kind: string(entity.Volume), Namespace: pod.namespace(), Name: claim})
+		}
+	}, "spec", "volumes")
+	if node := l.get("nodes", "", pod.str("spec", "nodeName")); node.ok && !readyNode(node) {
+		l.add(from, ref(entity.Node, node))
+	}
+	l.waiting(pod, from)
+	l.calling(pod, from)
+}
+
+// waiting links a pod that no node takes because the nodes are not ready to these.
+func (l *linking) waiting(pod object, from causes.Ref) {
+	scheduled := pod.condition("PodScheduled")
+	if scheduled.str("status") != "False" {
+		return
+	}
+	facts := unschedulable(scheduled.str("message"))
+	if l.taints(pod, facts); facts["problem"] != "unready" {
+		return
+	}
+	for _, node := range l.sorted("nodes") {
+		if !readyNode(node) {
+			l.add(from, ref(entity.Node, node))
+		}
+	}
+}
+
+func readyNode(node object) bool { return node.condition("Ready").str("status") == "True" }
+
+// calling links a pod to the services that its containers ended over, by their last words, or that an init container waits for.
+func (l *linking) calling(pod object, from causes.Ref) {
+	for _, list := range []string{"containerStatuses", "initContainerStatuses"} {
+		pod.each(func(s object) {
+			said := s.str("lastState", "terminated", "message") + " " + s.str("state", "terminated", "message")
+			if list == "initContainerStatuses" && s.has("state", "running") {
+				spec := specOf(pod, s.str("name"))
+				said = strings.Join(append(spec.texts("command"), spec.texts("args")...), " ")
+			}
+			if len(said) <= 1 {
+				return
+			}
+			for _, k := range called(said, pod.namespace()) {
+				if l.get("services", k.namespace, k.name).ok {
+					l.add(from, causes.Ref{Kind: string(entity.Service), Namespace: k.namespace, Name: k.name})
+				}
+			}
+		}, "status", list)
+	}
+}
+
+func (l *linking) ingress(i object) {
+	from := ref(entity.Ingress, i)
+	i.each(func(r object) {
+		r.each(func(p object) {
+			if name := p.str("backend", "service", "name"); name != "" {
+				l.add(from, causes.Ref{Kind: string(entity.Service), Namespace: i.namespace(), Name: name})
+			}
+		}, "http", "paths")
+	}, "spec", "rules")
+}
+
+// extensions link webhooks and extensions of the API to their services, and the workloads that a webhook keeps from their pods to
+// the webhook.
+func (l *linking) extensions() {
+	configs := map[string][]causes.Ref{} // by the webhook's name
+	for _, k := range []entity.Kind{entity.ValidatingWebhook, entity.MutatingWebhook} {
+		for _, w := range l.sorted(resourcesOf[string(k)]) {
+			from := ref(k, w)
+			w.each(func(hook object) {
+				configs[hook.str("name")] = append(configs[hook.str("name")], from)
+				l.service(from, hook.child("clientConfig", "service"))
+			}, "webhooks")
+		}
+	}
+	for _, a := range l.sorted("apiservices") {
+		l.service(ref(entity.APIService, a), a.child("spec", "service"))
+	}
+	for _, kind := range []entity.Kind{entity.Deployment, entity.ReplicaSet, entity.StatefulSet, entity.DaemonSet, entity.Job, entity.CronJob} {
+		for _, o := range l.sorted(resourcesOf[string(kind)]) {
+			message := o.condition("ReplicaFailure").str("message")
+			if message == "" {
+				for _, ev := range l.events[reference{string(kind), o.key()}] {
+					if ev.str("reason") == "FailedCreate" {
+						message = said(ev)
+					}
+				}
+			}
+			for _, to := range configs[group(webhookRE, message)] {
+				l.add(ref(kind, o), to)
+			}
+		}
+	}
+}
+
+func (l *linking) service(from causes.Ref, s object) {
+	if s.ok {
+		l.add(from, causes.Ref{Kind: string(entity.Service), Namespace: s.str("namespace"), Name: s.str("name")})
+	}
+}
+
+// namespace links a namespace that is being deleted to what in it does not go, and to the parts of the API that cannot say whether
+// there is anything in it.
+func (l *linking) namespace(n object) {
+	from := ref(entity.Namespace, n)
+	for _, kind := range slices.Sorted(maps.Keys(resourcesOf)) {
+		if kind == string(entity.Container) {
 			continue
 		}
-		n.Deployments++
-		if d.num(0, "status", "availableReplicas") >= d.num(1, "spec", "replicas") {
-			n.Available++
+		for _, o := range l.sorted(resourcesOf[kind]) {
+			if o.namespace() == n.name() && o.leaving() {
+				l.add(from, ref(entity.Kind(kind), o))
+			}
 		}
 	}
-	return n
+	for _, a := range l.sorted("apiservices") {
+		if a.condition("Available").str("status") == "False" {
+			l.add(from, ref(entity.APIService, a))
+		}
+	}
 }

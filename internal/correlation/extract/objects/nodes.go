@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"regexp"
 	"strings"
 	"time"
 
@@ -22,12 +23,19 @@ func (t *telling) node(n object) {
 	n.each(func(c object) {
 		since, message := c.time("lastTransitionTime"), c.str("message")
 		if resource := pressures[c.str("type")]; resource != "" && c.str("status") == "True" {
-			t.state(e, signal.NodePressure, since, "the kubelet: "+brief(message), map[string]string{"resource": resource, "message": brief(message)})
+			facts := map[string]string{"resource": resource, "message": brief(message)}
+			if ev := t.last("Node", n, t.now.Add(-lately), "FreeDiskSpaceFailed", "ImageGCFailed", "EvictionThresholdMet"); ev.ok && resource == "disk" {
+				facts["event"] = strings.TrimSuffix(brief(said(ev)), ".")
+			}
+			t.state(e, signal.NodePressure, since, "the kubelet: "+brief(message), facts)
+		}
+		if problem := ailments[c.str("type")]; problem != "" && c.str("status") == "True" {
+			t.state(e, signal.NodeProblem, since, c.str("type")+": "+brief(message), map[string]string{"condition": c.str("type"), "problem": problem, "message": brief(message)})
 		}
 		if c.str("type") != "Ready" || c.str("status") == "True" || c.str("status") == "False" && t.now.Sub(n.created()) < joining {
 			return
 		}
-		facts := map[string]string{"reason": c.str("reason"), "message": brief(message)}
+		facts := map[string]string{"reason": c.str("reason"), "message": strings.TrimSuffix(brief(message), ".")}
 		switch {
 		case c.str("status") == "Unknown":
 			facts["problem"] = "silent"
@@ -43,55 +51,45 @@ func (t *telling) node(n object) {
 		}
 		t.state(e, signal.NodeNotReady, since, "Ready is "+c.str("status")+": "+brief(message), facts)
 	}, "status", "conditions")
+	t.events(n, e)
 }
 
-// claim tells of a claim for a volume that nothing provides.
-func (t *telling) claim(pvc object) {
-	if pvc.str("status", "phase") != "Pending" || pvc.leaving() || t.now.Sub(pvc.created()) < settling {
-		return
-	}
-	e := entity.Named(entity.Volume, pvc.namespace(), pvc.name())
-	facts := map[string]string{}
-	if class, ok := pvc.value("spec", "storageClassName"); ok {
-		facts["class"] = class.AsString()
-		if _, known := t.kinds["storageclasses"][key{"", facts["class"]}]; !known && facts["class"] != "" && t.listed["storageclasses"] {
-			facts["problem"] = "class"
+// ailments are the conditions that are no kubelet's own: of the network's controller and of node-problem-detector
+// (config/*.json), in words.
+var ailments = map[string]string{"NetworkUnavailable": "its pod network has no route", "KernelDeadlock": "its kernel is stuck", "ReadonlyFilesystem": "a file system became read-only",
+	"CorruptDockerOverlay2": "the files of its images are damaged", "FrequentKubeletRestart": "its kubelet restarts again and again",
+	"FrequentDockerRestart": "its container runtime restarts again and again", "FrequentContainerdRestart": "its container runtime restarts again and again",
+	"FrequentUnregisterNetDevice": "its kernel cannot remove network devices", "XfsShutdown": "an XFS file system was shut down",
+	"CperHardwareErrorFatal": "its hardware reports fatal errors", "KubeletUnhealthy": "its kubelet is not well", "ContainerRuntimeUnhealthy": "its container runtime is not well",
+	"ConntrackFullProblem": "its table of connections is full", "NTPProblem": "its clock is not kept right", "DNSUnreachable": "it cannot reach its DNS"}
+
+// flaps is how often a node must have become not ready within the last hour to be told as flapping.
+const flaps = 3
+
+// events tells what events say of a node: that the kernel ran out of memory, and that the node comes and goes.
+func (t *telling) events(n object, e entity.Entity) {
+	lost, since, last := 0.0, time.Time{}, time.Time{}
+	for _, ev := range t.told("Node", n, t.now.Add(-lately)) {
+		switch ev.str("reason") {
+		case "SystemOOM":
+			facts := map[string]string{"comm": "a process"}
+			if m := victimRE.FindStringSubmatch(said(ev)); m != nil {
+				facts["comm"], facts["pid"] = m[1], m[2]
+			}
+			t.event(e, signal.NodeOOMKill, ev, "the kubelet: "+brief(said(ev)), facts)
+		case "NodeNotReady":
+			lost += times(ev)
+			if since.IsZero() || began(ev).Before(since) {
+				since = began(ev)
+			}
+			last = occurred(ev)
 		}
-	} else {
-		facts["problem"] = "no_class" // nor is there a default, or the API server would have put it in
 	}
-	ev := t.last("PersistentVolumeClaim", pvc, t.now.Add(-lately), "ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "WaitForFirstConsumer", "WaitForPodScheduled")
-	switch reason := ev.str("reason"); {
-	case facts["problem"] == "class":
-	case reason == "WaitForFirstConsumer", reason == "WaitForPodScheduled", facts["problem"] == "" && t.late(facts["class"]) && !t.used(pvc):
-		return // it is bound when a pod needs it
-	case reason == "ProvisioningFailed" && facts["problem"] == "":
-		facts["problem"] = "provisioner"
+	if lost >= flaps && n.condition("Ready").str("status") == "True" {
+		t.reading(e, signal.NodeFlaps, lost, "{time}", since, "the node became not ready "+whole(lost)+" times within the last hour",
+			map[string]string{"times": whole(lost), "last": elapsed(t.now.Sub(last))})
 	}
-	text := "the claim is Pending"
-	if ev.ok {
-		facts["message"] = brief(said(ev))
-		text = "the volume controller: " + facts["message"]
-	}
-	t.state(e, signal.ClaimUnbound, pvc.created(), text, facts)
 }
 
-// late says whether volumes of a class are bound only when a pod uses them.
-func (c *Cluster) late(class string) bool {
-	return c.kinds["storageclasses"][key{"", class}].str("volumeBindingMode") == "WaitForFirstConsumer"
-}
-
-// used says whether a pod uses a claim.
-func (c *Cluster) used(pvc object) bool {
-	for _, pod := range c.kinds["pods"] {
-		if pod.namespace() != pvc.namespace() {
-			continue
-		}
-		found := false
-		pod.each(func(v object) { found = found || v.str("persistentVolumeClaim", "claimName") == pvc.name() }, "spec", "volumes")
-		if found {
-			return true
-		}
-	}
-	return false
-}
+// victimRE is the kubelet's word on whom the kernel killed (pkg/kubelet/oom/oom_watcher_linux.go).
+var victimRE = regexp.MustCompile(`victim process: (\S*), pid: (\d+)`)

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"encoding/base64"
 	"reflect"
 	"time"
 )
@@ -96,7 +97,44 @@ func (o object) texts(path ...string) []string {
 	return all
 }
 
-// words reads a map of texts.
+// text reads what may be a text or a number, such as a port or `50%`.
+func (o object) text(path ...string) string {
+	if v, ok := o.value(path...); ok {
+		return v.AsString()
+	}
+	return ""
+}
+
+// count is how many values a list has.
+func (o object) count(path ...string) int {
+	n := 0
+	v, _ := o.value(path...)
+	v.list(func(value) { n++ })
+	return n
+}
+
+// bytes reads bytes, which JSON has as base64.
+func (o object) bytes(path ...string) []byte {
+	v, ok := o.value(path...)
+	if ok && v.v.Kind() == reflect.Slice && v.v.Type().Elem().Kind() == reflect.Uint8 {
+		return v.v.Bytes()
+	}
+	text, _ := v.text()
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// sameAs says whether a field of two objects holds the same.
+func (o object) sameAs(other object, name string) bool {
+	a, has := o.value(name)
+	b, also := other.value(name)
+	return has == also && (!has || reflect.DeepEqual(a.v.Interface(), b.v.Interface()))
+}
+
+// words reads a map of texts. It must not be changed.
 func (o object) words(path ...string) map[string]string {
 	v, _ := o.value(path...)
 	if m, ok := v.plain(); ok {

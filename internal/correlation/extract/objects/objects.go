@@ -31,7 +31,11 @@ func (o object) key() key { return key{o.namespace(), o.name()} }
 type Cluster struct {
 	kinds map[string]map[key]object // by resource name: pods, services, …
 	// listed are the resources that were seen as a whole: only of these is the absence of an object known.
-	listed  map[string]bool
+	listed map[string]bool
+	// scope is the one namespace that was looked at; empty: all.
+	scope string
+	// absent are objects that were asked for by name and are not there.
+	absent  map[Reference]bool
 	events  map[reference][]object
 	dropped int
 }
@@ -44,11 +48,33 @@ type reference struct {
 
 // New returns an empty view.
 func New() *Cluster {
-	return &Cluster{kinds: map[string]map[key]object{}, listed: map[string]bool{}, events: map[reference][]object{}}
+	return &Cluster{kinds: map[string]map[key]object{}, listed: map[string]bool{}, absent: map[Reference]bool{}, events: map[reference][]object{}}
 }
 
 // Listed notes that all objects of a resource, such as `services`, have been observed.
 func (c *Cluster) Listed(resource string) { c.listed[resource] = true }
+
+// Within notes that only one namespace is looked at: of the others it is not known what there is.
+func (c *Cluster) Within(namespace string) { c.scope = namespace }
+
+// Absent notes that an object which was asked for is not there.
+func (c *Cluster) Absent(r Reference) { c.absent[r] = true }
+
+// sees says whether all objects of a resource in a namespace are known, so that one that is not known is not there; namespace is
+// empty for what is in none.
+func (c *Cluster) sees(resource, namespace string) bool {
+	return c.listed[resource] && (c.scope == "" || namespace == "" || c.scope == namespace)
+}
+
+// get is one object; it has nothing where it is not known.
+func (c *Cluster) get(resource, namespace, name string) object {
+	return c.kinds[resource][key{namespace, name}]
+}
+
+// lacks says whether an object is known not to be there.
+func (c *Cluster) lacks(resource, namespace, name string) bool {
+	return c.absent[Reference{resource, namespace, name}] || c.sees(resource, namespace) && !c.get(resource, namespace, name).ok
+}
 
 // Dropped is how many objects and events were beyond a bound.
 func (c *Cluster) Dropped() int { return c.dropped }
@@ -118,6 +144,7 @@ func (c *Cluster) take(resource, change string, o object) {
 		return
 	}
 	all[o.key()] = o
+	delete(c.absent, Reference{resource, o.namespace(), o.name()})
 }
 
 // happened notes an event with the object it is about: involvedObject in v1, regarding in events.k8s.io.
@@ -190,17 +217,24 @@ func (c *Cluster) last(kind string, o object, since time.Time, reasons ...string
 	return object{}
 }
 
+// tellers say what is wrong with the objects of each resource.
+var tellers = []struct {
+	resource string
+	tell     func(*telling, object)
+}{
+	{"nodes", (*telling).node}, {"persistentvolumeclaims", (*telling).claim}, {"persistentvolumes", (*telling).volume}, {"pods", (*telling).pod},
+	{"deployments", (*telling).deployment}, {"replicasets", (*telling).replicaSet}, {"statefulsets", (*telling).statefulSet},
+	{"daemonsets", (*telling).daemonSet}, {"jobs", (*telling).job}, {"cronjobs", (*telling).cronJob}, {"services", (*telling).service},
+	{"horizontalpodautoscalers", (*telling).autoscaler}, {"poddisruptionbudgets", (*telling).budget}, {"ingresses", (*telling).ingress},
+	{"networkpolicies", (*telling).policy}, {"validatingwebhookconfigurations", (*telling).validating}, {"mutatingwebhookconfigurations", (*telling).mutating},
+	{"apiservices", (*telling).apiService}, {"namespaces", (*telling).namespace}, {"certificatesigningrequests", (*telling).certificateRequest},
+	{"secrets", (*telling).certificate},
+}
+
 // Signals calls visit for everything that the objects tell at a time. What is well tells nothing.
 func (c *Cluster) Signals(now time.Time, visit func(signal.Batch)) {
 	t := &telling{Cluster: c, now: now, visit: visit}
-	for _, part := range []struct {
-		resource string
-		tell     func(*telling, object)
-	}{
-		{"nodes", (*telling).node}, {"persistentvolumeclaims", (*telling).claim}, {"pods", (*telling).pod},
-		{"deployments", (*telling).deployment}, {"replicasets", (*telling).creator}, {"statefulsets", (*telling).creator},
-		{"daemonsets", (*telling).creator}, {"jobs", (*telling).job}, {"services", (*telling).service},
-	} {
+	for _, part := range tellers {
 		for _, o := range c.sorted(part.resource) {
 			part.tell(t, o)
 		}
@@ -226,6 +260,10 @@ type telling struct {
 	visit func(signal.Batch)
 	// bySpace are the pods by namespace, made when a service asks.
 	bySpace map[string][]object
+	// calling are the pods that name a service as their host, made when a network policy asks.
+	calling map[key][]object
+	// byOwner are the ReplicaSets of each Deployment, made when they are asked for.
+	byOwner map[key][]object
 }
 
 // state tells a state that holds since a time.

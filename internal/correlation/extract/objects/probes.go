@@ -44,9 +44,10 @@ func (t *telling) probes(pod object, e entity.Entity, status, spec, ended object
 				kind = "startup"
 			}
 			killed = true
-			t.event(e, signal.ProbeKilled, ev, "the kubelet restarts the container because its "+kind+" probe failed",
-				map[string]string{"probe": kind, "check": check(spec.child(kind + "Probe")), "restarts": strconv.Itoa(int(status.num(0, "restartCount"))),
-					"allowed": allowed(spec.child(kind + "Probe")).String()})
+			facts := map[string]string{"probe": kind, "check": check(spec.child(kind + "Probe")), "restarts": strconv.Itoa(int(status.num(0, "restartCount"))),
+				"allowed": allowed(spec.child(kind + "Probe")).String(), "declared": undeclared(spec, spec.child(kind+"Probe"))}
+			t.blame(pod, began(ev), facts)
+			t.event(e, signal.ProbeKilled, ev, "the kubelet restarts the container because its "+kind+" probe failed", facts)
 		}
 	}
 	return killed
@@ -67,8 +68,29 @@ func (t *telling) notReady(pod object, e entity.Entity, status, spec object) {
 	if t.now.Sub(since) < grace {
 		return
 	}
-	t.state(e, signal.ContainerNotReady, since, "the container runs and is not ready",
-		map[string]string{"check": check(probe), "grace": strconv.Itoa(int(grace.Seconds()))})
+	facts := map[string]string{"check": check(probe), "grace": strconv.Itoa(int(grace.Seconds())), "declared": undeclared(spec, probe)}
+	t.blame(pod, since, facts)
+	t.state(e, signal.ContainerNotReady, since, "the container runs and is not ready", facts)
+}
+
+// undeclared are the ports that a container declares where a probe asks at another one.
+func undeclared(spec, probe object) string {
+	var has []string
+	for _, kind := range []string{"httpGet", "tcpSocket", "grpc"} {
+		want := probe.text(kind, "port")
+		if want == "" {
+			continue
+		}
+		found := false
+		spec.each(func(p object) {
+			found = found || p.text("containerPort") == want || p.str("name") == want
+			has = append(has, p.text("containerPort"))
+		}, "ports")
+		if found {
+			return ""
+		}
+	}
+	return join(has)
 }
 
 // allowed is how long a probe lets a container fail.

@@ -56,9 +56,18 @@ func keys(o object) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// Wanted are the ConfigMaps and Secrets whose keys would tell more: those in which a pod looks for a key that is not there.
+// Wanted are the ConfigMaps and Secrets that would tell more: those in which a pod looks for a key that is not there, for the names
+// of the keys there are; the certificates that ingresses show, for when they end; and the ConfigMaps of containers that fail, for
+// when they were changed.
 func (c *Cluster) Wanted() []Reference {
 	found := map[Reference]bool{}
+	for _, i := range c.kinds["ingresses"] {
+		i.each(func(tls object) {
+			if name := tls.str("secretName"); name != "" {
+				found[Reference{"secrets", i.namespace(), name}] = true
+			}
+		}, "spec", "tls")
+	}
 	for _, pod := range c.kinds["pods"] {
 		look := func(message string) {
 			if f := c.missing(pod.namespace(), message); f["problem"] == "key" && f["object"] != "" && resources[f["object_kind"]] != "" {
@@ -69,6 +78,14 @@ func (c *Cluster) Wanted() []Reference {
 			pod.each(func(s object) {
 				if w := s.child("state", "waiting"); w.str("reason") == "CreateContainerConfigError" {
 					look(w.str("message"))
+				}
+				if s.num(0, "restartCount") == 0 || s.yes("ready") && s.str("state", "waiting", "reason") == "" {
+					return
+				}
+				for _, r := range reads(pod) {
+					if r.Resource == "configmaps" { // a Secret's time is not worth asking for its values
+						found[r] = true
+					}
 				}
 			}, "status", list)
 		}

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -17,9 +18,19 @@ const reconciled = 15 * time.Second
 // service tells of a service that nothing answers for, and why: by its selector, its ports, or the state of its pods.
 func (t *telling) service(s object) {
 	selector := s.words("spec", "selector")
-	if len(selector) == 0 || s.str("spec", "type") == "ExternalName" || s.leaving() || !t.listed["pods"] || t.now.Sub(s.created()) < reconciled {
+	switch {
+	case s.leaving():
+		t.overdue(entity.Service, s)
+		return
+	case t.now.Sub(s.created()) < reconciled:
+		return
+	case s.str("spec", "type") == "ExternalName":
+		t.alias(s)
+		return
+	case len(selector) == 0 || !t.sees("pods", s.namespace()):
 		return // others keep its endpoints, or not all pods are known
 	}
+	t.address(s)
 	e := entity.Named(entity.Service, s.namespace(), s.name())
 	facts := map[string]string{"selector": labels(selector)}
 	var selected []object
@@ -40,6 +51,7 @@ func (t *telling) service(s object) {
 			return // scaled to zero
 		}
 		facts["problem"] = "selector"
+		facts["called_by"] = join(t.callerNames(s))
 		t.nearest(s.namespace(), selector, facts)
 		t.state(e, signal.NoEndpoints, s.created(), "no pod has the labels "+facts["selector"], facts)
 	case ready == 0 && !s.yes("spec", "publishNotReadyAddresses"):
@@ -63,12 +75,45 @@ func (t *telling) service(s object) {
 	}
 }
 
-// ports tells of a port that the service sends to by a name that no container has.
+// alias tells of a service that stands for another one of the cluster, which is not there.
+func (t *telling) alias(s object) {
+	host := s.str("spec", "externalName")
+	parts := strings.Split(host, ".")
+	if len(parts) < 3 || parts[2] != "svc" || !t.lacks("services", parts[1], parts[0]) {
+		return
+	}
+	t.state(entity.Named(entity.Service, s.namespace(), s.name()), signal.NoEndpoints, s.created(), "there is no service "+parts[1]+"/"+parts[0],
+		map[string]string{"problem": "alias", "alias": host, "nearest": t.nearestService(parts[1], parts[0])})
+}
+
+// address tells of a load balancer that nobody provides.
+func (t *telling) address(s object) {
+	if s.str("spec", "type") != "LoadBalancer" || s.child("status", "loadBalancer").has("ingress") {
+		return
+	}
+	ev := t.last("Service", s, t.now.Add(-lately), "SyncLoadBalancerFailed", "CreatingLoadBalancerFailed", "AllocationFailed")
+	if !ev.ok && t.now.Sub(s.created()) < starting {
+		return
+	}
+	facts, since, text := map[string]string{"class": s.str("spec", "loadBalancerClass")}, s.created(), "it has no address"
+	if ev.ok {
+		facts["message"], since = brief(said(ev)), began(ev)
+		text = "the service controller: " + facts["message"]
+	}
+	t.state(entity.Named(entity.Service, s.namespace(), s.name()), signal.NoAddress, since, text, facts)
+}
+
+// ports tells of a port that the service sends to and that no container has: by its name, or by its number where all its pods
+// declare others.
 func (t *telling) ports(e entity.Entity, s object, pods []object, facts map[string]string) {
 	s.each(func(p object) {
 		target := p.str("targetPort")
-		if target == "" || facts["problem"] != "" {
-			return // a number: containers need not declare those
+		if facts["problem"] != "" {
+			return
+		}
+		if target == "" {
+			t.number(e, s, p, pods, facts)
+			return
 		}
 		names := map[string]bool{}
 		for _, pod := range pods {
@@ -84,6 +129,43 @@ func (t *telling) ports(e entity.Entity, s object, pods []object, facts map[stri
 			t.state(e, signal.NoEndpoints, s.created(), "no container has a port named "+target, facts)
 		}
 	}, "spec", "ports")
+}
+
+// number tells of a port that the service sends to by a number that no container declares. Containers need not declare theirs:
+// so it is told only where each pod declares some of that protocol, and no probe asks at this one.
+func (t *telling) number(e entity.Entity, s, port object, pods []object, facts map[string]string) {
+	want, protocol := port.text("targetPort"), cmp.Or(port.str("protocol"), "TCP")
+	if want == "" || want == "0" {
+		want = port.text("port")
+	}
+	declared := map[string]bool{}
+	for _, pod := range pods {
+		some := false
+		for _, list := range []string{"containers", "initContainers"} {
+			pod.each(func(c object) {
+				c.each(func(p object) {
+					if cmp.Or(p.str("protocol"), "TCP") == protocol {
+						some = true
+						declared[p.text("containerPort")] = true
+					}
+				}, "ports")
+				for _, probe := range []string{"readinessProbe", "livenessProbe", "startupProbe"} {
+					for _, kind := range []string{"httpGet", "tcpSocket", "grpc"} {
+						if at := c.text(probe, kind, "port"); at == want {
+							declared[want] = true
+						}
+					}
+				}
+			}, "spec", list)
+		}
+		if !some || pod.yes("spec", "hostNetwork") {
+			return
+		}
+	}
+	if !declared[want] {
+		facts["problem"], facts["port"], facts["has"] = "number", want, join(slices.Sorted(maps.Keys(declared)))
+		t.state(e, signal.NoEndpoints, s.created(), "no container declares port "+want, facts)
+	}
 }
 
 // pods are those of a namespace, in order of name.
@@ -132,7 +214,7 @@ func (t *telling) nearest(namespace string, selector map[string]string, facts ma
 		}
 		facts["nearest"] = pod.name()
 		if o := t.owner(pod); o != nil {
-			facts["nearest"] = strings.ToLower(o.Kind) + "/" + o.Name
+			facts["nearest"] = workload(o)
 		}
 		facts["differs"] = wrong
 		if facts["actual"] = other; !there {

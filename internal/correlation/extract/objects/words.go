@@ -19,6 +19,23 @@ var (
 	registeredRE = regexp.MustCompile(`object "[^"]*"/"([^"]+)" not registered`)
 )
 
+// forbiddenRE is the API server's word on what a service account may not do; programs often end with it.
+var forbiddenRE = regexp.MustCompile(`is forbidden: User "system:serviceaccount:[^:"]+:([^"]+)" cannot (\w+) resource "([^"]+)"`)
+
+// commands are those that images of all kinds have.
+var commands = []string{"wget", "curl", "bash", "python", "python3", "node", "java", "nginx", "sleep", "echo", "npm", "ruby", "perl", "redis-server", "postgres", "mysqld"}
+
+// meant is the command that a misspelt one may mean: one letter is wrong.
+func meant(command string) string {
+	command = command[strings.LastIndexByte(command, '/')+1:]
+	for _, c := range commands {
+		if len(command) > 2 && command != c && distance(command, c) == 1 {
+			return c
+		}
+	}
+	return ""
+}
+
 func group(re *regexp.Regexp, text string) string {
 	if m := re.FindStringSubmatch(text); m != nil {
 		return m[1]

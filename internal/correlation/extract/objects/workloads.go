@@ -3,104 +3,158 @@ package objects
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
 )
 
-// deployment tells of a rollout that does not go on, and of pods that are refused.
+// deployment tells of a rollout that does not go on, of pods that are refused, and of too few that are ready.
 func (t *telling) deployment(d object) {
 	if d.leaving() {
+		t.overdue(entity.Deployment, d)
 		return
 	}
 	e := entity.Named(entity.Deployment, d.namespace(), d.name())
-	if p := d.condition("Progressing"); p.str("status") == "False" && p.str("reason") == "ProgressDeadlineExceeded" {
-		desired := int(d.num(1, "spec", "replicas"))
-		ready, updated := int(d.num(0, "status", "readyReplicas")), int(d.num(0, "status", "updatedReplicas"))
-		t.state(e, signal.RolloutStuck, p.time("lastTransitionTime"), brief(p.str("message")), map[string]string{
-			"message": brief(p.str("message")), "ready": strconv.Itoa(ready), "updated": strconv.Itoa(updated), "desired": strconv.Itoa(desired),
-			"deadline": strconv.Itoa(int(d.num(600, "spec", "progressDeadlineSeconds")))})
+	refused := d.condition("ReplicaFailure")
+	if refused.str("status") == "True" {
+		t.refused(e, refused.time("lastTransitionTime"), refused.str("message"))
 	}
-	if f := d.condition("ReplicaFailure"); f.str("status") == "True" {
-		t.refused(e, f.time("lastTransitionTime"), f.str("message"))
-	}
-}
-
-// creator tells of pods that a ReplicaSet, StatefulSet or DaemonSet may not make.
-func (t *telling) creator(o object) {
-	if o.leaving() {
-		return
-	}
-	kind, desired, made := entity.ReplicaSet, o.num(1, "spec", "replicas"), o.num(0, "status", "replicas")
-	switch {
-	case o.has("spec", "serviceName"), o.has("spec", "podManagementPolicy"):
-		kind = entity.StatefulSet
-	case o.has("status", "desiredNumberScheduled"):
-		kind, desired, made = entity.DaemonSet, o.num(0, "status", "desiredNumberScheduled"), o.num(0, "status", "currentNumberScheduled")
+	desired, ready, updated := d.num(1, "spec", "replicas"), d.num(0, "status", "readyReplicas"), d.num(0, "status", "updatedReplicas")
+	available := d.condition("Available")
+	facts := map[string]string{"ready": whole(ready), "updated": whole(updated), "desired": whole(desired)}
+	switch p := d.condition("Progressing"); {
+	case p.str("status") == "False" && p.str("reason") == "ProgressDeadlineExceeded":
+		facts["message"], facts["deadline"] = brief(p.str("message")), whole(d.num(600, "spec", "progressDeadlineSeconds"))
+		t.revisions(d, facts)
+		t.state(e, signal.RolloutStuck, p.time("lastTransitionTime"), facts["message"], facts)
+	case d.yes("spec", "paused"):
+		if updated < desired && d.num(0, "status", "observedGeneration") > 0 && t.now.Sub(d.created()) > starting {
+			t.state(e, signal.RolloutPaused, time.Time{}, "its rollout is paused: "+facts["updated"]+" of "+facts["desired"]+" pods are of the new revision", facts)
+		}
+	case refused.str("status") == "True":
+	case available.str("status") == "False" && desired > 0 && t.now.Sub(available.time("lastTransitionTime")) > max(starting, slowest(d)):
+		facts["problem"] = "unavailable"
+		t.short(e, available.time("lastTransitionTime"), facts)
 	default:
-		if o.controller().ok {
-			return // its Deployment tells
-		}
-		if f := o.condition("ReplicaFailure"); f.str("status") == "True" {
-			t.refused(entity.Named(kind, o.namespace(), o.name()), f.time("lastTransitionTime"), f.str("message"))
-		}
-		return
-	}
-	if made >= desired {
-		return
-	}
-	if failed := t.last(string(kind), o, t.now.Add(-lately), "FailedCreate"); failed.ok {
-		t.refused(entity.Named(kind, o.namespace(), o.name()), began(failed), said(failed))
+		t.unseen(d, e, facts)
 	}
 }
 
-// refusedBy tell from a part of a message why the API server takes no pod. The first that fits is it.
-var refusedBy = []struct{ part, problem string }{
-	{"exceeded quota", "quota"}, {"failed quota", "quota"}, {"failed calling webhook", "webhook"}, {"admission webhook", "webhook_denied"},
-	{"error looking up service account", "service_account"}, {"violates PodSecurity", "security"}, {"unable to validate against any", "security"},
-	{"per Container is", "limit_range"}, {"per Pod is", "limit_range"}, {"is forbidden: User", "permission"},
+// unseen tells of a change that no controller has taken up.
+func (t *telling) unseen(o object, e entity.Entity, facts map[string]string) {
+	if o.num(0, "metadata", "generation") > o.num(0, "status", "observedGeneration") && t.now.Sub(o.created()) > starting {
+		facts["problem"] = "unseen"
+		t.short(e, time.Time{}, facts)
+	}
 }
 
-func (t *telling) refused(e entity.Entity, since time.Time, message string) {
-	facts := map[string]string{"message": brief(message)}
-	for _, r := range refusedBy {
-		if strings.Contains(message, r.part) {
-			facts["problem"] = r.problem
+// short tells of a workload that has fewer ready pods than it wants, whatever the reason.
+func (t *telling) short(e entity.Entity, since time.Time, facts map[string]string) {
+	t.state(e, signal.WorkloadShort, since, facts["ready"]+" of "+facts["desired"]+" pods are ready", facts)
+}
+
+// slowest is the longest that the probes of a workload's pods let these take to start.
+func slowest(o object) time.Duration {
+	most := time.Duration(o.num(0, "spec", "minReadySeconds")) * time.Second
+	o.each(func(c object) {
+		for _, probe := range []string{"startupProbe", "readinessProbe"} {
+			if p := c.child(probe); p.ok {
+				most = max(most, allowed(p))
+			}
+		}
+	}, "spec", "template", "spec", "containers")
+	return most
+}
+
+// replicaSet tells of the pods of a ReplicaSet that is nobody's.
+func (t *telling) replicaSet(o object) {
+	if o.leaving() || o.controller().ok {
+		return // its Deployment tells
+	}
+	if f := o.condition("ReplicaFailure"); f.str("status") == "True" {
+		t.refused(entity.Named(entity.ReplicaSet, o.namespace(), o.name()), f.time("lastTransitionTime"), f.str("message"))
+	}
+}
+
+// statefulSet tells of pods that are refused or missing: of an ordered one, which pod the others wait for.
+func (t *telling) statefulSet(s object) {
+	if s.leaving() {
+		t.overdue(entity.StatefulSet, s)
+		return
+	}
+	e := entity.Named(entity.StatefulSet, s.namespace(), s.name())
+	desired, ready, made := s.num(1, "spec", "replicas"), s.num(0, "status", "readyReplicas"), s.num(0, "status", "replicas")
+	facts := map[string]string{"ready": whole(ready), "desired": whole(desired), "made": whole(made)}
+	if made < desired && t.refusedPods(s, e) {
+		return
+	}
+	switch {
+	case ready >= desired:
+		if name := s.str("spec", "serviceName"); name != "" && desired > 0 && t.lacks("services", s.namespace(), name) && t.now.Sub(s.created()) >= reconciled {
+			t.state(e, signal.ServiceMissing, s.created(), "there is no service "+name, map[string]string{"service": name, "nearest": t.nearestService(s.namespace(), name)})
+		}
+		t.unseen(s, e, facts)
+	default:
+		since := s.created()
+		for _, pod := range t.selected(s.namespace(), selector(s.child("spec", "selector"))) {
+			if pod.controller().str("name") != s.name() || readyPod(pod) {
+				continue
+			}
+			if at := pod.condition("Ready").time("lastTransitionTime"); !at.IsZero() {
+				since = at
+			}
+			if made < desired && s.str("spec", "podManagementPolicy") != "Parallel" {
+				facts["problem"], facts["waits_for"] = "ordered", pod.name()
+			}
 			break
 		}
+		if t.now.Sub(since) > max(starting, slowest(s)) {
+			t.short(e, since, facts)
+		}
 	}
-	t.state(e, signal.PodsRefused, since, "the API server refuses its pods: "+brief(message), facts)
 }
 
-// job tells of a job that was given up, unless a later one of its CronJob did the work.
-func (t *telling) job(j object) {
-	failed := j.condition("Failed")
-	if failed.str("status") != "True" || j.leaving() {
+// daemonSet tells of pods that are refused, missing, or where they should not be.
+func (t *telling) daemonSet(d object) {
+	if d.leaving() {
+		t.overdue(entity.DaemonSet, d)
 		return
 	}
-	e := entity.Named(entity.Job, j.namespace(), j.name())
-	if up := j.controller(); up.str("kind") == "CronJob" {
-		e = entity.Named(entity.CronJob, j.namespace(), up.str("name"))
-		for _, other := range t.kinds["jobs"] {
-			if other.namespace() == j.namespace() && other.controller().str("name") == up.str("name") && other.created().After(j.created()) {
-				return // it is the latest that counts
-			}
+	e := entity.Named(entity.DaemonSet, d.namespace(), d.name())
+	desired, ready, made := d.num(0, "status", "desiredNumberScheduled"), d.num(0, "status", "numberReady"), d.num(0, "status", "currentNumberScheduled")
+	facts := map[string]string{"ready": whole(ready), "desired": whole(desired), "made": whole(made)}
+	if made < desired && t.refusedPods(d, e) {
+		return
+	}
+	if wrong := d.num(0, "status", "numberMisscheduled"); wrong > 0 {
+		t.state(e, signal.Misscheduled, time.Time{}, whole(wrong)+" of its pods run where they should not", map[string]string{"pods": whole(wrong)})
+	}
+	since := d.created()
+	for _, pod := range t.selected(d.namespace(), selector(d.child("spec", "selector"))) {
+		if at := pod.condition("Ready").time("lastTransitionTime"); !readyPod(pod) && at.After(since) {
+			since = at
 		}
 	}
-	facts := map[string]string{"reason": failed.str("reason"), "message": brief(failed.str("message")), "job": j.name(),
-		"failed": strconv.Itoa(int(j.num(0, "status", "failed")))}
-	for _, pod := range t.kinds["pods"] {
-		if pod.namespace() != j.namespace() || pod.controller().str("name") != j.name() {
-			continue
-		}
-		pod.each(func(s object) {
-			if ended := s.child("state", "terminated"); ended.ok && ended.num(0, "exitCode") != 0 {
-				facts["exit"] = fmt.Sprintf("%s: exit code %d, %s", s.str("name"), int(ended.num(0, "exitCode")), ending(int(ended.num(0, "exitCode")),
-					int(ended.num(0, "signal")), ended.str("reason"), ended.str("message"))["meaning"])
-			}
-		}, "status", "containerStatuses")
+	switch {
+	case ready < desired && t.now.Sub(since) > max(starting, slowest(d)):
+		t.short(e, since, facts)
+	case ready >= desired:
+		t.unseen(d, e, facts)
 	}
-	t.state(e, signal.JobFailed, failed.time("lastTransitionTime"), "the job controller: "+brief(failed.str("message")), facts)
+}
+
+func whole(n float64) string { return strconv.Itoa(int(n)) }
+
+// revisions tells which revision a Deployment is at, and what changed since the one before.
+func (t *telling) revisions(d object, facts map[string]string) {
+	change, known := t.change(d)
+	if !known {
+		return
+	}
+	facts["revision"] = change.revision
+	if change.before != "" {
+		facts["before"], facts["changed"] = change.before, change.what
+		facts["before_ready"] = fmt.Sprint(change.ready)
+	}
 }

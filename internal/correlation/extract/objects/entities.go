@@ -1,0 +1,56 @@
+package objects
+
+import (
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// resourcesOf are the resources of the kinds of entities.
+var resourcesOf = map[string]string{"Pod": "pods", "Container": "pods", "Deployment": "deployments", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets",
+	"DaemonSet": "daemonsets", "Job": "jobs", "CronJob": "cronjobs", "Service": "services", "Node": "nodes", "Volume": "persistentvolumeclaims",
+	"HorizontalPodAutoscaler": "horizontalpodautoscalers", "PodDisruptionBudget": "poddisruptionbudgets", "Ingress": "ingresses", "NetworkPolicy": "networkpolicies",
+	"ValidatingWebhookConfiguration": "validatingwebhookconfigurations", "MutatingWebhookConfiguration": "mutatingwebhookconfigurations", "APIService": "apiservices",
+	"Namespace": "namespaces", "PersistentVolume": "persistentvolumes", "CertificateSigningRequest": "certificatesigningrequests"}
+
+// Labels are those of the object that an entity is.
+func (c *Cluster) Labels(e finding.Entity) map[string]string {
+	return c.kinds[resourcesOf[e.Kind]][key{e.Namespace, e.Name}].words("metadata", "labels")
+}
+
+// Owner is the workload that an entity belongs to; nil where there is none.
+func (c *Cluster) Owner(e finding.Entity) *finding.Owner {
+	if e.Owner != nil || resourcesOf[e.Kind] != "pods" {
+		return e.Owner
+	}
+	return c.owner(c.kinds["pods"][key{e.Namespace, e.Name}])
+}
+
+// Counts are how many there are.
+type Counts struct{ Pods, Deployments, Available int }
+
+// Alive says whether a pod is there that is not over.
+func (c *Cluster) Alive(namespace, name string) bool {
+	pod, known := c.kinds["pods"][key{namespace, name}]
+	phase := pod.str("status", "phase")
+	return known && phase != "Succeeded" && phase != "Failed"
+}
+
+// Counts counts the pods that are not over, and the deployments that have all the replicas they want. is says of an object by
+// kind, namespace and name whether it counts.
+func (c *Cluster) Counts(is func(kind, namespace, name string) bool) Counts {
+	var n Counts
+	for k := range c.kinds["pods"] {
+		if c.Alive(k.namespace, k.name) && is("Pod", k.namespace, k.name) {
+			n.Pods++
+		}
+	}
+	for k, d := range c.kinds["deployments"] {
+		if !is("Deployment", k.namespace, k.name) {
+			continue
+		}
+		n.Deployments++
+		if d.num(0, "status", "availableReplicas") >= d.num(1, "spec", "replicas") {
+			n.Available++
+		}
+	}
+	return n
+}

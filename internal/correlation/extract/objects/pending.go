@@ -1,0 +1,229 @@
+package objects
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
+)
+
+const (
+	// noticed is how long a scheduler may take to say anything of a pod.
+	noticed = time.Minute
+	// gated is how long a pod may wait behind its gates: somebody asked for that, and it mostly is a queue.
+	gated = time.Minute
+)
+
+// unscheduled tells why no node takes a pod.
+func (t *telling) unscheduled(pod object, e entity.Entity) {
+	scheduled := pod.condition("PodScheduled")
+	since := cmp.Or(scheduled.time("lastTransitionTime"), pod.created())
+	waited := t.now.Sub(since)
+	message := scheduled.str("message")
+	facts := map[string]string{"scheduler": cmp.Or(pod.str("spec", "schedulerName"), "default-scheduler"), "message": brief(message)}
+	switch {
+	case scheduled.str("reason") == "SchedulingGated":
+		if waited < gated {
+			return
+		}
+		var gates []string
+		pod.each(func(g object) { gates = append(gates, g.str("name")) }, "spec", "schedulingGates")
+		facts["problem"], facts["gates"], facts["message"] = "gated", join(gates), "it waits behind "+join(gates)
+	case !scheduled.ok:
+		if waited < noticed {
+			return
+		}
+		facts["problem"], facts["message"] = "unnoticed", "scheduler "+facts["scheduler"]+" has said nothing of it"
+	case scheduled.str("reason") != "Unschedulable" || waited < settling:
+		return
+	default:
+		t.refusals(pod, message, facts)
+	}
+	text := "the scheduler: " + facts["message"]
+	if facts["problem"] == "gated" || facts["problem"] == "unnoticed" {
+		text = facts["message"]
+	}
+	t.state(e, signal.Unschedulable, since, text, facts)
+}
+
+// refusals adds why the nodes do not take a pod.
+func (t *telling) refusals(pod object, message string, facts map[string]string) {
+	for name, value := range unschedulable(message) {
+		facts[name] = value
+	}
+	t.taints(pod, facts)
+	switch facts["problem"] {
+	case "cpu", "memory":
+		t.room(pod, facts["problem"], facts)
+	case "selector":
+		facts["wants"] = cmp.Or(wanted(pod), affinity(pod))
+		t.nearestNode(pod, facts)
+	case "volume":
+		t.unbound(pod, facts)
+	case "affinity":
+		replicas := 0
+		for _, other := range t.pods(pod.namespace()) {
+			if labels(other.words("metadata", "labels")) == labels(pod.words("metadata", "labels")) {
+				replicas++
+			}
+		}
+		facts["replicas"] = strconv.Itoa(replicas)
+	}
+}
+
+// tolerates says whether a pod tolerates a taint.
+func tolerates(pod, taint object) bool {
+	found := false
+	pod.each(func(tol object) {
+		if k := tol.str("key"); k != "" && k != taint.str("key") || k == "" && tol.str("operator") != "Exists" {
+			return
+		}
+		if e := tol.str("effect"); e != "" && e != taint.str("effect") {
+			return
+		}
+		found = found || tol.str("operator") == "Exists" || tol.str("value") == taint.str("value")
+	}, "spec", "tolerations")
+	return found
+}
+
+// taints finds out which taints a pod does not tolerate: the scheduler of 1.37 no longer names them. Those that Kubernetes itself
+// puts on nodes say that the node is not ready, or cordoned.
+func (c *Cluster) taints(pod object, facts map[string]string) {
+	if facts["taint"] == "" || !c.sees("nodes", "") {
+		return
+	}
+	counts, names := map[string]int{}, map[string]bool{}
+	var told []string
+	for _, node := range c.sorted("nodes") {
+		worst := ""
+		node.each(func(taint object) {
+			if effect := taint.str("effect"); effect != "NoSchedule" && effect != "NoExecute" || tolerates(pod, taint) {
+				return
+			}
+			k := taint.str("key")
+			switch {
+			case k == "node.kubernetes.io/not-ready" || k == "node.kubernetes.io/unreachable":
+				worst = "unready"
+			case k == "node.kubernetes.io/unschedulable":
+				worst = cmp.Or(worst, "cordoned")
+			default:
+				worst = cmp.Or(worst, "taint")
+				name := k
+				if v := taint.str("value"); v != "" {
+					name += "=" + v
+				}
+				if name += ":" + taint.str("effect"); !names[name] {
+					names[name] = true
+					told = append(told, name)
+				}
+			}
+		}, "spec", "taints")
+		if worst != "" {
+			counts[worst]++
+		}
+	}
+	if len(told) > 0 {
+		facts["taints"] = join(told)
+	}
+	most, _ := strconv.Atoi(facts["taint"])
+	if facts["problem"] != "taint" || most == 0 {
+		return
+	}
+	for _, problem := range []string{"unready", "cordoned"} {
+		if counts[problem] > counts["taint"] {
+			facts["problem"] = problem
+			facts[problem] = strconv.Itoa(counts[problem])
+			return
+		}
+	}
+}
+
+// room tells what a pod asks for, and what the largest node could give.
+func (t *telling) room(pod object, resource string, facts map[string]string) {
+	asked := requested(pod, resource)
+	most := 0.0
+	for _, n := range t.kinds["nodes"] {
+		most = max(most, quantity(n, "status", "allocatable", resource))
+	}
+	facts["asks"] = amount(resource, asked)
+	if most > 0 && t.listed["nodes"] {
+		facts["largest"] = amount(resource, most)
+		if asked > most {
+			facts["never"] = "true"
+		}
+	}
+}
+
+// requested is what a pod asks its node for: its containers together, or the init container that asks for most.
+func requested(pod object, resource string) float64 {
+	asked := 0.0
+	pod.each(func(c object) { asked += quantity(c, "resources", "requests", resource) }, "spec", "containers")
+	pod.each(func(c object) {
+		asked = max(asked, quantity(c, "resources", "requests", resource))
+	}, "spec", "initContainers")
+	return asked
+}
+
+// unbound names the claim that a pod waits for.
+func (t *telling) unbound(pod object, facts map[string]string) {
+	pod.each(func(v object) {
+		name := v.str("persistentVolumeClaim", "claimName")
+		if name == "" || facts["claim"] != "" {
+			return
+		}
+		claim := t.get("persistentvolumeclaims", pod.namespace(), name)
+		switch {
+		case claim.ok && claim.str("status", "phase") != "Bound":
+			facts["claim"] = name
+		case t.lacks("persistentvolumeclaims", pod.namespace(), name):
+			facts["claim"], facts["claim_missing"] = name, "true"
+		}
+	}, "spec", "volumes")
+}
+
+// affinity is what a pod's node affinity asks for, in words.
+func affinity(pod object) string {
+	var terms []string
+	pod.each(func(term object) {
+		var all []string
+		term.each(func(e object) {
+			all = append(all, strings.TrimSpace(e.str("key")+" "+e.str("operator")+" "+strings.Join(e.texts("values"), "|")))
+		}, "matchExpressions")
+		terms = append(terms, strings.Join(all, ", "))
+	}, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+	return brief(strings.Join(terms, "; or "))
+}
+
+// nearestNode names what the nodes have of the label that a pod's node selector asks for, where one only is wrong.
+func (t *telling) nearestNode(pod object, facts map[string]string) {
+	for k, v := range pod.words("spec", "nodeSelector") {
+		var have []string
+		for _, n := range t.sorted("nodes") {
+			if got := n.str("metadata", "labels", k); got != "" && got != v {
+				have = append(have, n.name()+" has "+got)
+			} else if got == v {
+				have = nil
+				break
+			}
+		}
+		if len(have) > 0 {
+			facts["label"], facts["label_has"] = k, join(have[:min(len(have), 3)])
+		}
+	}
+}
+
+// placed tells of a pod that was put by hand onto a node that does not exist; such a pod waits for ever.
+func (t *telling) placed(pod object, e entity.Entity) bool {
+	node := pod.str("spec", "nodeName")
+	if pod.str("status", "phase") != "Pending" || !t.lacks("nodes", "", node) || len(t.kinds["nodes"]) == 0 {
+		return true
+	}
+	if t.now.Sub(pod.created()) >= settling {
+		t.state(e, signal.Unschedulable, pod.created(), "there is no node "+node, map[string]string{"problem": "node", "node": node,
+			"message": "its spec names node " + node + ", which does not exist"})
+	}
+	return false
+}

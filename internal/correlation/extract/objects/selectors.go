@@ -1,0 +1,59 @@
+package objects
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	k8slabels "k8s.io/apimachinery/pkg/labels"
+)
+
+// selector reads a label selector with matchLabels and matchExpressions. One that is not there, or is not valid, selects nothing;
+// one that is empty selects everything.
+func selector(o object) k8slabels.Selector {
+	if !o.ok {
+		return k8slabels.Nothing()
+	}
+	s := metav1.LabelSelector{MatchLabels: o.words("matchLabels")}
+	o.each(func(e object) {
+		s.MatchExpressions = append(s.MatchExpressions, metav1.LabelSelectorRequirement{Key: e.str("key"),
+			Operator: metav1.LabelSelectorOperator(e.str("operator")), Values: e.texts("values")})
+	}, "matchExpressions")
+	parsed, err := metav1.LabelSelectorAsSelector(&s)
+	if err != nil {
+		return k8slabels.Nothing()
+	}
+	return parsed
+}
+
+// labelled says whether a selector fits an object's labels.
+func labelled(s k8slabels.Selector, o object) bool {
+	return s.Matches(k8slabels.Set(o.words("metadata", "labels")))
+}
+
+// selected are the pods of a namespace that a selector fits and that are neither over nor being deleted, in order of name.
+func (t *telling) selected(namespace string, s k8slabels.Selector) []object {
+	var found []object
+	for _, pod := range t.pods(namespace) {
+		if phase := pod.str("status", "phase"); phase != "Succeeded" && phase != "Failed" && !pod.leaving() && labelled(s, pod) {
+			found = append(found, pod)
+		}
+	}
+	return found
+}
+
+// templates calls visit for the template of the pods of each workload of a namespace.
+func (t *telling) templates(namespace string, visit func(template object)) {
+	for _, resource := range []string{"deployments", "statefulsets", "replicasets", "daemonsets", "jobs", "cronjobs"} {
+		for k, o := range t.kinds[resource] {
+			if k.namespace != namespace {
+				continue
+			}
+			if resource == "cronjobs" {
+				visit(o.child("spec", "jobTemplate", "spec", "template"))
+			} else {
+				visit(o.child("spec", "template"))
+			}
+		}
+	}
+}
+
+// readyPod says whether a pod is ready.
+func readyPod(pod object) bool { return pod.condition("Ready").str("status") == "True" }

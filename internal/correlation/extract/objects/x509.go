@@ -1,0 +1,44 @@
+package objects
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"time"
+)
+
+// expired says whether all certificates of a bundle (PEM) are valid no more.
+func expired(bundle []byte, now time.Time) bool {
+	var last time.Time
+	certificates(bundle, func(c *x509.Certificate) {
+		if c.NotAfter.After(last) {
+			last = c.NotAfter
+		}
+	})
+	return !last.IsZero() && now.After(last)
+}
+
+// firstExpiry is when the certificate that a server shows ends: the first of the text; those after it are its issuers.
+func firstExpiry(text []byte) (end time.Time, some bool) {
+	certificates(text, func(c *x509.Certificate) {
+		if !some {
+			end, some = c.NotAfter, true
+		}
+	})
+	return end, some
+}
+
+// certificates calls visit for each certificate of a PEM text. Whatever else is in it, keys among it, is passed over.
+func certificates(text []byte, visit func(*x509.Certificate)) {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			visit(cert)
+		}
+	}
+}
