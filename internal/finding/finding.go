@@ -137,6 +137,8 @@ type Coverage struct {
 	Layer  Layer         `json:"layer"`
 	State  CoverageState `json:"state"`
 	Reason string        `json:"reason,omitempty"`
+	// Cluster is the cluster that this is said of, where the source looks at several.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 // Summary counts the entities that were looked at, each by its worst active finding.
@@ -175,7 +177,9 @@ type Finding struct {
 
 // Entity is what a finding is about, in the words of the platform: Container, Pod, Unit, Cgroup, Node, …
 type Entity struct {
-	Kind      string `json:"kind"`
+	Kind string `json:"kind"`
+	// Cluster is the kubeconfig's name of the context under which the cluster was looked at, or what the source calls it.
+	Cluster   string `json:"cluster,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	Container string `json:"container,omitempty"`

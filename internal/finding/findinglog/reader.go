@@ -169,7 +169,7 @@ func (r *reader) maps(name string, visit func(*reader)) {
 }
 
 func (r *reader) entity() finding.Entity {
-	e := finding.Entity{Kind: r.str(attrEntityKind), Name: r.str(attrEntityName), UID: r.str(attrEntityUID), Namespace: r.str(attrNamespace),
+	e := finding.Entity{Kind: r.str(attrEntityKind), Name: r.str(attrEntityName), UID: r.str(attrEntityUID), Cluster: r.str(attrCluster), Namespace: r.str(attrNamespace),
 		Container: r.str(attrContainer), ContainerID: r.str(attrContainerID), Node: r.str(attrNode)}
 	if e.Node == "" {
 		e.Node = r.str(attrHost)

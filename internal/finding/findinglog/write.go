@@ -60,6 +60,7 @@ const (
 	attrWatched       = "tapio.status.watched"
 	attrLearning      = "tapio.status.learning"
 	attrLearningTotal = "tapio.status.learning_total"
+	attrCluster       = "k8s.cluster.name"
 	attrNamespace     = "k8s.namespace.name"
 	attrContainer     = "k8s.container.name"
 	attrContainerID   = "container.id"
@@ -258,6 +259,7 @@ func putEntity(a pcommon.Map, e finding.Entity) {
 		put(names.uid, e.UID)
 	}
 	put(attrContainerID, e.ContainerID)
+	put(attrCluster, e.Cluster)
 	put(attrNamespace, e.Namespace)
 	put(attrContainer, e.Container)
 	put(attrHost, e.Node)

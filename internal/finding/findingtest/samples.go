@@ -27,7 +27,7 @@ func Prediction() finding.Finding {
 		ID: "0123456789abcdef", Kind: finding.Prediction, Pattern: "memory-exhaustion", Severity: finding.Critical, State: finding.Active,
 		Title: "api-service will be OOM-killed in 7m23s", Explanation: "Its memory grows by 19 MB a minute.",
 		Brief: "Memory usage at 85% of limit",
-		Entity: finding.Entity{Kind: "Container", Namespace: "shop", Name: "api-service-7d4", Container: "api",
+		Entity: finding.Entity{Kind: "Container", Cluster: "prod", Namespace: "shop", Name: "api-service-7d4", Container: "api",
 			UID: "6a3f9b52-7d0b-4c44-8f0e-2f6f2c1c9f10", Node: "n1", Owner: &finding.Owner{Kind: "Deployment", Name: "api-service"}},
 		Confidence: 0.91,
 		Forecast: &finding.Forecast{Event: "oom_kill", At: Now.Add(443 * time.Second), Earliest: Now.Add(350 * time.Second),
