@@ -102,7 +102,8 @@ const (
 	// NodeNotReady is a node whose kubelet is not ready, or not heard of. Attributes: `reason`, `message`, `problem`: `silent`, `runtime`,
 	// `network`, `pleg`, or empty.
 	NodeNotReady = "k8s.node.not_ready"
-	// NodePressure is a node that is short of something. Attributes: `resource` (memory, disk, pids), `message`.
+	// NodePressure is a node that is short of something. Attributes: `resource` (memory, disk, pids), `message`, `pods` (those that
+	// use the most memory beyond what they requested, where that is known).
 	NodePressure = "k8s.node.pressure"
 	// VolumeLost is a claim that lost its volume, or a volume that failed. Attributes: `volume`, `message`, `policy`, `problem`:
 	// `lost`, `failed`.

@@ -31,6 +31,7 @@ func (t *telling) container(pod object, of entity.Entity, status object, init bo
 	if limit := quantity(spec, "resources", "limits", "memory"); limit > 0 && status.num(0, "restartCount") > 0 {
 		t.reading(e, signal.MemoryLimit, limit, "By", time.Time{}, "", nil)
 	}
+	t.uses(pod, e, status, spec)
 	waiting := status.child("state", "waiting")
 	reason := waiting.str("reason")
 	switch {

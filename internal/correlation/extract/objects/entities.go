@@ -11,6 +11,32 @@ var resourcesOf = map[string]string{"Pod": "pods", "Container": "pods", "Deploym
 	"ValidatingWebhookConfiguration": "validatingwebhookconfigurations", "MutatingWebhookConfiguration": "mutatingwebhookconfigurations", "APIService": "apiservices",
 	"Namespace": "namespaces", "PersistentVolume": "persistentvolumes", "CertificateSigningRequest": "certificatesigningrequests"}
 
+// Resource is the resource of a kind of entities: `pods` of Pod and Container; empty where the kind is none of the API.
+func Resource(kind string) string { return resourcesOf[kind] }
+
+// Entities calls visit for every object that an entity can be, and every container of pods, until it returns false.
+func (c *Cluster) Entities(visit func(finding.Entity) bool) {
+	for kind, resource := range resourcesOf {
+		for k, o := range c.kinds[resource] {
+			e := finding.Entity{Kind: kind, Namespace: k.namespace, Name: k.name}
+			names := []string{""}
+			switch kind {
+			case "Pod":
+				e.UID = o.uid()
+			case "Container":
+				names = nil
+				o.each(func(spec object) { names = append(names, spec.str("name")) }, "spec", "containers")
+				o.each(func(spec object) { names = append(names, spec.str("name")) }, "spec", "initContainers")
+			}
+			for _, e.Container = range names {
+				if !visit(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Labels are those of the object that an entity is.
 func (c *Cluster) Labels(e finding.Entity) map[string]string {
 	return c.kinds[resourcesOf[e.Kind]][key{e.Namespace, e.Name}].words("metadata", "labels")

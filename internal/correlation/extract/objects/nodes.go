@@ -24,6 +24,9 @@ func (t *telling) node(n object) {
 		since, message := c.time("lastTransitionTime"), c.str("message")
 		if resource := pressures[c.str("type")]; resource != "" && c.str("status") == "True" {
 			facts := map[string]string{"resource": resource, "message": brief(message)}
+			if resource == "memory" {
+				facts["pods"] = t.hungry(n.name())
+			}
 			if ev := t.last("Node", n, t.now.Add(-lately), "FreeDiskSpaceFailed", "ImageGCFailed", "EvictionThresholdMet"); ev.ok && resource == "disk" {
 				facts["event"] = strings.TrimSuffix(brief(said(ev)), ".")
 			}

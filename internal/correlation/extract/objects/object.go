@@ -145,9 +145,8 @@ func (o object) words(path ...string) map[string]string {
 		return all
 	}
 	for at := v.v.MapRange(); at.Next(); {
-		if item, ok := settle(at.Value()); ok {
-			all[at.Key().String()] = item.AsString()
-		}
+		item, _ := settle(at.Value())
+		all[at.Key().String()] = item.AsString()
 	}
 	return all
 }

@@ -37,6 +37,7 @@ type Cluster struct {
 	// absent are objects that were asked for by name and are not there.
 	absent  map[Reference]bool
 	events  map[reference][]object
+	usage   map[key]map[string]Usage // of containers, by pod
 	dropped int
 }
 
@@ -48,7 +49,7 @@ type reference struct {
 
 // New returns an empty view.
 func New() *Cluster {
-	return &Cluster{kinds: map[string]map[key]object{}, listed: map[string]bool{}, absent: map[Reference]bool{}, events: map[reference][]object{}}
+	return &Cluster{kinds: map[string]map[key]object{}, listed: map[string]bool{}, absent: map[Reference]bool{}, events: map[reference][]object{}, usage: map[key]map[string]Usage{}}
 }
 
 // Listed notes that all objects of a resource, such as `services`, have been observed.
@@ -125,9 +126,7 @@ func (c *Cluster) take(resource, change string, o object) {
 		return
 	}
 	if resource == "events" {
-		if change != "DELETED" {
-			c.happened(o)
-		}
+		c.happened(o, change == "DELETED")
 		return
 	}
 	all := c.kinds[resource]
@@ -136,7 +135,9 @@ func (c *Cluster) take(resource, change string, o object) {
 		c.kinds[resource] = all
 	}
 	if change == "DELETED" {
-		delete(all, o.key())
+		if delete(all, o.key()); resource == "pods" {
+			delete(c.usage, o.key())
+		}
 		return
 	}
 	if _, known := all[o.key()]; !known && len(all) >= maxObjects {
@@ -147,8 +148,9 @@ func (c *Cluster) take(resource, change string, o object) {
 	delete(c.absent, Reference{resource, o.namespace(), o.name()})
 }
 
-// happened notes an event with the object it is about: involvedObject in v1, regarding in events.k8s.io.
-func (c *Cluster) happened(e object) {
+// happened notes an event with the object it is about: involvedObject in v1, regarding in events.k8s.io. One that is over is known
+// no more.
+func (c *Cluster) happened(e object, over bool) {
 	about := e.child("involvedObject")
 	if !about.ok {
 		about = e.child("regarding")
@@ -160,6 +162,12 @@ func (c *Cluster) happened(e object) {
 	list := c.events[ref]
 	uid := e.uid()
 	list = slices.DeleteFunc(list, func(known object) bool { return uid != "" && known.uid() == uid })
+	if over {
+		if c.events[ref] = list; len(list) == 0 {
+			delete(c.events, ref)
+		}
+		return
+	}
 	at, _ := slices.BinarySearchFunc(list, occurred(e), func(known object, t time.Time) int { return occurred(known).Compare(t) })
 	list = slices.Insert(list, at, e)
 	if len(list) > maxEvents {

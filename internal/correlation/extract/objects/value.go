@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"encoding/base64"
 	"reflect"
 	"strconv"
 	"strings"
@@ -86,6 +87,10 @@ func (v value) text() (string, bool) {
 	switch v.v.Kind() {
 	case reflect.String:
 		return v.v.String(), true
+	case reflect.Slice:
+		if v.v.Type().Elem().Kind() == reflect.Uint8 {
+			return base64.StdEncoding.EncodeToString(v.v.Bytes()), true
+		}
 	case reflect.Struct:
 		switch v.v.Type() {
 		case timeType, microTimeType:
