@@ -7,11 +7,15 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/cli/root"
 )
 
 func main() {
+	klog.SetLogger(logr.Discard()) // what client-go has to say is told by tapio, where it matters
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := root.Run(ctx, cli.System(), os.Args)
 	stop()

@@ -17,16 +17,18 @@ import (
 type Env struct {
 	In          io.Reader
 	Out, ErrOut io.Writer
-	// Terminal says whether Out is a terminal, Color whether it shows colours, Width how many columns it has (0: unknown).
-	Terminal, Color bool
-	Width           int
-	Getenv          func(string) string
-	Now             func() time.Time
+	// Terminal says whether Out is a terminal, Color whether it shows colours, Width how many columns it has (0: unknown); ErrTerminal,
+	// whether ErrOut is one.
+	Terminal, Color, ErrTerminal bool
+	Width                        int
+	Getenv                       func(string) string
+	Now                          func() time.Time
 }
 
 // System is the world of this process.
 func System() Env {
 	env := Env{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr, Getenv: os.Getenv, Now: time.Now}
+	env.ErrTerminal = term.IsTerminal(int(os.Stderr.Fd())) && env.Getenv("TERM") != "dumb"
 	if fd := int(os.Stdout.Fd()); term.IsTerminal(fd) {
 		env.Terminal = true
 		env.Width, _, _ = term.GetSize(fd)

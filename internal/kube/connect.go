@@ -5,11 +5,13 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
-	"k8s.io/client-go/dynamic"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -33,13 +35,36 @@ var ErrNoConfig = errors.New("there is no kubeconfig: no KUBECONFIG, no ~/.kube/
 
 // Client reads a cluster's API.
 type Client struct {
-	api  dynamic.Interface
-	name string
+	api rest.Interface
+	// name is for messages, context the kubeconfig's name of the cluster; empty within a pod.
+	name, context string
 	// namespace is the context's own; empty where it names none.
 	namespace string
+	// types are those that come as protobuf.
+	types *runtime.Scheme
+	// timeout is for one answer.
+	timeout time.Duration
+	// http and base are for what the API server passes on to services.
+	http *http.Client
+	base string
 }
 
 func (c *Client) String() string { return c.name }
+
+// Context is the kubeconfig's name of the cluster; empty within a pod.
+func (c *Client) Context() string { return c.context }
+
+// Timeout is for one answer.
+func (c *Client) Timeout() time.Duration { return c.timeout }
+
+// Scope is the namespace that a query of a namespace means: that of the context where it names none, unless all are asked for. Empty
+// means all.
+func (c *Client) Scope(namespace string, all bool) string {
+	if namespace == "" && !all {
+		return c.namespace
+	}
+	return namespace
+}
 
 // Connect finds the cluster and the credentials. It does not ask the API server anything yet.
 func Connect(o Options) (*Client, error) {
@@ -71,10 +96,24 @@ func Connect(o Options) (*Client, error) {
 	default:
 		return nil, ErrNoConfig
 	}
-	config.Timeout = o.Timeout
-	config.QPS = -1 // a few hundred requests, all of which are wanted at once; the server has its own fairness
+	c.timeout = o.Timeout // not the connection's: a watch may last
+	config.QPS = -1       // a few hundred requests, all of which are wanted at once; the server has its own fairness
 	config.UserAgent = "tapio/" + version.Get().Version
-	if c.api, err = dynamic.NewForConfig(config); err != nil {
+	config.WarningHandler = rest.NoWarnings{}
+	config.AcceptContentTypes, config.ContentType = protobufElse, protobuf
+	if c.types, err = known(); err != nil {
+		return nil, fmt.Errorf("know the API's types: %w", err)
+	}
+	config.NegotiatedSerializer = codecs(c.types)
+	u, _, err := rest.DefaultServerUrlFor(config)
+	if err == nil {
+		c.base = strings.TrimSuffix(u.String(), "/")
+		c.http, err = rest.HTTPClientFor(config)
+	}
+	if err == nil {
+		c.api, err = rest.UnversionedRESTClientForConfigAndClient(config, c.http)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("use the kubeconfig: %w", err)
 	}
 	return c, nil
@@ -96,7 +135,7 @@ func (c *Client) choose(raw *api.Config, name string) (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use context %q of the kubeconfig: %w", name, err)
 	}
-	c.namespace, c.name = context.Namespace, "cluster "+name
+	c.namespace, c.context, c.name = context.Namespace, name, "cluster "+name
 	if u, err := url.Parse(config.Host); err == nil && u.Host != "" {
 		c.name += " (" + u.Host + ")"
 	}

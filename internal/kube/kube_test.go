@@ -16,7 +16,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/your-org/tapio/internal/finding"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -111,7 +115,7 @@ func TestExpiredPages(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
-		case !strings.HasSuffix(r.URL.Path, "/pods"):
+		case r.URL.Path != "/api/v1/pods":
 			fmt.Fprint(w, `{"kind":"List","apiVersion":"v1","metadata":{},"items":[]}`)
 		case r.URL.Query().Get("continue") != "":
 			asked.Add(1)
@@ -130,20 +134,69 @@ func TestExpiredPages(t *testing.T) {
 	assert.EqualValues(t, 1, asked.Load())
 }
 
-// The records are those of the k8sobjects receiver.
-func TestRecords(t *testing.T) {
-	at := time.Unix(1_000_000, 0)
-	ld, err := records("pods", []unstructured.Unstructured{
-		{Object: map[string]any{"kind": "Pod", "metadata": map[string]any{"name": "a", "namespace": "x"}, "spec": map[string]any{"n": int64(3)}}},
-		{Object: map[string]any{"kind": "Pod", "metadata": map[string]any{"name": "b", "namespace": "y"}}},
-		{Object: map[string]any{"kind": "Pod", "metadata": map[string]any{"name": "c", "namespace": "x"}}},
-	}, at)
+// Nobody reads who changed an object when; what is of no known type comes as a map.
+func TestSlim(t *testing.T) {
+	managed := []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
+	assert.Equal(t, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, slim(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x", ManagedFields: managed}}))
+	scheme, err := known()
 	require.NoError(t, err)
-	require.Equal(t, 2, ld.ResourceLogs().Len(), "one for each namespace")
-	x := ld.ResourceLogs().At(0)
-	assert.Equal(t, map[string]any{"k8s.namespace.name": "x"}, x.Resource().Attributes().AsRaw())
-	r := x.ScopeLogs().At(0).LogRecords().At(0)
-	assert.Equal(t, map[string]any{"k8s.resource.name": "pods"}, r.Attributes().AsRaw())
-	assert.Equal(t, map[string]any{"kind": "Pod", "metadata": map[string]any{"name": "a", "namespace": "x"}, "spec": map[string]any{"n": int64(3)}}, r.Body().Map().AsRaw())
-	assert.Equal(t, at.UTC(), r.ObservedTimestamp().AsTime())
+	json := codecs(scheme).SupportedMediaTypes()[0].Serializer
+	o, err := runtime.Decode(codecs(scheme).DecoderToVersion(json, corev1.SchemeGroupVersion),
+		[]byte(`{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"x","managedFields":[{"manager":"kubectl"}]}}`))
+	require.NoError(t, err)
+	assert.Equal(t, map[string]any{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": map[string]any{"name": "x"}}, slim(o))
+}
+
+// A watch that the API server can no longer continue, as it says at its start or in its midst, begins anew with a list.
+func TestWatchBeginsAnew(t *testing.T) {
+	var lists, watches atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch q := r.URL.Query(); {
+		case r.URL.Path != "/api/v1/pods" && q.Get("watch") == "":
+			fmt.Fprint(w, `{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}`)
+		case r.URL.Path != "/api/v1/pods":
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		case q.Get("watch") == "":
+			var items []string
+			for i := range lists.Add(1) {
+				items = append(items, fmt.Sprintf(`{"metadata":{"name":"p%d","namespace":"shop"},"status":{"phase":"Running"}}`, i))
+			}
+			fmt.Fprintf(w, `{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[%s]}`, strings.Join(items, ","))
+		case watches.Add(1) == 1:
+			assert.Equal(t, "7", q.Get("resourceVersion"))
+			assert.Equal(t, "true", q.Get("allowWatchBookmarks"))
+			fmt.Fprint(w, `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410}}`)
+		case watches.Load() == 2:
+			w.WriteHeader(http.StatusGone)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410}`)
+		default:
+			fmt.Fprint(w, `{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"9"}}}`)
+			fmt.Fprint(w, `{"type":"DELETED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p0","namespace":"shop"}}}`)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}
+	}))
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	last := 0
+	require.NoError(t, connect(t, server.URL).Watch(ctx, Query{All: true}, time.Now, func(r finding.Report) error {
+		if last = r.Watched["Pod"]; last == 2 && watches.Load() > 2 {
+			cancel() // three after the third list, one of which was deleted since
+		}
+		return nil
+	}))
+	assert.Equal(t, 2, last)
+	assert.EqualValues(t, 3, lists.Load())
+}
+
+// What cannot be watched at first fails at once.
+func TestWatchFailsAtFirst(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer server.Close()
+	see := func(finding.Report) error { return nil }
+	assert.ErrorContains(t, connect(t, server.URL).Watch(t.Context(), Query{}, time.Now, see), "does not know who asks (401)")
+	assert.ErrorContains(t, connect(t, server.URL).Watch(t.Context(), Query{Exclude: []string{"x"}}, time.Now, see), "there is no such pattern")
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/pager"
 )
 
 const (
@@ -29,14 +32,15 @@ type kind struct {
 	fields []string
 }
 
-// told are the events that say something: most tell of what went as it should, and are not even sent.
-var told = []string{"type!=Normal", "type=Normal,reason=Killing", "type=Normal,involvedObject.kind=PersistentVolumeClaim",
-	"type=Normal,involvedObject.kind=Node"}
+// routine are reasons of events that tell of what went as it should. They are most of all events, and are not even sent. (The API
+// server reads all events for each list, so that one list without these costs less than one for each reason that is wanted.)
+var routine = []string{"Pulling", "Pulled", "Created", "Started", "Scheduled", "SuccessfulCreate", "SuccessfulDelete", "SuccessfulMountVolume",
+	"ScalingReplicaSet", "SawCompletedJob", "Completed", "LeaderElection", "NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"}
 
 // kinds are those that are looked at, the largest first.
 var kinds = []kind{
 	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "pods"}},
-	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "events"}, fields: told},
+	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "events"}, fields: []string{"reason!=" + strings.Join(routine, ",reason!=")}},
 	{GroupVersionResource: schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}},
 	{GroupVersionResource: schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}},
 	{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "services"}},
@@ -66,10 +70,13 @@ type listing struct {
 	err  error
 }
 
-// list calls see with every page of every kind; namespace "" is all of them. see is called by one goroutine at a time. What one
-// kind fails with is in its listing.
-func (c *Client) list(ctx context.Context, namespace string, see func(kind, *unstructured.UnstructuredList)) []listing {
+// list takes every object of every kind into view. What one kind fails with is in its listing. told hears how far it is.
+func (c *Client) list(ctx context.Context, s *sight, told func(Progress)) []listing {
 	results := make([]listing, len(kinds))
+	progress := Progress{Of: len(kinds)}
+	if told == nil {
+		told = func(Progress) {}
+	}
 	var group sync.WaitGroup
 	var seeing sync.Mutex
 	slots := make(chan struct{}, atOnce)
@@ -77,52 +84,71 @@ func (c *Client) list(ctx context.Context, namespace string, see func(kind, *uns
 		group.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			results[i] = listing{k, c.pages(ctx, k, namespace, func(l *unstructured.UnstructuredList) {
+			results[i] = listing{k, c.pages(ctx, k, s.namespace, func(o runtime.Object) error {
 				seeing.Lock()
 				defer seeing.Unlock()
-				see(k, l)
+				s.view.Take(k.Resource, slim(o))
+				if progress.Objects++; progress.Objects%page == 0 {
+					told(progress)
+				}
+				return nil
 			})}
+			seeing.Lock()
+			defer seeing.Unlock()
+			progress.Kinds++
+			told(progress)
 		})
 	}
 	group.Wait()
 	return results
 }
 
-func (c *Client) pages(ctx context.Context, k kind, namespace string, see func(*unstructured.UnstructuredList)) error {
-	if len(k.fields) == 0 {
-		return c.selected(ctx, k, namespace, "", see)
+// pages calls see with every object of a kind. The next page is asked for meanwhile.
+func (c *Client) pages(ctx context.Context, k kind, namespace string, see func(runtime.Object) error) error {
+	ask := func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		ctx, cancel := context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+		return c.request(k, namespace, o).Do(ctx).Get()
 	}
-	for _, fields := range k.fields {
-		if err := c.selected(ctx, k, namespace, fields, see); err != nil {
+	next := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		l, err := ask(ctx, o)
+		if apierrors.IsResourceExpired(err) && o.Continue != "" { // it took too long: all at once; what was seen before is seen again
+			return ask(ctx, metav1.ListOptions{FieldSelector: o.FieldSelector})
+		}
+		return l, err
+	})
+	next.PageSize, next.PageBufferSize = page, 1
+	for _, fields := range orOne(k.fields) {
+		if err := next.EachListItem(ctx, metav1.ListOptions{FieldSelector: fields}, see); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Client) selected(ctx context.Context, k kind, namespace, fields string, see func(*unstructured.UnstructuredList)) error {
-	r := c.api.Resource(k.GroupVersionResource)
-	options := metav1.ListOptions{Limit: page, FieldSelector: fields}
-	for {
-		var l *unstructured.UnstructuredList
-		var err error
-		if k.everywhere || namespace == "" {
-			l, err = r.List(ctx, options)
-		} else {
-			l, err = r.Namespace(namespace).List(ctx, options)
-		}
-		if apierrors.IsResourceExpired(err) && options.Continue != "" {
-			options = metav1.ListOptions{FieldSelector: fields} // it took too long: all at once; what was seen before is seen again
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		see(l)
-		if options.Continue = l.GetContinue(); options.Continue == "" {
-			return nil
-		}
+// request asks for a list of a kind.
+func (c *Client) request(k kind, namespace string, o metav1.ListOptions) *rest.Request {
+	root := "/apis/" + k.Group
+	if k.Group == "" {
+		root = "/api"
 	}
+	path := []string{root, k.Version}
+	if namespace != "" && !k.everywhere {
+		path = append(path, "namespaces", namespace)
+	}
+	r := c.api.Get().AbsPath(append(path, k.Resource)...).VersionedParams(&o, metav1.ParameterCodec)
+	if !c.types.IsVersionRegistered(k.GroupVersion()) {
+		r.SetHeader("Accept", "application/json")
+	}
+	return r
+}
+
+// orOne is a list, or one empty text where it is empty.
+func orOne(list []string) []string {
+	if len(list) == 0 {
+		return []string{""}
+	}
+	return list
 }
 
 // reached reports why the cluster could not be looked at at all; nil when some kind could be listed.

@@ -2,17 +2,21 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
 	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/patternscmd"
 	"github.com/your-org/tapio/internal/cli/source"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -25,30 +29,40 @@ type Options struct {
 	Output string
 	FailOn string
 	Watch  bool
+	// Several says that there is more than one cluster.
+	Several bool
+	// Explain names a pattern to be explained; nothing is looked at then.
+	Explain string
 }
 
 // outputs and severities are the values of --output and --fail-on.
 var (
-	outputs    = []string{"text", "wide", "json", "yaml"}
+	outputs    = []string{"text", "wide", "json", "yaml", "junit"}
 	severities = []string{string(finding.Critical), string(finding.Warning), string(finding.Info), "never"}
 )
 
 // New returns the command.
 func New(env cli.Env, from *source.Options) *cobra.Command {
 	o := &Options{Env: env}
+	since := ""
 	cmd := &cobra.Command{
 		Use:   "check [entity]",
 		Short: "Say what is broken, and what will break next",
 		Long: `Say what is broken, and what will break next: every active prediction and diagnosis, the worst first.
 
 An entity is a container, pod, workload, service, node, systemd unit or cgroup, by its name, its owner's name, its id, or as
-deploy/api. Without a collector, what the API server of the kubeconfig's cluster knows is looked at.
+deploy/api. Findings come from the collector on this machine; where there is none, from the one in the cluster that the
+kubeconfig names (service tapio in the namespace tapio, or $TAPIO_NAMESPACE); where there is none either, from what the API
+server knows.
 
 Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not look.`,
 		Example: `  tapio check
   tapio check api-service -o wide
   tapio check -n shop --fail-on warning
-  tapio check -A --context production
+  tapio check -A --context production --context staging
+  tapio check --since 1h --exclude node-pressure
+  tapio check --explain crash-loop
+  tapio check -A -o junit > tapio.xml
   tapio check -o json | jq '.findings[] | .title'
   tapio check --watch`,
 		Args: cobra.MaximumNArgs(1),
@@ -62,14 +76,20 @@ Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not lo
 			if err := cli.OneOf("--fail-on", o.FailOn, severities); err != nil {
 				return err
 			}
-			if o.Watch && o.Output == "yaml" {
+			if o.Explain != "" {
+				return patternscmd.Explain(env, o.Explain, o.Output)
+			}
+			if o.Watch && (o.Output == "yaml" || o.Output == "junit") {
 				return fmt.Errorf("--watch goes with -o text, wide or json")
 			}
 			var err error
+			if o.Query.Since, err = sinceFlag(since, env.Now()); err != nil {
+				return err
+			}
 			if o.Source, err = from.Open(env.Getenv); err != nil {
 				return err
 			}
-			if o.Watch {
+			if o.Several = len(from.Contexts) > 1; o.Watch {
 				return watch(cmd.Context(), o)
 			}
 			return run(cmd.Context(), o)
@@ -81,14 +101,23 @@ Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not lo
 	f.StringVarP(&o.Output, "output", "o", "text", "one of "+strings.Join(outputs, ", "))
 	f.StringVar(&o.FailOn, "fail-on", string(finding.Critical), "severity from which the exit status is 1: "+strings.Join(severities, ", "))
 	f.BoolVarP(&o.Watch, "watch", "w", false, "go on, and tell every change")
+	f.StringVar(&since, "since", "", "only what began since: a duration before now (30m, 2h, 1d), or a time (2026-11-23T12:00:00Z)")
+	f.StringArrayVar(&o.Query.Exclude, "exclude", nil, "leave out findings of this pattern; again for more")
+	f.StringVar(&o.Explain, "explain", "", "say what a pattern means and by what it is known, and look at nothing")
 	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
+	for _, flag := range []string{"exclude", "explain"} {
+		cli.CompleteBy(cmd, flag, patternscmd.Names)
+	}
 	cli.Complete(cmd, "output", outputs)
 	cli.Complete(cmd, "fail-on", severities)
 	return cmd
 }
 
 func run(ctx context.Context, o *Options) error {
+	tell, done := progress(o.Env)
+	o.Query.Progress = tell
 	report, err := o.Source.Report(ctx, o.Query)
+	done()
 	if err != nil {
 		return err
 	}
@@ -98,7 +127,15 @@ func run(ctx context.Context, o *Options) error {
 	if blind(report) {
 		return fmt.Errorf("%s observes nothing now: no layer is seen, so nothing can be said", o.Source)
 	}
-	return verdict(report, o.FailOn)
+	if err := verdict(report, o.FailOn); err != nil {
+		return err
+	}
+	for _, c := range report.Coverage {
+		if c.Cluster != "" && c.Layer == finding.LayerKubernetes && c.State == finding.CoverageAbsent {
+			return fmt.Errorf("not all clusters could be looked at: %s", c.Reason)
+		}
+	}
+	return nil
 }
 
 // blind says whether the source sees nothing at all: silence then means nothing.
@@ -110,20 +147,44 @@ func blind(report finding.Report) bool {
 
 // verdict says by its error whether there are findings of the severity that counts as failure.
 func verdict(report finding.Report, failOn string) error {
-	least := finding.Severity(failOn).Rank()
-	if least == 0 { // never
-		return nil
-	}
-	for _, f := range report.Findings {
-		if f.State == finding.Active && f.Severity.Rank() >= least {
-			return cli.ErrFindings
-		}
+	if slices.ContainsFunc(report.Findings, func(f finding.Finding) bool { return fails(f, failOn) }) {
+		return cli.ErrFindings
 	}
 	return nil
 }
 
+// fails says whether a finding counts as failure.
+func fails(f finding.Finding, failOn string) bool {
+	least := finding.Severity(failOn).Rank()
+	return least > 0 && f.State == finding.Active && f.Severity.Rank() >= least // 0: never
+}
+
+// sinceFlag reads the value of --since.
+func sinceFlag(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	days := time.Duration(0)
+	rest := text
+	if n, after, found := strings.Cut(text, "d"); found {
+		if d, err := strconv.Atoi(n); err == nil && d >= 0 && d < 100_000 {
+			days, rest = time.Duration(d)*24*time.Hour, cmp.Or(after, "0s")
+		}
+	}
+	d, err := time.ParseDuration(rest)
+	if err != nil || d < 0 || d+days == 0 {
+		return time.Time{}, fmt.Errorf("--since is %q, want a duration such as 30m, 2h or 1d, or a time such as 2026-11-23T12:00:00Z", text)
+	}
+	return now.Add(-d - days), nil
+}
+
 func write(o *Options, report finding.Report) error {
 	switch o.Output {
+	case "junit":
+		return writeJUnit(o.Env.Out, report, o.FailOn)
 	case "json":
 		return writeJSON(o.Env.Out, report)
 	case "yaml":

@@ -39,7 +39,7 @@ func writeText(o *Options, r finding.Report) error {
 		}
 		entities := map[string]string{} // by display name: kind
 		for _, f := range fs {
-			entities[f.Entity.Namespace+"/"+f.Entity.Display()] = f.Entity.Kind
+			entities[f.Entity.Cluster+"/"+f.Entity.Namespace+"/"+f.Entity.Display()] = f.Entity.Kind
 		}
 		need := g.several
 		if len(entities) == 1 {
@@ -47,7 +47,7 @@ func writeText(o *Options, r finding.Report) error {
 		}
 		fmt.Fprintf(&b, "%s %s %s\n", env.Paint(g.colour, g.label+":"), cli.Count(len(entities), noun(slices.Collect(maps.Values(entities)))), need)
 		for _, f := range fs {
-			b.WriteString("  - " + line(env.Now(), f, spaces > 1) + "\n")
+			b.WriteString("  - " + o.line(f, spaces > 1) + "\n")
 			if o.Output == "wide" {
 				detail(&b, env, f)
 			}
@@ -60,6 +60,9 @@ func writeText(o *Options, r finding.Report) error {
 		where := ""
 		if spaces > 1 && active[0].Entity.Namespace != "" {
 			where = " -n " + cli.Clean(active[0].Entity.Namespace)
+		}
+		if o.Several {
+			where += " --context " + cli.Clean(active[0].Entity.Cluster)
 		}
 		fmt.Fprintf(&b, "\nCause and fix: tapio why %s%s\n", cli.Clean(active[0].Entity.Display()), where)
 	}
@@ -121,9 +124,12 @@ func noun(kinds []string) string {
 	return strings.ToLower(cli.Clean(kinds[0]))
 }
 
-// line tells a finding in one line; spaced, with its namespace.
-func line(now time.Time, f finding.Finding, spaced bool) string {
-	name := f.Entity.Display()
+// line tells a finding in one line; spaced, with its namespace, and with its cluster where there are several.
+func (o *Options) line(f finding.Finding, spaced bool) string {
+	name, now, where := f.Entity.Display(), o.Env.Now(), ""
+	if o.Several {
+		where = at(f.Entity.Cluster)
+	}
 	title := f.TitleAt(now)
 	if kind := f.Entity.Kind + " "; strings.HasPrefix(title, kind+name) {
 		title = strings.TrimPrefix(title, kind)
@@ -136,7 +142,7 @@ func line(now time.Time, f finding.Finding, spaced bool) string {
 	if f.Brief != "" && f.State == finding.Active {
 		title = f.Brief + ", " + title
 	}
-	return cli.Clean(fmt.Sprintf("%s: %s (%s)", name, title, sure(now, f)))
+	return cli.Clean(fmt.Sprintf("%s%s: %s (%s)", where, name, title, sure(now, f)))
 }
 
 // sure says how sure a finding is, and for a prediction between when and when.
@@ -168,7 +174,7 @@ func detail(b *strings.Builder, env cli.Env, f finding.Finding) {
 		}
 	}
 	where := []string{strings.ToLower(f.Entity.Kind)}
-	for _, v := range [][2]string{{"namespace", f.Entity.Namespace}, {"node", f.Entity.Node}} {
+	for _, v := range [][2]string{{"cluster", f.Entity.Cluster}, {"namespace", f.Entity.Namespace}, {"node", f.Entity.Node}} {
 		if v[1] != "" {
 			where = append(where, v[0]+" "+v[1])
 		}
@@ -202,8 +208,8 @@ func learning(b *strings.Builder, o *Options, r finding.Report) {
 func seen(b *strings.Builder, o *Options, r finding.Report) {
 	for _, c := range r.Coverage {
 		switch {
-		case c.State == finding.CoverageDegraded:
-			fmt.Fprintf(b, "%s %s: %s\n", o.Env.Paint(cli.Yellow, "NOT SEEN:"), cli.Clean(string(c.Layer)), cli.Clean(c.Reason))
+		case c.State == finding.CoverageDegraded, c.Cluster != "" && c.Layer == finding.LayerKubernetes && c.State == finding.CoverageAbsent:
+			fmt.Fprintf(b, "%s %s%s: %s\n", o.Env.Paint(cli.Yellow, "NOT SEEN:"), at(cli.Clean(c.Cluster)), cli.Clean(string(c.Layer)), cli.Clean(c.Reason))
 		case o.Output == "wide" && c.State == finding.CoverageAbsent:
 			fmt.Fprintf(b, "%s %s: %s\n", o.Env.Paint(cli.Dim, "not seen:"), cli.Clean(string(c.Layer)), cli.Clean(c.Reason))
 		}
@@ -218,6 +224,14 @@ func plain(resource string) string {
 		return name
 	}
 	return cli.Clean(resource)
+}
+
+// at says in which cluster something is; nothing where none is named.
+func at(cluster string) string {
+	if cluster == "" {
+		return ""
+	}
+	return "[" + cluster + "] "
 }
 
 // namespaces is how many namespaces there are among findings.

@@ -57,7 +57,7 @@ func watch(ctx context.Context, o *Options) error {
 				label = g.label + ":"
 			}
 		}
-		_, err := fmt.Fprintf(o.Env.Out, "%s %s %s\n", now.Format(time.TimeOnly), label, line(now, f, false))
+		_, err := fmt.Fprintf(o.Env.Out, "%s %s %s\n", now.Format(time.TimeOnly), label, o.line(f, o.Several))
 		return err
 	}
 	return o.Source.Watch(ctx, o.Query, func(c source.Change) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/cli/check"
 	"github.com/your-org/tapio/internal/cli/forecastcmd"
+	"github.com/your-org/tapio/internal/cli/patternscmd"
 	"github.com/your-org/tapio/internal/cli/promcmd"
 	"github.com/your-org/tapio/internal/cli/source"
 	"github.com/your-org/tapio/internal/cli/versioncmd"
@@ -22,7 +23,7 @@ import (
 
 // New returns the command `tapio`, or `kubectl tapio` when program is called kubectl-tapio.
 func New(env cli.Env, program string) *cobra.Command {
-	from := &source.Options{}
+	from := &source.Options{Now: env.Now}
 	cmd := &cobra.Command{
 		Use:           "tapio",
 		Short:         "Say what is broken, why, what will break next and when, and how to fix it",
@@ -43,7 +44,7 @@ func New(env cli.Env, program string) *cobra.Command {
 		from.Flags(c.Flags())
 		cmd.AddCommand(c)
 	}
-	cmd.AddCommand(forecastcmd.New(env.In, env.Out, env.ErrOut), versioncmd.New(env))
+	cmd.AddCommand(patternscmd.New(env), forecastcmd.New(env.In, env.Out, env.ErrOut), versioncmd.New(env))
 	return cmd
 }
 

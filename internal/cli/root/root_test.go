@@ -110,6 +110,11 @@ func TestOutput(t *testing.T) {
 		{name: "check-namespace", report: "troubled", args: []string{"check", "-n", "shop"}, status: 1},
 		{name: "check-fail-on-warning", report: "troubled", args: []string{"check", "billing.service", "--fail-on", "warning"}, status: 1},
 		{name: "check-fail-on-never", report: "troubled", args: []string{"check", "--fail-on", "never"}},
+		{name: "check-troubled-junit", report: "troubled", args: []string{"check", "-o", "junit"}, status: 1},
+		{name: "check-healthy-junit", report: "healthy", args: []string{"check", "-o", "junit"}},
+		{name: "check-hostile-junit", report: "hostile", args: []string{"check", "-o", "junit", "--fail-on", "warning"}, status: 1},
+		{name: "check-exclude", report: "troubled", args: []string{"check", "--exclude", "memory-exhaustion", "--exclude", "oom-killed"}},
+		{name: "check-since", report: "troubled", args: []string{"check", "--since", "2m"}, status: 1},
 		{name: "check-hostile", report: "hostile", args: []string{"check", "-o", "wide"}, env: colour, status: 1},
 		{name: "why-prediction", report: "troubled", args: []string{"why", "api-service"}},
 		{name: "why-diagnosis", report: "troubled", args: []string{"why", "c8351401078c735f"}},
@@ -135,7 +140,14 @@ func TestUsageErrors(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"check", "-o", "xml"}, `--output is "xml", want one of text, wide, json, yaml`},
+		{[]string{"check", "-o", "xml"}, `--output is "xml", want one of text, wide, json, yaml, junit`},
+		{[]string{"check", "--since", "yesterday"}, `--since is "yesterday", want a duration such as 30m, 2h or 1d, or a time such as 2026-11-23T12:00:00Z`},
+		{[]string{"check", "--since", "-5m"}, `--since is "-5m", want a duration`},
+		{[]string{"check", "--explain", "crash"}, `there is no pattern "crash": did you mean crash-loop?; ` + "`tapio patterns` lists them"},
+		{[]string{"patterns", "nonsense"}, `there is no pattern "nonsense"; ` + "`tapio patterns` lists them"},
+		{[]string{"patterns", "-o", "junit"}, `--output is "junit", want one of text, wide, json, yaml`},
+		{[]string{"check", "--context", "a", "--endpoint", "localhost:1"}, `--endpoint is a collector's, --kubeconfig, --context and --selector are for an API server`},
+		{[]string{"check", "-w", "-o", "junit"}, "--watch goes with -o text, wide or json"},
 		{[]string{"check", "--fail-on", "sometimes"}, `--fail-on is "sometimes", want one of critical, warning, info, never`},
 		{[]string{"check", "a", "b"}, "accepts at most 1 arg(s), received 2"},
 		{[]string{"check", "-n", "x", "-A"}, "if any flags in the group [namespace all-namespaces] are set none of the others can be"},
@@ -168,6 +180,26 @@ func TestVersionAndCompletion(t *testing.T) {
 	}
 	stdout, _, _ = run(t, nil, nil, "__complete", "check", "--fail-on", "")
 	assert.Equal(t, "critical\nwarning\ninfo\nnever\n:4\n", stdout)
+}
+
+// Where the catalogue is to be found; patternscmd tests what it says.
+func TestPatterns(t *testing.T) {
+	stdout, _, status := run(t, nil, nil, "patterns", "-o", "json")
+	assert.Equal(t, 0, status)
+	var all []struct{ Name, Kind, Summary string }
+	require.NoError(t, json.Unmarshal([]byte(stdout), &all))
+	files, err := filepath.Glob("../../../patterns/*.yaml")
+	require.NoError(t, err)
+	assert.Len(t, all, len(files))
+	page, _, status := run(t, nil, nil, "check", "--explain", "crash-loop")
+	assert.Equal(t, 0, status)
+	same, _, _ := run(t, nil, nil, "patterns", "crash-loop")
+	assert.Equal(t, page, same)
+	yaml, _, status := run(t, nil, nil, "check", "--explain", "crash-loop", "-o", "yaml")
+	assert.Equal(t, 0, status)
+	assert.Contains(t, yaml, "\nname: crash-loop\n")
+	stdout, _, _ = run(t, nil, nil, "__complete", "check", "--exclude", "crash")
+	assert.Contains(t, stdout, "crash-loop\n")
 }
 
 // As a kubectl plugin it calls itself what the user typed.

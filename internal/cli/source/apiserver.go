@@ -2,10 +2,7 @@ package source
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
-	"syscall"
+	"sync"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -17,18 +14,37 @@ type apiServer struct {
 	client   *kube.Client
 	selector string
 	now      func() time.Time
+
+	mu sync.Mutex
+	// watched is the latest report of the watch that runs; nil where none does.
+	watched *finding.Report
 }
 
 func (a *apiServer) String() string { return a.client.String() }
 
-// Report implements Source.
+func (a *apiServer) query(q Query) kube.Query {
+	return kube.Query{Namespace: q.Namespace, All: q.All, Entity: q.Entity, Selector: a.selector, Exclude: q.Exclude, Since: q.Since, Progress: q.Progress}
+}
+
+// Report implements Source. While a watch runs, the report is that of the watch: nothing is listed anew.
 func (a *apiServer) Report(ctx context.Context, q Query) (finding.Report, error) {
-	return a.client.Check(ctx, kube.Query{Namespace: q.Namespace, All: q.All, Entity: q.Entity, Selector: a.selector}, a.now())
+	a.mu.Lock()
+	watched := a.watched
+	a.mu.Unlock()
+	if watched != nil {
+		return *watched, nil
+	}
+	return a.client.Check(ctx, a.query(q), a.now())
 }
 
 // Finding implements Source.
 func (a *apiServer) Finding(ctx context.Context, id string) (finding.Finding, bool, error) {
 	r, err := a.Report(ctx, Query{All: true})
+	return pick(r, id, err)
+}
+
+// pick is a finding of a report.
+func pick(r finding.Report, id string, err error) (finding.Finding, bool, error) {
 	if err != nil {
 		return finding.Finding{}, false, err
 	}
@@ -41,40 +57,61 @@ func (a *apiServer) Finding(ctx context.Context, id string) (finding.Finding, bo
 }
 
 // Watch implements Source.
-func (a *apiServer) Watch(context.Context, Query, func(Change) error) error {
-	return fmt.Errorf("%s: watching needs a collector, which keeps watching: name one with --endpoint", a)
+func (a *apiServer) Watch(ctx context.Context, q Query, see func(Change) error) error {
+	var last *finding.Report
+	defer a.keep(nil)
+	return a.client.Watch(ctx, a.query(q), a.now, func(r finding.Report) error {
+		a.keep(&r)
+		before := last
+		last = &r
+		if before == nil {
+			return see(Change{Report: &r})
+		}
+		for _, c := range changes(*before, r) {
+			if err := see(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-// either is the collector on this machine or, where there is none, the API server.
-type either struct {
-	*endpoint
-	api *apiServer
+func (a *apiServer) keep(r *finding.Report) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.watched = r
 }
 
-// choose returns the one that answers. A collector that is there and refuses, or is ill, is not passed over.
-func (e *either) choose(ctx context.Context) Source {
-	dial := net.Dialer{Timeout: e.timeout}
-	conn, err := dial.DialContext(ctx, "tcp", finding.DefaultEndpoint)
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return e.api
+// changes is what is different in a later report: findings that are new or tell something else, and those that are over.
+func changes(before, after finding.Report) []Change {
+	var all []Change
+	was, is := map[string]finding.Finding{}, map[string]bool{}
+	for _, f := range before.Findings {
+		was[f.ID] = f
 	}
-	if err == nil {
-		conn.Close()
+	for i := range after.Findings {
+		f := &after.Findings[i]
+		is[f.ID] = true
+		old, known := was[f.ID]
+		if !known || old.Severity != f.Severity || old.Title != f.Title || old.Explanation != f.Explanation {
+			all = append(all, Change{Finding: f})
+		}
+		for _, id := range f.Effects {
+			is[id] = true // it is told as an effect from now on
+		}
 	}
-	return e.endpoint
+	for _, f := range before.Findings {
+		if !is[f.ID] {
+			f.State, f.LastSeen = finding.Resolved, after.GeneratedAt
+			all = append(all, Change{Finding: &f})
+		} else if !has(after, f.ID) {
+			all = append(all, Change{Forgotten: f.ID})
+		}
+	}
+	return all
 }
 
-// Report implements Source.
-func (e *either) Report(ctx context.Context, q Query) (finding.Report, error) {
-	return e.choose(ctx).Report(ctx, q)
-}
-
-// Finding implements Source.
-func (e *either) Finding(ctx context.Context, id string) (finding.Finding, bool, error) {
-	return e.choose(ctx).Finding(ctx, id)
-}
-
-// Watch implements Source.
-func (e *either) Watch(ctx context.Context, q Query, see func(Change) error) error {
-	return e.choose(ctx).Watch(ctx, q, see)
+func has(r finding.Report, id string) bool {
+	_, found, _ := pick(r, id, nil)
+	return found
 }

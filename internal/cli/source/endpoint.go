@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -41,7 +42,8 @@ func (e *endpoint) Report(ctx context.Context, q Query) (finding.Report, error) 
 	if !found {
 		return finding.Report{}, fmt.Errorf("%s answers, but has no findings: it is no findings endpoint of a Tapio collector", e.name)
 	}
-	return e.report(body)
+	r, err := e.report(body)
+	return q.thin(r), err
 }
 
 // report reads a report. The version is looked at first: another one may have other fields.
@@ -138,10 +140,11 @@ func (e *endpoint) refused(resp *http.Response, want string) error {
 	case resp.StatusCode != http.StatusOK:
 		detail := ""
 		var problem struct {
-			Detail string `json:"detail"`
+			Detail  string `json:"detail"`
+			Message string `json:"message"` // an API server's word, where it stands between
 		}
-		if b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10)); err == nil && json.Unmarshal(b, &problem) == nil && problem.Detail != "" {
-			detail = fmt.Sprintf(": %.300s", problem.Detail)
+		if b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10)); err == nil && json.Unmarshal(b, &problem) == nil && problem.Detail+problem.Message != "" {
+			detail = fmt.Sprintf(": %.300s", cmp.Or(problem.Detail, problem.Message))
 		}
 		return fmt.Errorf("%s answers %d %s%s", e.name, resp.StatusCode, http.StatusText(resp.StatusCode), detail)
 	}

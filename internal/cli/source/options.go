@@ -22,8 +22,8 @@ import (
 
 // Options say where findings are, and how to get in.
 type Options struct {
-	// Endpoint is host:port, http://…, https://…, or unix:///path. Default: TAPIO_ENDPOINT, then a collector on this
-	// machine, then the API server that a kubeconfig names.
+	// Endpoint is host:port, http://…, https://…, or unix:///path. Default: TAPIO_ENDPOINT, then a collector on this machine, then
+	// the collector of the cluster that a kubeconfig names, then that cluster's API server alone.
 	Endpoint string
 	// TokenFile holds a bearer token; TAPIO_TOKEN may hold one as well. (A flag would show it to everybody who can list processes.)
 	TokenFile string
@@ -31,19 +31,23 @@ type Options struct {
 	CAFile, CertFile, KeyFile string
 	// Timeout is for one answer; watching has none.
 	Timeout time.Duration
-	// Kubeconfig, Context and Selector are for the API server, and go there straight where one is given.
-	Kubeconfig, Context, Selector string
+	// Kubeconfig, Contexts and Selector are of clusters, and go there straight where one is given.
+	Kubeconfig, Selector string
+	// Contexts are those of the kubeconfig; several are one report.
+	Contexts []string
+	// Now is the clock for what an API server shows.
+	Now func() time.Time
 }
 
 // Flags adds the flags that set the options.
 func (o *Options) Flags(f *pflag.FlagSet) {
-	f.StringVar(&o.Endpoint, "endpoint", "", "where findings are served: host:port, http(s)://host:port or unix:///path (default $TAPIO_ENDPOINT, else "+finding.DefaultEndpoint+", else the API server of the kubeconfig)")
+	f.StringVar(&o.Endpoint, "endpoint", "", "where findings are served: host:port, http(s)://host:port or unix:///path (default $TAPIO_ENDPOINT, else "+finding.DefaultEndpoint+", else the collector of the kubeconfig's cluster, else its API server)")
 	f.StringVar(&o.TokenFile, "token-file", "", "file with the bearer token for the endpoint (default: the token in $TAPIO_TOKEN)")
 	f.StringVar(&o.CAFile, "ca-file", "", "PEM file with the certificates to trust for https")
 	f.StringVar(&o.CertFile, "cert-file", "", "PEM file with the client certificate for https")
 	f.StringVar(&o.KeyFile, "key-file", "", "PEM file with the key of the client certificate")
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster to look at (default $KUBECONFIG, else ~/.kube/config)")
-	f.StringVar(&o.Context, "context", "", "context of the kubeconfig (default the current one)")
+	f.StringArrayVar(&o.Contexts, "context", nil, "context of the kubeconfig (default the current one); again for several clusters in one report")
 	f.StringVarP(&o.Selector, "selector", "l", "", "only what has these labels, in the cluster that the kubeconfig names")
 	f.DurationVar(&o.Timeout, "request-timeout", 10*time.Second, "how long to wait for an answer")
 }
@@ -55,7 +59,7 @@ func (o Options) Open(getenv func(string) string) (Source, error) {
 		return nil, fmt.Errorf("--request-timeout is %s, want more than 0", o.Timeout)
 	}
 	name, from := o.Endpoint, "--endpoint"
-	cluster := o.Kubeconfig != "" || o.Context != "" || o.Selector != ""
+	cluster := o.Kubeconfig != "" || len(o.Contexts) > 0 || o.Selector != ""
 	if name != "" && cluster {
 		return nil, errors.New("--endpoint is a collector's, --kubeconfig, --context and --selector are for an API server: name one of both")
 	}
@@ -82,12 +86,12 @@ func (o Options) Open(getenv func(string) string) (Source, error) {
 	if !e.implied {
 		return e, nil
 	}
-	client, err := kube.Connect(kube.Options{Kubeconfig: o.Kubeconfig, Context: o.Context, Timeout: o.Timeout, Getenv: getenv})
-	switch api := (&apiServer{client: client, selector: o.Selector, now: time.Now}); {
+	there, err := o.clusters(getenv)
+	switch {
 	case err == nil && cluster:
-		return api, nil
+		return there, nil
 	case err == nil:
-		return &either{endpoint: e, api: api}, nil
+		return &either{endpoint: e, other: there}, nil
 	case cluster, !errors.Is(err, kube.ErrNoConfig):
 		return nil, err
 	}

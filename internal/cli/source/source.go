@@ -5,8 +5,11 @@ package source
 import (
 	"context"
 	"net/url"
+	"slices"
+	"time"
 
 	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/kube"
 )
 
 // Source is something that has findings.
@@ -16,7 +19,7 @@ type Source interface {
 	// Finding returns one finding by its id; false when there is none of that id.
 	Finding(ctx context.Context, id string) (finding.Finding, bool, error)
 	// Watch calls see with a full report first, and then with every change, until ctx ends or see fails. It comes back by itself
-	// when the connection is lost.
+	// when the connection is lost. See is called by one goroutine at a time.
 	Watch(ctx context.Context, q Query, see func(Change) error) error
 	// String names the source for messages.
 	String() string
@@ -36,6 +39,11 @@ type Query struct {
 	All bool
 	// States are those of the findings; empty: active ones.
 	States []finding.State
+	// Exclude are names of patterns that are left out, Since leaves out what began before.
+	Exclude []string
+	Since   time.Time
+	// Progress is told how far a look at a cluster is; nil: nobody is.
+	Progress func(kube.Progress)
 }
 
 func (q Query) values() url.Values {
@@ -50,4 +58,20 @@ func (q Query) values() url.Values {
 		v.Add("state", string(s))
 	}
 	return v
+}
+
+// told says whether a finding is not left out.
+func (q Query) told(f finding.Finding) bool {
+	return !slices.Contains(q.Exclude, f.Pattern) && !f.FirstSeen.Before(q.Since)
+}
+
+// thin takes out of a report what is left out. What began before is not told, but not well either.
+func (q Query) thin(r finding.Report) finding.Report {
+	all := len(r.Findings)
+	r.Findings = slices.DeleteFunc(r.Findings, func(f finding.Finding) bool { return slices.Contains(q.Exclude, f.Pattern) })
+	if len(r.Findings) < all {
+		r.Summary = finding.Summarize(r.Watched, r.Findings)
+	}
+	r.Findings = slices.DeleteFunc(r.Findings, func(f finding.Finding) bool { return !q.told(f) })
+	return r
 }

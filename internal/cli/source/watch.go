@@ -93,8 +93,12 @@ func (e *endpoint) stream(ctx context.Context, q Query, last *string, see func(C
 		if err != nil {
 			return &seeError{err}
 		}
-		if c == (Change{}) {
+		switch {
+		case c == (Change{}), c.Finding != nil && !q.told(*c.Finding):
 			continue
+		case c.Report != nil:
+			thin := q.thin(*c.Report)
+			c.Report = &thin
 		}
 		if err := see(c); err != nil {
 			return &seeError{err}

@@ -79,7 +79,7 @@ func story(b *strings.Builder, env cli.Env, f finding.Finding) {
 
 func where(f finding.Finding) string {
 	parts := []string{strings.ToLower(f.Entity.Kind) + " " + f.Entity.Name}
-	for _, v := range [][2]string{{"container", f.Entity.Container}, {"namespace", f.Entity.Namespace}, {"node", f.Entity.Node}} {
+	for _, v := range [][2]string{{"container", f.Entity.Container}, {"cluster", f.Entity.Cluster}, {"namespace", f.Entity.Namespace}, {"node", f.Entity.Node}} {
 		if v[1] != "" {
 			parts = append(parts, v[0]+" "+v[1])
 		}
