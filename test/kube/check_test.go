@@ -145,7 +145,9 @@ func TestScenarios(t *testing.T) {
 		assert.Greater(t, len(of), 30)
 		assert.Less(t, len(of), len(scenarios))
 		assert.Len(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "api").Findings, 1)
-		assert.Empty(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "deploy/other").Findings)
+		_, stderr, status := tapio(t, cluster.Kubeconfig, 0, "check", "--kubeconfig", cluster.Kubeconfig, "-n", "crash-exit", "deploy/other")
+		assert.Equal(t, cli.ExitFailed, status)
+		assert.Contains(t, stderr, `has no "deploy/other" in namespace crash-exit`)
 		assert.Len(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "-l", "app=api").Findings, 1)
 		assert.Empty(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "-l", "app=other").Findings)
 	})
@@ -234,6 +236,11 @@ func silent(t *testing.T) {
 	for _, n := range []string{"n1", "n2"} {
 		_, err := cluster.API.Resource(nodes).Patch(t.Context(), n, types.StrategicMergePatchType, []byte(status), metav1.PatchOptions{}, "status")
 		require.NoError(t, err)
+		defer func() { // it comes back
+			back := []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)
+			_, err := cluster.API.Resource(nodes).Patch(t.Context(), n, types.StrategicMergePatchType, back, metav1.PatchOptions{}, "status")
+			require.NoError(t, err)
+		}()
 	}
 	r := check(t, cluster.Kubeconfig, "-n", "probe-ready")
 	require.Len(t, r.Findings, 2, "each of the nodes, and nothing of what is on them")

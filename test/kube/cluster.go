@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -119,6 +120,24 @@ func (c *Cluster) run(binary, part string, args ...string) error {
 	}
 	c.processes = append(c.processes, cmd)
 	return nil
+}
+
+// Restart kills a part and starts it again, and waits until the API server answers.
+func (c *Cluster) Restart(ctx context.Context, part string) error {
+	i := slices.IndexFunc(c.processes, func(p *exec.Cmd) bool { return p.Args[1] == part })
+	if i < 0 {
+		return fmt.Errorf("restart %s: no such part", part)
+	}
+	old := c.processes[i]
+	if err := old.Process.Kill(); err != nil {
+		return fmt.Errorf("restart %s: %w", part, err)
+	}
+	_ = old.Wait()
+	c.processes = slices.Delete(c.processes, i, i+1)
+	if err := c.run(old.Path, part, old.Args[2:]...); err != nil {
+		return err
+	}
+	return c.ready(ctx)
 }
 
 // ready waits until the API server answers.

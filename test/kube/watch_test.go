@@ -1,0 +1,86 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/root"
+)
+
+// screen is what a command that goes on has written so far.
+type screen struct {
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(b)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.String()
+}
+
+// Whoever watches a cluster is told what changes: by the objects, by time alone, and after the API server was away.
+func TestWatch(t *testing.T) {
+	cluster.space(t.Context(), t, "watch")
+	cluster.pod(t.Context(), t, "watch", "first", "")
+	var later atomic.Int64
+	var out, errOut screen
+	env := cli.Env{In: strings.NewReader(""), Out: &out, ErrOut: &errOut, Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) },
+		Getenv: func(string) string { return "" }}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		ended <- root.Run(ctx, env, []string{"tapio", "check", "--watch", "--kubeconfig", cluster.Kubeconfig, "-n", "watch", "--request-timeout", "60s"})
+	}()
+	defer func() {
+		cancel()
+		assert.Equal(t, 0, <-ended, errOut.String())
+		assert.Empty(t, errOut.String())
+	}()
+	sees := func(what string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return strings.Contains(out.String(), what) }, settled, 50*time.Millisecond, "%s is not told, but:\n%s\n%s", what, &out, &errOut)
+	}
+	cluster.pod(t.Context(), t, "watch", "ill", "CrashLoopBackOff")
+	sees("CRITICAL: ill/app: 2 restarts, crashes again and again with exit code 1")
+	cluster.report(t.Context(), t, "watch", "ill", "")
+	sees("RESOLVED: ill/app: crashes again and again")
+	assert.Equal(t, 2, strings.Count(out.String(), "\n"), "nothing is told twice:\n%s", &out)
+
+	// No object changes, but time goes by.
+	service := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "lonely"},
+		"spec": map[string]any{"selector": map[string]any{"app": "nobody"}, "ports": []any{map[string]any{"port": int64(80)}}}}}
+	services := cluster.API.Resource(resources["Service"].GroupVersionResource).Namespace("watch")
+	_, err := services.Create(t.Context(), service, metav1.CreateOptions{})
+	require.NoError(t, err)
+	time.Sleep(3 * time.Second)
+	assert.NotContains(t, out.String(), "lonely", "it is given its time")
+	later.Store(int64(time.Minute))
+	sees(" service lonely: selects no pod")
+	require.NoError(t, services.Delete(t.Context(), "lonely", metav1.DeleteOptions{}))
+	sees("RESOLVED: service lonely")
+
+	// The API server goes away and comes back, and no longer knows the past that was watched.
+	require.NoError(t, cluster.Restart(t.Context(), "kube-apiserver"))
+	cluster.pod(t.Context(), t, "watch", "late", "CrashLoopBackOff")
+	sees("CRITICAL: late/app: 2 restarts")
+	require.NoError(t, cluster.API.Resource(pods).Namespace("watch").Delete(t.Context(), "late", metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
+	sees("RESOLVED: late/app")
+}
