@@ -19,14 +19,7 @@ func TestLogsBuilderAppendLogRecord(t *testing.T) {
 	settings.Logger = zap.New(observedZapCore)
 	lb := NewLogsBuilder(settings)
 
-	rb := lb.NewResourceBuilder()
-	rb.SetCgroupPath("cgroup.path-val")
-	rb.SetCgroupVersion("cgroup.version-val")
-	rb.SetContainerID("container.id-val")
-	rb.SetContainerRuntimeName("container.runtime.name-val")
-	rb.SetK8sPodUID("k8s.pod.uid-val")
-	rb.SetSystemdUnit("systemd.unit-val")
-	res := rb.Emit()
+	res := pcommon.NewResource()
 
 	// append the first log record
 	lr := plog.NewLogRecord()

@@ -1,0 +1,231 @@
+//go:build linux
+
+package attribution
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/test/harness"
+)
+
+const megabyte = 1 << 20
+
+// program is a program under testdata that is built once.
+type program struct {
+	once sync.Once
+	path string
+	err  error
+	out  []byte
+	args []string // of what builds it; what is made follows the last
+	dir  string
+}
+
+func (p *program) build(t *testing.T) string {
+	p.once.Do(func() {
+		dir := filepath.Join(programs, fmt.Sprintf("%p", p))
+		if p.err = os.Mkdir(dir, 0o755); p.err != nil {
+			return
+		}
+		p.path = filepath.Join(dir, filepath.Base(p.dir))
+		var args []string
+		for _, a := range p.args {
+			args = append(args, strings.ReplaceAll(a, "OUT", p.path))
+		}
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir = filepath.Join("testdata", p.dir)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false", "GOWORK=off")
+		p.out, p.err = cmd.CombinedOutput()
+	})
+	require.NoError(t, p.err, "%s", p.out)
+	return p.path
+}
+
+var (
+	goleak         = &program{dir: "goleak", args: []string{"go", "build", "-o", "OUT", "."}}
+	goleakStripped = &program{dir: "goleak", args: []string{"go", "build", "-ldflags=-s -w", "-o", "OUT", "."}}
+	goleakPIE      = &program{dir: "goleak", args: []string{"go", "build", "-buildmode=pie", "-ldflags=-s -w", "-o", "OUT", "."}}
+	cleak          = &program{dir: "cleak", args: []string{"gcc", "-O2", "-o", "OUT", "cleak.c"}}
+
+	programs string
+)
+
+func TestMain(m *testing.M) {
+	var err error
+	if programs, err = os.MkdirTemp("", "attribution"); err != nil {
+		panic(err)
+	}
+	// The cases wait more than they compute: more of them at once than there are CPUs.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	status := m.Run()
+	_ = os.RemoveAll(programs)
+	os.Exit(status)
+}
+
+// workload is a process in a memory cgroup with a limit.
+type workload struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+	said  strings.Builder
+}
+
+func start(t *testing.T, limit int64, path string, args ...string) *workload {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: it makes a cgroup, and loads programs into the kernel")
+	}
+	c, err := harness.NewCgroup(fmt.Sprintf("attribution-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")), limit)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, c.Remove()) })
+	w := &workload{ended: make(chan struct{})}
+	join := `echo $$ > "$0" && exec "$@"`
+	w.cmd = exec.Command("sh", append([]string{"-c", join, filepath.Join(c.Folder, "cgroup.procs"), path}, args...)...)
+	w.cmd.Stderr = &w.said
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, w.cmd.Start())
+	go func() {
+		_ = w.cmd.Wait()
+		close(w.ended)
+	}()
+	t.Cleanup(func() {
+		_ = w.cmd.Process.Kill()
+		<-w.ended
+	})
+	return w
+}
+
+// look attributes what the workload gains, once it has begun.
+func (w *workload) look(t *testing.T) Process {
+	t.Helper()
+	time.Sleep(2 * time.Second)
+	r, err := Run(t.Context(), []int{w.cmd.Process.Pid}, Options{Window: 10 * time.Second, Duty: 0.05})
+	require.NoError(t, err)
+	require.Len(t, r.Processes, 1)
+	p := r.Processes[0]
+	t.Logf("%s: growth %.1f MB, grows %v, unattributed %.1f MB, %d hits, %v of CPU; %s", p.Runtime, p.Growth/1e6, p.Grows, p.Unattributed/1e6, p.Hits, r.CPU, p.Reason)
+	for i, s := range p.Sites[:min(len(p.Sites), 5)] {
+		t.Logf("%d. %s %.1f MB, %.0f %%, %.0f objects, %d samples: %s", i+1, s.Grade, s.Bytes/1e6, s.Share*100, s.Objects, s.Samples, s.Text())
+	}
+	return p
+}
+
+// killed waits for the kernel's kill.
+func (w *workload) killed(t *testing.T) {
+	t.Helper()
+	select {
+	case <-w.ended:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the workload was not killed")
+	}
+	status := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	assert.True(t, status.Signaled() && status.Signal() == syscall.SIGKILL, "it ended with %v: %s", w.cmd.ProcessState, w.said.String())
+}
+
+// holds asserts that nearly all of the growth is held where the texts say, and nothing by whom all the others are called.
+func holds(t *testing.T, p Process, want ...string) {
+	t.Helper()
+	assert.True(t, p.Grows)
+	var share float64
+	var named []string
+	for _, s := range p.Sites {
+		if s.Share < 0.05 {
+			continue
+		}
+		assert.Equal(t, Retained, s.Grade)
+		share += s.Share
+		named = append(named, s.Text())
+	}
+	assert.ElementsMatch(t, want, named)
+	assert.Greater(t, share, 0.85)
+}
+
+// The handler health makes thirty times as much garbage as the leaking one keeps, in objects of the same size.
+func TestGo(t *testing.T) {
+	for name, p := range map[string]*program{"whole": goleak, "stripped": goleakStripped, "position independent": goleakPIE} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := start(t, 80*megabyte, p.build(t))
+			got := w.look(t)
+			holds(t, got, "main.(*SessionCache).Put ← main.users")
+			if len(got.Sites) > 0 {
+				assert.Equal(t, "main.users", got.Sites[0].Handler)
+				assert.Equal(t, "example.com/goleak/main.go", got.Sites[0].Function.File)
+				assert.NotZero(t, got.Sites[0].Function.Line)
+			}
+			w.killed(t)
+		})
+	}
+}
+
+func TestGoLibraryWithTwoCallers(t *testing.T) {
+	t.Parallel()
+	w := start(t, 120*megabyte, goleak.build(t), "-leak", "library")
+	holds(t, w.look(t), "example.com/goleak/store.(*Log).Append ← main.orders", "example.com/goleak/store.(*Log).Append ← main.payments")
+	w.killed(t)
+}
+
+func TestGoroutines(t *testing.T) {
+	t.Parallel()
+	w := start(t, 60*megabyte, goleakStripped.build(t), "-leak", "goroutines", "-every", "5ms")
+	p := w.look(t)
+	require.NotEmpty(t, p.Sites)
+	var found bool
+	for _, s := range p.Sites {
+		if s.Kind != KindGoroutines {
+			continue
+		}
+		found = true
+		assert.Equal(t, "main.subscribe", s.Function.Function)
+		assert.Greater(t, s.Objects, 100.)
+		var blocked []string
+		for _, f := range s.Blocked {
+			blocked = append(blocked, f.Function)
+		}
+		assert.Contains(t, blocked, "runtime.chanrecv1")
+		assert.Contains(t, blocked, "main.deliver")
+	}
+	assert.True(t, found)
+	w.killed(t)
+}
+
+// A cache that has reached its bound replaces what it holds: no site is named.
+func TestGoBoundedCache(t *testing.T) {
+	t.Parallel()
+	w := start(t, 100*megabyte, goleak.build(t), "-leak", "cache", "-slots", "100")
+	p := w.look(t)
+	assert.False(t, p.Grows)
+	assert.Empty(t, p.Sites)
+	assert.NotEmpty(t, p.Reason)
+	assert.NoError(t, syscall.Kill(w.cmd.Process.Pid, 0), "it lives")
+}
+
+func TestC(t *testing.T) {
+	t.Parallel()
+	w := start(t, 80*megabyte, cleak.build(t), "leak")
+	p := w.look(t)
+	holds(t, p, "session_new ← session_put ← main")
+	w.killed(t)
+}
+
+func TestCBoundedCache(t *testing.T) {
+	t.Parallel()
+	w := start(t, 40*megabyte, cleak.build(t), "bounded")
+	p := w.look(t)
+	assert.False(t, p.Grows)
+	assert.Empty(t, p.Sites)
+	assert.NoError(t, syscall.Kill(w.cmd.Process.Pid, 0), "it lives")
+}

@@ -1,0 +1,279 @@
+//go:build linux
+
+package golang
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Bounds of a look at the goroutines: of more, one in so many is looked at.
+const (
+	maxGoroutines  = 1 << 24
+	seenGoroutines = 1 << 17
+	// walked is how many of those added are asked where they block, for each place that starts them.
+	walked      = 64
+	walkedDepth = 24
+)
+
+// States of a goroutine (runtime2.go); scan is added while the collector scans its stack.
+const (
+	stateDead = 6
+	stateScan = 0x1000
+)
+
+// Goroutines is a look at all goroutines of a program.
+type Goroutines struct {
+	At time.Time
+	// Total lives; one in Step of them was looked at.
+	Total, Step int
+	newest      uint64
+	by          map[place][]goroutine
+}
+
+// place is where goroutines are started, and the function they run.
+type place struct{ created, entry uint64 }
+
+type goroutine struct {
+	id, stack uint64 // number, and bytes of stack
+	pc, bp    uint64
+	lo, hi    uint64 // its stack
+}
+
+// Added are goroutines that one place has started and that have not ended.
+type Added struct {
+	// Created is the address after the go statement; Entry the function it runs.
+	Created, Entry uint64
+	// Blocked is the most frequent stack on which they wait, and Share how many of those asked do, of 1.
+	Blocked Stack
+	Share   float64
+	// Count is by how many they have grown, Old how many of these were started in the window's first half. StackBytes is what
+	// the stacks of all of them take.
+	Count, Old int
+	StackBytes uint64
+}
+
+// allgs finds the address of the list of goroutines.
+func (g *Program) allgs() (uint64, error) {
+	const name = "runtime.allgs"
+	if at, ok := g.Object.Find(name)[name]; ok {
+		if at += g.bias; g.isAllgs(at) {
+			return at, nil
+		}
+	}
+	// Stripped: the function that adds to the list tells where it is.
+	const adder = "runtime.allgadd"
+	entries, err := g.Object.Go.Entries(adder)
+	if err != nil {
+		return 0, err
+	}
+	entry, ok := entries[adder]
+	if !ok {
+		return 0, fmt.Errorf("the program has no function %s", adder)
+	}
+	code := make([]byte, 512)
+	n, _ := g.Object.At(entry).ReadAt(code, 0)
+	for _, at := range references(code[:n], entry, g.Object.Machine) {
+		if g.isAllgs(at + g.bias) {
+			return at + g.bias, nil
+		}
+	}
+	return 0, errors.New("the list of goroutines was not found")
+}
+
+// isAllgs says whether a slice of goroutines is at an address: the first is the main one's, number 1.
+func (g *Program) isAllgs(at uint64) bool {
+	var h [24]byte
+	if _, err := g.ReadAt(h[:], int64(at)); err != nil {
+		return false
+	}
+	list, n, room := binary.LittleEndian.Uint64(h[:]), binary.LittleEndian.Uint64(h[8:]), binary.LittleEndian.Uint64(h[16:])
+	if list == 0 || list%8 != 0 || n == 0 || n > room || room > maxGoroutines {
+		return false
+	}
+	first, err := g.Uint64(list)
+	if err != nil {
+		return false
+	}
+	id, err := g.Uint64(first + g.layout.g.goid)
+	return err == nil && id == 1
+}
+
+// Goroutines looks at all goroutines.
+func (g *Program) Goroutines() (look Goroutines, err error) {
+	at, err := g.allgs()
+	if err != nil {
+		return look, fmt.Errorf("find the goroutines of process %d: %w", g.PID, err)
+	}
+	var h [16]byte
+	if _, err := g.ReadAt(h[:], int64(at)); err != nil {
+		return look, err
+	}
+	list, n := binary.LittleEndian.Uint64(h[:]), int(binary.LittleEndian.Uint64(h[8:]))
+	if n <= 0 || n > maxGoroutines {
+		return look, errLayout
+	}
+	look = Goroutines{At: time.Now(), Step: 1, by: map[place][]goroutine{}}
+	for n/look.Step > seenGoroutines {
+		look.Step *= 2
+	}
+	const batch = 1024
+	l := &g.layout.g
+	pointers, addrs, buf := make([]byte, batch*8), make([]uint64, 0, batch), make([]byte, batch*l.size)
+	for first := 0; first < n; first += batch {
+		p := pointers[:min(batch, n-first)*8]
+		if _, err := g.ReadAt(p, int64(list)+int64(first)*8); err != nil {
+			return look, err
+		}
+		addrs = addrs[:0]
+		for i := 0; i < len(p)/8; i += look.Step {
+			addrs = append(addrs, binary.LittleEndian.Uint64(p[i*8:]))
+		}
+		if err := g.ReadEach(addrs, l.size, buf, func(_ int, b []byte) { look.take(l, b) }); err != nil {
+			return look, err
+		}
+	}
+	return look, nil
+}
+
+func (look *Goroutines) take(l *gLayout, b []byte) {
+	word := func(at uint64) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
+	state := binary.LittleEndian.Uint32(b[l.status:]) &^ stateScan
+	if state == 0 || state >= stateDead && state < 8 {
+		return
+	}
+	gr := goroutine{id: word(l.goid), lo: word(0), hi: word(8), pc: word(l.schedPC), bp: word(l.schedBP)}
+	if gr.hi <= gr.lo || gr.hi-gr.lo > 1<<30 {
+		return
+	}
+	gr.stack = gr.hi - gr.lo
+	look.Total += look.Step
+	look.newest = max(look.newest, gr.id)
+	of := place{word(l.gopc), word(l.startpc)}
+	look.by[of] = append(look.by[of], gr)
+}
+
+// looks is how often the goroutines are looked at over a window.
+const looks = 5
+
+// WatchGoroutines looks at the goroutines of a program until ctx is done or the window ends, and tells which were added. When
+// the program ends before, it tells what was known then.
+func WatchGoroutines(ctx context.Context, g *Program, window time.Duration) (added []Added, err error) {
+	var all []Goroutines
+	for {
+		look, err := g.Goroutines()
+		if err != nil {
+			return added, err
+		}
+		if all = append(all, look); len(all) >= 3 {
+			now, err := g.Since(all[0], all[len(all)/2], look)
+			if err != nil {
+				return added, err
+			}
+			added = now
+		}
+		if len(all) == looks {
+			return added, nil
+		}
+		select {
+		case <-ctx.Done():
+			return added, nil
+		case <-time.After(window * 95 / 100 / (looks - 1)):
+		}
+	}
+}
+
+// leastAdded is how many more goroutines of a place there must be before they count.
+const leastAdded = 16
+
+// Since tells which goroutines were added since before and never ended; half was taken in between. Places that have stopped
+// adding in the second half are left out.
+func (g *Program) Since(before, half, now Goroutines) ([]Added, error) {
+	var all []Added
+	for of, gs := range now.by {
+		count := (len(gs)*now.Step - len(before.by[of])*before.Step)
+		late := (len(gs)*now.Step - len(half.by[of])*half.Step)
+		if count < leastAdded || late < count/4 {
+			continue
+		}
+		a := Added{Created: of.created, Entry: of.entry, Count: count}
+		var added []goroutine
+		for _, gr := range gs {
+			if gr.id <= before.newest {
+				continue
+			}
+			added = append(added, gr)
+			a.StackBytes += gr.stack * uint64(now.Step)
+			if gr.id <= half.newest {
+				a.Old += now.Step
+			}
+		}
+		// Goroutines that end by themselves are young.
+		if a.Old < count/4 {
+			continue
+		}
+		var err error
+		if a.Blocked, a.Share, err = g.blocked(added); err != nil {
+			return nil, err
+		}
+		all = append(all, a)
+	}
+	slices.SortFunc(all, func(a, b Added) int { return b.Count - a.Count })
+	return all, nil
+}
+
+// blocked finds the stack on which most of some goroutines wait.
+func (g *Program) blocked(gs []goroutine) (Stack, float64, error) {
+	step := max(1, len(gs)/walked)
+	counts, asked := map[string]int{}, 0
+	var best string
+	for i := 0; i < len(gs); i += step {
+		s, err := g.walk(gs[i])
+		if err != nil {
+			return nil, 0, err
+		}
+		key := pack(s)
+		counts[key]++
+		asked++
+		if counts[key] > counts[best] {
+			best = key
+		}
+	}
+	if asked == 0 {
+		return nil, 0, nil
+	}
+	return unpack(best), float64(counts[best]) / float64(asked), nil
+}
+
+// walk follows the frame pointers of a goroutine that does not run.
+func (g *Program) walk(of goroutine) (Stack, error) {
+	s := Stack{of.pc}
+	var frame [16]byte
+	for bp := of.bp; len(s) < walkedDepth && bp >= of.lo && bp <= of.hi-16 && bp%8 == 0; {
+		if _, err := g.ReadAt(frame[:], int64(bp)); err != nil {
+			return s, g.Alive()
+		}
+		next, pc := binary.LittleEndian.Uint64(frame[:]), binary.LittleEndian.Uint64(frame[8:])
+		if pc == 0 {
+			break
+		}
+		s = append(s, pc)
+		if next <= bp {
+			break
+		}
+		bp = next
+	}
+	return s, nil
+}
+
+func pack(s Stack) string {
+	b := make([]byte, len(s)*8)
+	for i, pc := range s {
+		binary.LittleEndian.PutUint64(b[i*8:], pc)
+	}
+	return string(b)
+}

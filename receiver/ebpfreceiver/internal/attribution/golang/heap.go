@@ -1,0 +1,317 @@
+//go:build linux
+
+package golang
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/uprobe"
+)
+
+var errLayout = errors.New("the runtime's structures are not where this version has them")
+
+// The functions of the runtime that are watched.
+const (
+	funcSpan   = "runtime.(*mheap).setSpans"
+	funcMark   = "runtime.(*gcControllerState).startCycle"
+	funcMarked = "runtime.(*gcControllerState).resetLive"
+)
+
+// Bounds of a watch.
+const (
+	// maxSamples is how many objects are followed at once.
+	maxSamples = 8192
+	// checksPerSecond is how many objects are looked at in a second, at most.
+	checksPerSecond = 40_000
+	// censuses is how many are taken over a window, about.
+	censuses = 12
+	// leastCollections is how many collections are worth waiting for.
+	leastCollections = 2
+)
+
+// Events of bpf/goheap.bpf.c.
+const (
+	eventSpan   = 1
+	eventMarked = 2
+)
+
+// Stack is a stack of return addresses, the innermost first.
+type Stack []uint64
+
+// Held is what one stack has allocated and the program keeps.
+type Held struct {
+	Stack   Stack
+	Samples int
+	// Bytes is its share of the growth.
+	Bytes float64
+}
+
+// Heap is what a watch has found.
+type Heap struct {
+	// Collections is how many of them ended while it was watched; Live is the heap found alive by the last, in bytes.
+	Collections int
+	Live        uint64
+	// Growth is by how much the live heap has grown over the window, in bytes; Grows says whether it did, and still does.
+	Growth float64
+	Grows  bool
+	// Held are the survivors by stack; Unattributed is growth of which no sample has survived.
+	Held         []Held
+	Unattributed float64
+	// Allocating are the stacks by what they have allocated, whether or not it is kept: nothing to call a leak.
+	Allocating []Held
+	// Hits is how many spans the program has fetched, Lost how many events had no room.
+	Hits, Lost uint64
+}
+
+// heapWatch is a watch of one program's heap.
+type heapWatch struct {
+	g       *Program
+	begin   time.Time
+	coll    *ebpf.Collection
+	links   []io.Closer
+	events  *ringbuf.Reader
+	samples *samples
+	// allspans is the address of mheap.allspans; 0 before it is known.
+	allspans uint64
+	live     []trend.Point
+	classes  map[uint8][]trend.Point
+	last     time.Duration // when the last census was taken
+	checked  time.Time
+	every    time.Duration
+	allocs   map[string]float64
+	ended    bool // the program, before the window
+}
+
+// WatchHeap follows what the program allocates until ctx is done or the window ends, and tells what is kept. Only a garbage
+// collection shows what that is: for two of them it goes on beyond the window, up to longest.
+func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration) (h Heap, err error) {
+	w := &heapWatch{
+		g: g, begin: time.Now(), samples: newSamples(&g.layout.span, maxSamples), classes: map[uint8][]trend.Point{},
+		every: window / censuses, allocs: map[string]float64{},
+	}
+	if err := w.attach(); err != nil {
+		return h, errors.Join(err, w.close())
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err := w.follow(ctx, window, max(window, longest)); err != nil {
+		return h, err
+	}
+	return w.result()
+}
+
+func (w *heapWatch) attach() error {
+	at, err := w.g.functions(funcSpan, funcMark, funcMarked)
+	if err != nil {
+		return err
+	}
+	spec, err := bpf.LoadGoHeap()
+	if err != nil {
+		return err
+	}
+	if w.coll, err = ebpf.NewCollection(spec); err != nil {
+		return fmt.Errorf("load the programs that watch Go's heap: %w", err)
+	}
+	if err := w.target(1); err != nil {
+		return err
+	}
+	pid := uint32(w.g.PID)
+	if err := w.coll.Maps[bpf.GoHeapMapStates].Put(pid, bpf.GoHeapState{}); err != nil {
+		return fmt.Errorf("tell the kernel what to watch: %w", err)
+	}
+	if w.events, err = ringbuf.NewReader(w.coll.Maps[bpf.GoHeapMapEvents]); err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	f, err := uprobe.Open(w.g.file, w.g.Object.Machine)
+	if err != nil {
+		return err
+	}
+	for _, p := range []struct{ function, program string }{
+		{funcMark, bpf.GoHeapProgTapioGoheapMark}, {funcMarked, bpf.GoHeapProgTapioGoheapMarked}, {funcSpan, bpf.GoHeapProgTapioGoheapSpan},
+	} {
+		off, ok := at[p.function]
+		if !ok {
+			return fmt.Errorf("the program has no function %s", p.function)
+		}
+		l, err := f.Enter(off, uprobe.Go, w.coll.Programs[p.program], w.g.PID)
+		if err != nil {
+			return fmt.Errorf("attach to %s: %w", p.function, err)
+		}
+		w.links = append(w.links, l)
+	}
+	return nil
+}
+
+// target says where fields are, and how many spans to pass over.
+func (w *heapWatch) target(oneIn uint32) error {
+	l := w.g.layout.span
+	err := w.coll.Maps[bpf.GoHeapMapTargets].Put(uint32(w.g.PID), bpf.GoHeapTarget{
+		Sweepgen: uint32(l.sweepgen), Class: uint32(l.class), State: uint32(l.state), OneIn: oneIn,
+	})
+	if err != nil {
+		return fmt.Errorf("tell the kernel what to watch: %w", err)
+	}
+	return nil
+}
+
+// follow takes events in until the window ends.
+func (w *heapWatch) follow(ctx context.Context, window, longest time.Duration) error {
+	var rec ringbuf.Record
+	for {
+		now := time.Now()
+		if past := now.Sub(w.begin); ctx.Err() != nil || past >= longest || past >= window && len(w.live) >= leastCollections {
+			return nil
+		}
+		w.events.SetDeadline(now.Add(100 * time.Millisecond))
+		switch err := w.events.ReadInto(&rec); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if w.g.Alive() == nil {
+				continue
+			}
+			w.ended = true // what was seen until then is told
+			return nil
+		case err != nil:
+			return fmt.Errorf("read events: %w", err)
+		}
+		switch err := w.take(rec.RawSample); {
+		case errors.Is(err, process.ErrGone):
+			w.ended = true
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func (w *heapWatch) take(raw []byte) error {
+	if len(raw) < 4 {
+		return nil
+	}
+	switch binary.LittleEndian.Uint32(raw) {
+	case eventSpan:
+		e, err := bpf.Event[bpf.GoHeapSpan](raw)
+		if err != nil {
+			return err
+		}
+		return w.span(e)
+	case eventMarked:
+		e, err := bpf.Event[bpf.GoHeapMarked](raw)
+		if err != nil {
+			return err
+		}
+		return w.marked(e.Live)
+	}
+	return nil
+}
+
+func (w *heapWatch) span(e *bpf.GoHeapSpan) error {
+	if w.allspans == 0 {
+		if err := w.findAllspans(e.Heap); err != nil {
+			return err
+		}
+		if err := w.census(); err != nil {
+			return err
+		}
+	}
+	n := &sample{span: e.Span, base: e.Base, pages: e.Pages, class: e.Class, weight: e.OneIn, time: e.Time, swept: e.Sweepgen}
+	if e.Marking != 0 {
+		n.spared = 1
+	}
+	if e.StackBytes > 0 {
+		words := min(int(e.StackBytes)/8, len(e.Stack))
+		b := make([]byte, words*8)
+		for i, pc := range e.Stack[:words] {
+			binary.LittleEndian.PutUint64(b[i*8:], pc)
+		}
+		n.stack = string(b)
+	}
+	if len(w.allocs) < 4*maxSamples {
+		w.allocs[n.stack] += float64(e.Pages*pageBytes) * float64(e.OneIn)
+	}
+	if !w.samples.add(n) {
+		return w.target(w.samples.oneIn)
+	}
+	return nil
+}
+
+// findAllspans finds the list of all spans in the heap's head, and makes sure that it is one.
+func (w *heapWatch) findAllspans(heap uint64) error {
+	l := &w.g.layout.span
+	for _, off := range w.g.layout.allspans {
+		var h [24]byte
+		if _, err := w.g.ReadAt(h[:], int64(heap+off)); err != nil {
+			return err
+		}
+		at, n, room := binary.LittleEndian.Uint64(h[:]), binary.LittleEndian.Uint64(h[8:]), binary.LittleEndian.Uint64(h[16:])
+		if at == 0 || at%8 != 0 || n == 0 || n > room || room > maxSpans {
+			continue
+		}
+		first, err := w.g.Uint64(at)
+		if err != nil {
+			continue
+		}
+		b := make([]byte, l.size)
+		if _, err := w.g.ReadAt(b, int64(first)); err != nil {
+			continue
+		}
+		if s := l.decode(b); s.start%pageBytes == 0 && s.start != 0 && s.pages < 1<<32 {
+			w.allspans = heap + off
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: mheap.allspans: %w", w.g.Version, errLayout)
+}
+
+// marked takes in that a collection has marked what is live. All spans have been swept after the one before, and none, or few,
+// after this one: the right moment to look.
+func (w *heapWatch) marked(live uint64) error {
+	now := time.Since(w.begin)
+	w.live = append(w.live, trend.Point{At: now, Bytes: float64(live)})
+	if n := len(w.samples.bySpan); time.Since(w.checked) >= time.Duration(n)*time.Second/checksPerSecond {
+		w.checked = time.Now()
+		if err := w.samples.check(w.g); err != nil {
+			return err
+		}
+	}
+	if w.allspans != 0 && now-w.last >= w.every {
+		return w.census()
+	}
+	return nil
+}
+
+func (w *heapWatch) census() error {
+	c, err := w.g.layout.span.count(w.g, w.allspans)
+	if err != nil {
+		return fmt.Errorf("count what the heap holds: %w", err)
+	}
+	w.last = time.Since(w.begin)
+	for class, n := range c.classes {
+		w.classes[class] = append(w.classes[class], trend.Point{At: w.last, Bytes: float64(n)})
+	}
+	return nil
+}
+
+func (w *heapWatch) close() error {
+	var errs []error
+	for _, l := range w.links {
+		errs = append(errs, l.Close())
+	}
+	if w.events != nil {
+		errs = append(errs, w.events.Close())
+	}
+	if w.coll != nil {
+		w.coll.Close()
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,228 @@
+//go:build linux
+
+package golang
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
+)
+
+// memory is what is read of a process.
+type memory interface {
+	ReadAt(b []byte, addr int64) (int, error)
+	ReadEach(addrs []uint64, size int, b []byte, each func(i int, b []byte)) error
+}
+
+var _ memory = (*process.Process)(nil)
+
+const (
+	spanInUse = 1
+	pageBytes = 8192
+	// maxObjects is how many objects a span of the runtime's size classes has at most, 8 bytes each.
+	maxObjects = pageBytes / 8
+)
+
+// span is what is read of a runtime.mspan.
+type span struct {
+	start, pages, allocBits, elemsize uint64
+	objects                           int
+	sweepgen                          uint32
+	class                             uint8
+	inUse                             bool
+}
+
+func (l *spanLayout) decode(b []byte) span {
+	word := func(at uint64) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
+	s := span{
+		start: word(l.start), pages: word(l.pages), allocBits: word(l.allocBits), elemsize: word(l.elemsize),
+		sweepgen: binary.LittleEndian.Uint32(b[l.sweepgen:]), class: b[l.class], inUse: b[l.state] == spanInUse,
+	}
+	if l.shortCounts {
+		s.objects = int(binary.LittleEndian.Uint16(b[l.nelems:]))
+	} else {
+		s.objects = int(min(word(l.nelems), maxObjects))
+	}
+	return s
+}
+
+// swept is the collection after which a span was swept last, as twice its number. The runtime adds 3 while a span is cached for
+// a processor, and 1 while it is being swept (runtime/mheap.go: mspan.sweepgen); taking 1 for 3 tells of a sweep a moment late.
+func (s span) swept() uint32 {
+	if s.sweepgen%2 == 1 {
+		return s.sweepgen - 3
+	}
+	return s.sweepgen
+}
+
+// sample is an object: the first in a span that was fetched for it.
+type sample struct {
+	span, base, pages uint64
+	class             uint8
+	// weight is how many spans it stands for.
+	weight uint32
+	time   uint64 // CLOCK_MONOTONIC, ns
+	stack  string
+	// swept is the collection after which its span was looked at last; survived, how many collections have found it alive that
+	// began after it was made; spared, how many will that did not.
+	swept    uint32
+	survived int
+	spared   int
+}
+
+// samples are the objects that are not known to be dead.
+type samples struct {
+	layout *spanLayout
+	bySpan map[uint64]*sample
+	// oneIn is how many spans one sample stands for; it doubles when there are too many.
+	oneIn uint32
+	limit int
+	dead  int
+	addrs []uint64
+	buf   []byte
+}
+
+func newSamples(l *spanLayout, limit int) *samples {
+	return &samples{layout: l, bySpan: map[uint64]*sample{}, oneIn: 1, limit: limit}
+}
+
+// add takes a new one in. A span that is fetched again was freed before, with all that was in it. It returns false when there
+// are so many that only every second of what is to come shall be taken.
+func (s *samples) add(n *sample) bool {
+	if _, ok := s.bySpan[n.span]; ok {
+		s.dead++
+	}
+	s.bySpan[n.span] = n
+	if len(s.bySpan) <= s.limit {
+		return true
+	}
+	s.oneIn *= 2
+	i := 0
+	for at, of := range s.bySpan {
+		if i++; i%2 == 0 {
+			delete(s.bySpan, at)
+		} else {
+			of.weight *= 2
+		}
+	}
+	return false
+}
+
+// check looks which objects live on. From one sweep of a span to the next its allocBits are what the collection before has
+// marked; an object that is not marked is dead, whoever takes its place.
+func (s *samples) check(m memory) error {
+	s.addrs = s.addrs[:0]
+	for at := range s.bySpan {
+		s.addrs = append(s.addrs, at)
+	}
+	size := s.layout.size
+	if n := len(s.addrs) * size; len(s.buf) < n {
+		s.buf = make([]byte, n)
+	}
+	var swept []*sample
+	var marks []uint64
+	var gone []uint64
+	err := m.ReadEach(s.addrs, size, s.buf, func(i int, b []byte) {
+		of, now := s.bySpan[s.addrs[i]], s.layout.decode(b)
+		if !now.inUse || now.start != of.base || now.pages != of.pages || now.class != of.class {
+			gone = append(gone, of.span)
+			return
+		}
+		// Generations wrap around.
+		if d := int32(now.swept() - of.swept); d > 0 {
+			of.swept = now.swept()
+			swept, marks = append(swept, of), append(marks, now.allocBits)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, at := range gone {
+		delete(s.bySpan, at)
+		s.dead++
+	}
+	return m.ReadEach(marks, 1, s.buf, func(i int, b []byte) {
+		of := swept[i]
+		switch {
+		case b[0]&1 == 0:
+			delete(s.bySpan, of.span)
+			s.dead++
+		case of.spared > 0:
+			of.spared--
+		default:
+			of.survived++
+		}
+	})
+}
+
+// census is how much of each class of spans a collection has found alive, in bytes.
+type census struct {
+	classes map[uint8]uint64
+	// seen of total spans were looked at.
+	seen, total int
+}
+
+// Bounds of a census: spans beyond are looked at one in so many.
+const (
+	maxSpans    = 1 << 24
+	censusSpans = 1 << 16
+)
+
+// count takes a census of the heap: the slice allspans at an address.
+func (l *spanLayout) count(m memory, allspans uint64) (c census, err error) {
+	c.classes = map[uint8]uint64{}
+	var header [16]byte
+	if _, err := m.ReadAt(header[:], int64(allspans)); err != nil {
+		return c, err
+	}
+	at, n := binary.LittleEndian.Uint64(header[:]), binary.LittleEndian.Uint64(header[8:])
+	if at%8 != 0 || n == 0 || n > maxSpans {
+		return c, errLayout
+	}
+	c.total = int(n)
+	step := 1
+	for c.total/step > censusSpans {
+		step *= 2
+	}
+	const batch = 1024
+	pointers, addrs := make([]byte, batch*8), make([]uint64, 0, batch)
+	buf, marks := make([]byte, batch*max(l.size, maxObjects/8)), make([]span, 0, batch)
+	for first := 0; first < c.total; first += batch {
+		p := pointers[:min(batch, c.total-first)*8]
+		if _, err := m.ReadAt(p, int64(at)+int64(first)*8); err != nil {
+			return c, err
+		}
+		addrs = addrs[:0]
+		for i := first % step; i < len(p)/8; i += step {
+			addrs = append(addrs, binary.LittleEndian.Uint64(p[i*8:]))
+		}
+		marks = marks[:0]
+		if err := m.ReadEach(addrs, l.size, buf, func(_ int, b []byte) {
+			c.seen++
+			if s := l.decode(b); s.inUse && s.objects > 0 && s.objects <= maxObjects {
+				marks = append(marks, s)
+			}
+		}); err != nil {
+			return c, err
+		}
+		addrs = addrs[:0]
+		for _, s := range marks {
+			addrs = append(addrs, s.allocBits)
+		}
+		if err := m.ReadEach(addrs, maxObjects/8, buf, func(i int, b []byte) {
+			c.classes[marks[i].class] += uint64(marked(b, marks[i].objects)) * marks[i].elemsize * uint64(step)
+		}); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+func marked(b []byte, objects int) int {
+	n := 0
+	for i := 0; i < objects/8; i++ {
+		n += bits.OnesCount8(b[i])
+	}
+	return n + bits.OnesCount8(b[objects/8&(len(b)-1)]&(1<<(objects%8)-1))
+}

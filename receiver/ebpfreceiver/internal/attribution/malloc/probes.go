@@ -1,0 +1,95 @@
+//go:build linux
+
+package malloc
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/uprobe"
+)
+
+// multiSince is the first kernel whose probes of several functions at once see all threads of the process they are for.
+const multiSince = 6<<16 | 10<<8
+
+// load loads the programs: those that are attached all at once, or those that are attached one by one.
+func (w *watch) load() error {
+	spec, err := bpf.LoadMalloc()
+	if err != nil {
+		return err
+	}
+	version, err := features.LinuxVersionCode()
+	if err != nil {
+		return fmt.Errorf("find the kernel's version: %w", err)
+	}
+	w.multi = version >= multiSince
+	for name := range spec.Programs {
+		if w.multi != (name == bpf.MallocProgTapioMallocEach || name == bpf.MallocProgTapioMallocEachReturn) {
+			delete(spec.Programs, name)
+		}
+	}
+	if w.coll, err = ebpf.NewCollection(spec); err != nil {
+		return fmt.Errorf("load the programs that watch malloc: %w", err)
+	}
+	if w.events, err = ringbuf.NewReader(w.coll.Maps[bpf.MallocMapEvents]); err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	return nil
+}
+
+// attach attaches the probes; what was attached before an error is returned with it.
+func (w *watch) attach() (links []io.Closer, err error) {
+	for _, a := range w.allocs {
+		f, err := uprobe.Open(a.module.File, a.module.Object.Machine)
+		if err != nil {
+			return links, err
+		}
+		var entries, returns []uint64
+		var which []uint64
+		hooked := map[uint64]bool{}
+		for _, fn := range functions {
+			off, ok := a.at[fn.name]
+			if !ok || w.quiet[fn.call] || hooked[off] {
+				continue
+			}
+			hooked[off] = true
+			entries, which = append(entries, off), append(which, uint64(fn.call))
+			if fn.call != callFree {
+				returns = append(returns, off)
+			}
+			if w.multi {
+				continue
+			}
+			l, err := f.Enter(off, uprobe.C, w.coll.Programs[fn.program], w.p.PID)
+			if err != nil {
+				return links, fmt.Errorf("attach to %s: %w", fn.name, err)
+			}
+			links = append(links, l)
+			if fn.call == callFree {
+				continue
+			}
+			if l, err = f.Return(off, w.coll.Programs[bpf.MallocProgTapioMallocReturn], w.p.PID); err != nil {
+				return links, fmt.Errorf("attach to the return of %s: %w", fn.name, err)
+			}
+			links = append(links, l)
+		}
+		if !w.multi {
+			continue
+		}
+		l, err := f.EnterEach(entries, which, uprobe.C, w.coll.Programs[bpf.MallocProgTapioMallocEach], w.p.PID)
+		if err != nil {
+			return links, fmt.Errorf("attach to malloc: %w", err)
+		}
+		links = append(links, l)
+		if l, err = f.ReturnEach(returns, w.coll.Programs[bpf.MallocProgTapioMallocEachReturn], w.p.PID); err != nil {
+			return links, fmt.Errorf("attach to the return of malloc: %w", err)
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}

@@ -1,0 +1,166 @@
+//go:build linux
+
+// Package modules knows the programs and libraries that a process has mapped.
+package modules
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/unwind"
+)
+
+// maxOpen bounds how many files are kept open.
+const maxOpen = 64
+
+// Modules are those of one process, as it had them mapped when they were read.
+type Modules struct {
+	p    *process.Process
+	maps []process.Mapping
+	open map[file]*Module
+}
+
+type file struct {
+	path  string
+	inode uint64
+}
+
+// Module is a program or library.
+type Module struct {
+	Path   string
+	File   *os.File
+	Object *symbols.Object
+	// Err says why it cannot be read, Unwind is nil where there is no table for it.
+	Err    error
+	unwind *unwind.Table
+}
+
+// Read reads what a process has mapped.
+func Read(p *process.Process) (*Modules, error) {
+	maps, err := p.Maps()
+	if err != nil {
+		return nil, err
+	}
+	return &Modules{p: p, maps: maps, open: map[file]*Module{}}, nil
+}
+
+// Close closes the files.
+func (m *Modules) Close() error {
+	var errs []error
+	for _, of := range m.open {
+		if of.File != nil {
+			errs = append(errs, of.File.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// All returns the modules with code, in the order of their addresses.
+func (m *Modules) All() []*Module {
+	var all []*Module
+	seen := map[*Module]bool{}
+	for _, of := range m.maps {
+		if !of.Executable() || !of.File() {
+			continue
+		}
+		if mod := m.module(of); mod != nil && mod.Err == nil && !seen[mod] {
+			seen[mod] = true
+			all = append(all, mod)
+		}
+	}
+	return all
+}
+
+// at finds the module that an address is in, and the linker's address for it.
+func (m *Modules) at(pc uint64) (*Module, uint64, bool) {
+	i := sort.Search(len(m.maps), func(i int) bool { return m.maps[i].End > pc })
+	if i == len(m.maps) || pc < m.maps[i].Start || !m.maps[i].File() {
+		return nil, 0, false
+	}
+	mod := m.module(m.maps[i])
+	if mod == nil || mod.Err != nil {
+		return mod, 0, false
+	}
+	address, ok := mod.Object.Address(pc - m.maps[i].Start + m.maps[i].Offset)
+	return mod, address, ok
+}
+
+// module opens the file of a mapping; nil when too many are open.
+func (m *Modules) module(of process.Mapping) *Module {
+	key := file{of.Path, of.Inode}
+	if mod, ok := m.open[key]; ok {
+		return mod
+	}
+	if len(m.open) >= maxOpen {
+		return nil
+	}
+	mod := &Module{Path: of.Path}
+	m.open[key] = mod
+	// The mapping that has the beginning of the file proves that it is the same.
+	for _, first := range m.maps {
+		if first.Path == of.Path && first.Inode == of.Inode && first.Offset == 0 {
+			of = first
+			break
+		}
+	}
+	if mod.File, mod.Err = m.p.MappedFile(of); mod.Err != nil {
+		return mod
+	}
+	if mod.Object, mod.Err = symbols.Open(mod.File); mod.Err != nil {
+		mod.Err = errors.Join(mod.Err, mod.File.Close())
+		mod.File = nil
+		return mod
+	}
+	index, _, indexReader, ok := mod.Object.Section(".eh_frame_hdr")
+	frames, size, framesReader, ok2 := mod.Object.Section(".eh_frame")
+	if ok && ok2 {
+		mod.unwind, _ = unwind.New(indexReader, index, framesReader, frames, size, mod.Object.Machine == elf.EM_AARCH64)
+	}
+	return mod
+}
+
+// Frames tells the functions that an address is in, the innermost first: where no name is known, the module and an offset.
+func (m *Modules) Frames(pc uint64) []symbols.Frame {
+	mod, address, ok := m.at(pc)
+	if !ok {
+		name := "?"
+		if mod != nil {
+			name = base(mod.Path) + "+?"
+		}
+		return []symbols.Frame{{Function: name}}
+	}
+	frames := mod.Object.Lookup(address)
+	if len(frames) == 0 {
+		frames = []symbols.Frame{{Function: fmt.Sprintf("%s+%#x", base(mod.Path), address)}}
+	}
+	for i := range frames {
+		frames[i].Module = mod.Path
+	}
+	return frames
+}
+
+// Caller goes from a function to its caller on a copy of the stack; see unwind.Table.
+func (m *Modules) Caller(s *unwind.State, lookup uint64, stack unwind.Memory) bool {
+	mod, address, ok := m.at(lookup)
+	if !ok || mod.unwind == nil {
+		return false
+	}
+	return mod.unwind.Caller(s, address, stack)
+}
+
+// HasUnwind says whether the code at an address has an unwind table.
+func (m *Modules) HasUnwind(pc uint64) bool {
+	mod, _, ok := m.at(pc)
+	return ok && mod.unwind != nil
+}
+
+func base(path string) string {
+	path = strings.TrimSuffix(path, " (deleted)")
+	return path[strings.LastIndexByte(path, '/')+1:]
+}

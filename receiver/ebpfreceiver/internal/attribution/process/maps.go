@@ -1,0 +1,140 @@
+//go:build linux
+
+package process
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxMappings bounds what is read of a process; the kernel's own default limit is 65,530.
+const maxMappings = 1 << 17
+
+// Mapping is one mapping of a process's memory.
+type Mapping struct {
+	Start, End, Offset uint64
+	Perms              string
+	Inode              uint64
+	// Path is the file's, as the process sees it, or the kernel's name in brackets; empty for anonymous memory.
+	Path string
+}
+
+// Executable says whether code can run in it.
+func (m Mapping) Executable() bool { return len(m.Perms) > 2 && m.Perms[2] == 'x' }
+
+// Writable says whether it can be written to.
+func (m Mapping) Writable() bool { return len(m.Perms) > 1 && m.Perms[1] == 'w' }
+
+// File says whether it is of a file.
+func (m Mapping) File() bool { return m.Inode != 0 && strings.HasPrefix(m.Path, "/") }
+
+// Maps reads the mappings of the process, by address.
+func (p *Process) Maps() ([]Mapping, error) {
+	f, err := os.Open(p.file("maps"))
+	if err != nil {
+		return nil, gone(err)
+	}
+	defer f.Close()
+	all, err := parseMaps(f)
+	if err != nil {
+		return nil, fmt.Errorf("read the mappings of process %d: %w", p.PID, gone(err))
+	}
+	return all, nil
+}
+
+func gone(err error) error {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return ErrGone
+	}
+	return err
+}
+
+func parseMaps(r io.Reader) ([]Mapping, error) {
+	var all []Mapping
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		m, ok := parseMapping(lines.Bytes())
+		if !ok {
+			return nil, fmt.Errorf("not a mapping: %q", lines.Text())
+		}
+		if all = append(all, m); len(all) > maxMappings {
+			return nil, fmt.Errorf("more than %d mappings", maxMappings)
+		}
+	}
+	return all, lines.Err()
+}
+
+// parseMapping reads a line of proc_pid_maps(5): START-END PERMS OFFSET DEVICE INODE [PATH].
+func parseMapping(line []byte) (Mapping, bool) {
+	var m Mapping
+	var field [5][]byte
+	for i := range field {
+		field[i], line, _ = bytes.Cut(bytes.TrimLeft(line, " "), []byte{' '})
+	}
+	start, end, ok := bytes.Cut(field[0], []byte{'-'})
+	if !ok || len(field[1]) != 4 {
+		return m, false
+	}
+	var errs [4]error
+	m.Start, errs[0] = strconv.ParseUint(string(start), 16, 64)
+	m.End, errs[1] = strconv.ParseUint(string(end), 16, 64)
+	m.Offset, errs[2] = strconv.ParseUint(string(field[2]), 16, 64)
+	m.Inode, errs[3] = strconv.ParseUint(string(field[4]), 10, 64)
+	m.Perms = string(field[1])
+	m.Path = string(bytes.TrimLeft(line, " "))
+	return m, errors.Join(errs[:]...) == nil && m.Start < m.End
+}
+
+// MappedFile opens the file of a mapping, below the process's own root. It fails when that is not what the process has
+// mapped: the file may have been replaced, or hidden by a mount.
+func (p *Process) MappedFile(m Mapping) (*os.File, error) {
+	root, err := os.Open(p.file("root"))
+	if err != nil {
+		return nil, gone(err)
+	}
+	defer root.Close()
+	// Links inside a container must not lead out of it, and a FIFO must not hold us up.
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(int(root.Fd()), strings.TrimSuffix(m.Path, " (deleted)"), &how)
+	if err != nil {
+		return nil, fmt.Errorf("open %s of process %d: %w", m.Path, p.PID, err)
+	}
+	f := os.NewFile(uintptr(fd), m.Path)
+	if err := p.same(f, m); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// same compares what the file begins with to what the process has mapped of that: inode numbers differ below overlay mounts.
+func (p *Process) same(f *os.File, m Mapping) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("open %s of process %d: %w", m.Path, p.PID, err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("open %s of process %d: not a regular file", m.Path, p.PID)
+	}
+	inFile, inMemory := make([]byte, 1024), make([]byte, 1024)
+	if _, err := f.ReadAt(inFile, 0); err != nil {
+		return fmt.Errorf("read %s of process %d: %w", m.Path, p.PID, err)
+	}
+	if m.Offset != 0 {
+		return nil // what it begins with is not in this mapping
+	}
+	if _, err := p.ReadAt(inMemory, int64(m.Start)); err != nil {
+		return err
+	}
+	if !bytes.Equal(inFile, inMemory) {
+		return fmt.Errorf("%s is not the file that process %d has mapped: it was replaced", m.Path, p.PID)
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+//go:build linux
+
+package process
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const maps = `00400000-00401000 r--p 00000000 08:01 42                         /usr/bin/a program
+00401000-00402000 r-xp 00001000 08:01 42                         /usr/bin/a program
+c000000000-c000400000 rw-p 00000000 00:00 0
+7f0000000000-7f0000021000 rw-p 00000000 00:00 0 
+7ffd0000-7ffe0000 rw-p 00000000 00:00 0                          [stack]
+`
+
+func TestParseMaps(t *testing.T) {
+	all, err := parseMaps(strings.NewReader(maps))
+	require.NoError(t, err)
+	require.Len(t, all, 5)
+	assert.Equal(t, Mapping{Start: 0x401000, End: 0x402000, Offset: 0x1000, Perms: "r-xp", Inode: 42, Path: "/usr/bin/a program"}, all[1])
+	assert.True(t, all[1].Executable() && all[1].File() && !all[1].Writable())
+	assert.Empty(t, all[3].Path)
+	for _, bad := range []string{"x", "1-0 r--p 0 08:01 1", "0-1 r--p 0 08:01", "0-1 r 0 08:01 1 /x", "z-1 r--p 0 08:01 1 /x"} {
+		_, err := parseMaps(strings.NewReader(bad))
+		assert.Error(t, err, bad)
+	}
+}
+
+func TestParseSmaps(t *testing.T) {
+	entry := func(line string, rss, anonymous string) string {
+		return line + "\nSize: 100 kB\nRss:   " + rss + " kB\nAnonymous:  " + anonymous + " kB\nVmFlags: rd wr\n"
+	}
+	u, err := parseSmaps(strings.NewReader(
+		entry("5580-5590 rw-p 00000000 00:00 0 [heap]", "10", "10") +
+			entry("c000000000-c000400000 rw-p 00000000 00:00 0 ", "20", "20") +
+			entry("7f0000000000-7f0000001000 ---p 00000000 00:00 0 ", "0", "0") +
+			entry("7f0000001000-7f0000801000 rw-p 00000000 00:00 0 ", "30", "30") +
+			entry("7f1000000000-7f1000021000 rw-p 00000000 00:00 0 ", "40", "40") +
+			entry("7f2000000000-7f2000021000 rwxp 00000000 00:00 0 ", "50", "50") +
+			entry("7f3000001000-7f3000021000 rw-s 00000000 00:00 7 /dev/shm/x (deleted)", "60", "0") +
+			entry("7f3100001000-7f3100021000 rw-p 00000000 08:01 7 /lib/x.so", "80", "70")))
+	require.NoError(t, err)
+	assert.Equal(t, Usage{
+		KindHeap: 10 << 10, KindGoHeap: 20 << 10, KindThreadStack: 30 << 10, KindArena: 40 << 10, KindCode: 50 << 10,
+		KindShared: 60 << 10, KindFile: 70 << 10, KindAnonymous: 0,
+	}, withAnonymous(u))
+	assert.Equal(t, []Growth{{KindHeap, 4 << 10}, {KindCode, 1 << 10}},
+		Usage{KindHeap: 10 << 10, KindCode: 1 << 10, KindFile: 5}.Since(Usage{KindHeap: 6 << 10, KindFile: 9}))
+}
+
+func withAnonymous(u Usage) Usage {
+	u[KindAnonymous] += u[""]
+	delete(u, "")
+	return u
+}
+
+func TestSelf(t *testing.T) {
+	p, err := Open(os.Getpid())
+	require.NoError(t, err)
+	require.NoError(t, p.Alive())
+
+	words := [3]uint64{1, 2, 3}
+	at := uint64(uintptr(unsafe.Pointer(&words[0])))
+	v, err := p.Uint64(at + 8)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(2), v)
+	_, err = p.Uint64(8)
+	assert.Error(t, err)
+
+	// Those that cannot be read are passed over.
+	got := map[int]byte{}
+	require.NoError(t, p.ReadEach([]uint64{at, 8, at + 16, 16}, 8, make([]byte, 32), func(i int, b []byte) { got[i] = b[0] }))
+	assert.Equal(t, map[int]byte{0: 1, 2: 3}, got)
+
+	all, err := p.Maps()
+	require.NoError(t, err)
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	var found bool
+	for _, m := range all {
+		if m.Path == exe && m.Offset == 0 {
+			f, err := p.MappedFile(m)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+			found = true
+			// A file that is another by now is refused.
+			m.Path = "/proc/self/maps"
+			_, err = p.MappedFile(m)
+			assert.Error(t, err)
+		}
+	}
+	assert.True(t, found)
+	u, err := p.Usage()
+	require.NoError(t, err)
+	assert.NotZero(t, u.Total())
+	n, err := p.Anonymous()
+	require.NoError(t, err)
+	assert.NotZero(t, n)
+}
+
+func TestGone(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	require.NoError(t, cmd.Start())
+	p, err := Open(cmd.Process.Pid)
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	require.ErrorIs(t, p.Alive(), ErrGone)
+	_, err = p.Maps()
+	require.ErrorIs(t, err, ErrGone)
+	_, err = p.Uint64(4096)
+	require.ErrorIs(t, err, ErrGone)
+	_, err = Open(cmd.Process.Pid)
+	require.Error(t, err)
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(maps)
+	f.Add("5580-5590 rw-p 00000000 00:00 0 [heap]\nRss: 10 kB\nAnonymous: x kB\n")
+	f.Fuzz(func(_ *testing.T, s string) {
+		_, _ = parseMaps(strings.NewReader(s))
+		_, _ = parseSmaps(strings.NewReader(s))
+	})
+}

@@ -1,0 +1,95 @@
+//go:build linux
+
+// Package attribution finds out, on demand and for a bounded time, who holds the memory that a container gains.
+package attribution
+
+import (
+	"time"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
+)
+
+// Grade says what evidence is worth. The two are never mixed.
+type Grade string
+
+const (
+	// Retained is what was allocated since, and is still held: it may be called a leak.
+	Retained Grade = "retained"
+	// Growing is who fetches new memory, which may well be who makes garbage: it may not.
+	Growing Grade = "growth"
+)
+
+// Kind says what a site holds.
+type Kind string
+
+const (
+	KindHeap       Kind = "heap"
+	KindGoroutines Kind = "goroutines"
+)
+
+// Site is a place in a program that holds memory, or fetches it.
+type Site struct {
+	Grade Grade
+	Kind  Kind
+	// Bytes is its part of the growth over the window, PerMinute that by the minute, Share of the whole growth, of 1.
+	Bytes, PerMinute, Share float64
+	// Objects is how many objects or goroutines that is, about; 0 where it is not known.
+	Objects float64
+	// Samples is how many samples say so; 0 where all were looked at.
+	Samples int
+	// Function holds it; Callers are who called that, the nearest first, without what belongs to the language.
+	Function symbols.Frame
+	Callers  []symbols.Frame
+	// Handler is the function among these that serves HTTP requests; empty when none is known to.
+	Handler string
+	// Blocked is where goroutines wait.
+	Blocked []symbols.Frame
+	// Stack is all of it, the innermost first.
+	Stack []symbols.Frame
+}
+
+// Process is what was found out about one process.
+type Process struct {
+	PID  int
+	Name string
+	// Runtime is "go1.26.0", "native", "python", "node", "java" or "other".
+	Runtime string
+	// Anonymous is what it holds in bytes that the kernel cannot take back.
+	Anonymous uint64
+	// Growth is by how much it has grown over the window, in bytes: the live heap and the stacks of goroutines for Go,
+	// anonymous memory for others. Grows says whether it did, and still did in the window's second half.
+	Growth float64
+	Grows  bool
+	// Sites are the largest first, those retained before others.
+	Sites []Site
+	// Unattributed is growth of which nobody was found to hold it, in bytes.
+	Unattributed float64
+	// Mappings are the kinds of memory that have grown.
+	Mappings []process.Growth
+	// Reason says what could not be attributed, and why; Next what to run to know more.
+	Reason, Next string
+	// Hits is how often probes were hit.
+	Hits uint64
+}
+
+// Report is what was found out about a container or a process.
+type Report struct {
+	Began  time.Time
+	Window time.Duration
+	// CPU is what it took of the collector's.
+	CPU       time.Duration
+	Processes []Process
+	// Left is how many smaller processes were not looked at.
+	Left int
+}
+
+// Sites are those of all processes, the largest first.
+func (r *Report) Sites() []Site {
+	var all []Site
+	for _, p := range r.Processes {
+		all = append(all, p.Sites...)
+	}
+	sortSites(all)
+	return all
+}

@@ -1,0 +1,160 @@
+//go:build linux
+
+package attribution
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/golang"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/malloc"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
+)
+
+// leastGrowth is what a process must gain over a window before anybody is looked for, in bytes.
+const leastGrowth = 256 << 10
+
+// golang looks at a Go program: its heap, and its goroutines at the beginning, the middle and the end.
+func (r *Process) golang(ctx context.Context, g *golang.Program, o Options) error {
+	own := ownGo(g.Object.GoModules)
+	type result struct {
+		added []golang.Added
+		err   error
+	}
+	done := make(chan result, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		added, err := golang.WatchGoroutines(ctx, g, o.Window)
+		done <- result{added, err}
+	}()
+	heap, err := golang.WatchHeap(ctx, g, o.Window, o.Longest)
+	cancel()
+	goroutines := <-done
+	if err != nil {
+		return err
+	}
+	r.Growth, r.Grows, r.Hits, r.Unattributed = heap.Growth, heap.Grows, heap.Hits, heap.Unattributed
+	r.Sites = sitesOf(heldGo(g, heap.Held), Retained, KindHeap, own)
+	for _, a := range goroutines.added {
+		s := goroutineSite(g, a, own)
+		r.Growth += s.Bytes
+		r.Grows = r.Grows || s.Bytes > leastGrowth
+		r.Sites = append(r.Sites, s)
+	}
+	sortSites(r.Sites)
+	switch {
+	case !r.Grows:
+		r.Sites, r.Unattributed = nil, 0
+		r.Reason = "what it holds did not grow, or has stopped growing: no site is named"
+	case len(r.Sites) == 0 && heap.Collections == 0:
+		r.Reason = "no garbage collection ended meanwhile, so that what is still needed is not known"
+		r.Sites = sitesOf(heldGo(g, heap.Allocating), Growing, KindHeap, own)
+	case len(r.Sites) == 0:
+		r.Reason = "too few of its new objects have survived a garbage collection to name anybody"
+	}
+	if heap.Lost > 0 {
+		r.Reason = join(r.Reason, fmt.Sprintf("%d samples were lost", heap.Lost))
+	}
+	if goroutines.err != nil && !errors.Is(goroutines.err, process.ErrGone) {
+		r.Reason = join(r.Reason, "its goroutines could not be read: "+goroutines.err.Error())
+	}
+	return nil
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}
+
+// heldGo names the functions of stacks.
+func heldGo(g *golang.Program, all []golang.Held) []held {
+	var out []held
+	for _, h := range all {
+		of := held{bytes: h.Bytes, samples: h.Samples}
+		for i, pc := range h.Stack {
+			if i > 0 { // the first is in the runtime, and no return address
+				of.stack = append(of.stack, g.Lookup(pc-1)...)
+			}
+		}
+		out = append(out, of)
+	}
+	return out
+}
+
+func goroutineSite(g *golang.Program, a golang.Added, own func(symbols.Frame) bool) Site {
+	s := siteOf(g.Lookup(a.Created-1), own)
+	s.Grade, s.Kind = Retained, KindGoroutines
+	s.Bytes, s.Objects = float64(a.StackBytes), float64(a.Count)
+	for i, pc := range a.Blocked {
+		if i > 0 {
+			pc--
+		}
+		s.Blocked = append(s.Blocked, g.Lookup(pc)...)
+	}
+	return s
+}
+
+// native looks at a program that uses malloc.
+func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Modules, o Options) error {
+	w, err := malloc.Watch(ctx, p, m, o.Window, o.Duty)
+	if errors.Is(err, malloc.ErrNoAllocator) {
+		r.Reason = err.Error()
+		return r.mappings(ctx, p, o)
+	}
+	if err != nil {
+		return err
+	}
+	r.Growth, r.Grows, r.Hits = w.Growth, w.Grows, w.Calls
+	var all []held
+	for _, h := range w.Held {
+		of := held{bytes: h.Bytes, objects: h.Objects, samples: h.Samples}
+		for _, pc := range h.Stack {
+			of.stack = append(of.stack, m.Frames(pc-1)...)
+		}
+		all = append(all, of)
+	}
+	r.Sites = sitesOf(all, Retained, KindHeap, ownNative)
+	switch {
+	case !r.Grows:
+		r.Reason = "what it holds did not grow, or has stopped growing: no site is named"
+	case len(r.Sites) == 0:
+		r.Unattributed = r.Growth
+		r.Reason = "too few samples of malloc were kept to name anybody: what grows may not come from malloc"
+	case w.Truncated > w.Followed/2:
+		r.Reason = "most stacks could not be followed to the end: neither unwind tables nor frame pointers"
+	}
+	return nil
+}
+
+// mappings only watches whether a process grows.
+func (r *Process) mappings(ctx context.Context, p *process.Process, o Options) error {
+	began := time.Now()
+	var points []trend.Point
+	for time.Since(began) < o.Window {
+		n, err := p.Anonymous()
+		if err != nil {
+			return err
+		}
+		points = append(points, trend.Point{At: time.Since(began), Bytes: float64(n)})
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(min(500*time.Millisecond, max(o.Window-time.Since(began), time.Millisecond))):
+		}
+	}
+	t := trend.Of(points)
+	r.Growth, r.Grows = t.Growth, t.Grows(leastGrowth)
+	if r.Grows {
+		r.Unattributed = r.Growth
+		r.Reason = join(r.Reason, "memory that this runtime manages by itself is not attributed to functions")
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+//go:build linux
+
+package attribution
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
+)
+
+// maxCallers is how many callers tell one site from another.
+const maxCallers = 3
+
+// handlers are the functions of net/http that call a handler; the function before one of them on the stack serves requests.
+var handlers = []string{"net/http.HandlerFunc.ServeHTTP", "net/http.(*ServeMux).ServeHTTP", "net/http.serverHandler.ServeHTTP"}
+
+// held is what a stack holds.
+type held struct {
+	stack          []symbols.Frame
+	bytes, objects float64
+	samples        int
+}
+
+// sitesOf joins stacks that differ in nothing people care about. own says whether a function is the program's, or that of a
+// library it uses, rather than of the language.
+func sitesOf(all []held, grade Grade, kind Kind, own func(symbols.Frame) bool) []Site {
+	byKey := map[string]*Site{}
+	for _, h := range all {
+		s := siteOf(h.stack, own)
+		s.Grade, s.Kind = grade, kind
+		key := s.Function.Function
+		for _, c := range s.Callers {
+			key += "\x00" + c.Function
+		}
+		of := byKey[key]
+		if of == nil {
+			of = &s
+			byKey[key] = of
+		}
+		of.Bytes += h.bytes
+		of.Objects += h.objects
+		of.Samples += h.samples
+	}
+	sites := make([]Site, 0, len(byKey))
+	for _, s := range byKey {
+		sites = append(sites, *s)
+	}
+	sortSites(sites)
+	return sites
+}
+
+// siteOf finds who holds it on a stack.
+func siteOf(stack []symbols.Frame, own func(symbols.Frame) bool) Site {
+	s := Site{Stack: stack}
+	if len(stack) == 0 {
+		s.Function.Function = "?"
+		return s
+	}
+	first := slices.IndexFunc(stack, own)
+	if first < 0 {
+		// All of it is the language's: what the runtime does not do itself.
+		first = max(slices.IndexFunc(stack, func(f symbols.Frame) bool { return !strings.HasPrefix(f.Function, "runtime.") }), 0)
+	}
+	s.Function = stack[first]
+	for i := first; i < len(stack); i++ {
+		f := stack[i]
+		if i > first && own(f) && len(s.Callers) < maxCallers && f.Function != last(&s).Function {
+			s.Callers = append(s.Callers, f)
+		}
+		if s.Handler == "" && i+1 < len(stack) && slices.Contains(handlers, stack[i+1].Function) {
+			if !slices.Contains(handlers, f.Function) {
+				s.Handler = f.Function
+			}
+			break
+		}
+	}
+	return s
+}
+
+func last(s *Site) symbols.Frame {
+	if n := len(s.Callers); n > 0 {
+		return s.Callers[n-1]
+	}
+	return s.Function
+}
+
+func sortSites(sites []Site) {
+	slices.SortStableFunc(sites, func(a, b Site) int {
+		if a.Grade != b.Grade {
+			return cmp.Compare(b.Grade, a.Grade) // "retained" before "growth"
+		}
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Function.Function, b.Function.Function))
+	})
+}
+
+// ownGo tells a Go program's own functions and those of its modules from the standard library's: the paths of those begin
+// with a domain, mostly.
+func ownGo(modules []string) func(symbols.Frame) bool {
+	return func(f symbols.Frame) bool {
+		pkg := packageOf(f.Function)
+		if pkg == "main" {
+			return true
+		}
+		for _, m := range modules {
+			if pkg == m || strings.HasPrefix(pkg, m+"/") {
+				return true
+			}
+		}
+		first, _, _ := strings.Cut(pkg, "/")
+		return strings.Contains(first, ".")
+	}
+}
+
+// packageOf is the package path of a function's full name: "net/http" of "net/http.(*conn).serve".
+func packageOf(function string) string {
+	name, _, _ := strings.Cut(function, "[") // type arguments have paths of their own
+	slash := strings.LastIndexByte(name, '/') + 1
+	dot := strings.IndexByte(name[slash:], '.')
+	if dot < 0 {
+		return name
+	}
+	return strings.ReplaceAll(name[:slash+dot], "%2e", ".")
+}
+
+// ownNative tells a program's functions from those of the C library, and of the languages' own.
+func ownNative(f symbols.Frame) bool {
+	module := f.Module[strings.LastIndexByte(f.Module, '/')+1:]
+	for _, m := range []string{"libc.so", "libc-2", "libstdc++", "ld-", "libjemalloc", "libtcmalloc", "libmimalloc", "libc++"} {
+		if strings.HasPrefix(module, m) {
+			return false
+		}
+	}
+	name := strings.TrimPrefix(f.Function, "void ")
+	for _, p := range []string{"operator new", "std::", "__gnu_cxx::", "alloc::", "core::", "hashbrown::", "<alloc::", "<core::", "<std::",
+		"__rust_", "__rdl_", "_start", "__libc_start"} {
+		if strings.HasPrefix(name, p) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,90 @@
+//go:build linux
+
+package attribution
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
+)
+
+func stack(functions ...string) (all []symbols.Frame) {
+	for _, f := range functions {
+		all = append(all, symbols.Frame{Function: f})
+	}
+	return all
+}
+
+func TestSiteOf(t *testing.T) {
+	own := ownGo([]string{"shop"})
+	for name, c := range map[string]struct {
+		stack         []symbols.Frame
+		text, handler string
+	}{
+		"a handler": {
+			stack("runtime.mallocgc", "runtime.makeslice", "main.(*SessionCache).Put", "main.users", "net/http.HandlerFunc.ServeHTTP",
+				"net/http.(*ServeMux).ServeHTTP", "net/http.serverHandler.ServeHTTP", "net/http.(*conn).serve", "runtime.goexit"),
+			"main.(*SessionCache).Put ← main.users", "main.users",
+		},
+		"a handler that is a type, behind middleware": {
+			stack("runtime.newobject", "shop/cart.Add", "shop/api.(*Cart).ServeHTTP", "shop/log.Middleware.func1", "net/http.HandlerFunc.ServeHTTP"),
+			"shop/cart.Add ← shop/api.(*Cart).ServeHTTP ← shop/log.Middleware.func1", "shop/log.Middleware.func1",
+		},
+		"the standard library in between": {
+			stack("runtime.growslice", "bytes.(*Buffer).grow", "bytes.(*Buffer).Write", "example.org/log.(*Log).Add", "sort.Slice", "main.main", "runtime.main"),
+			"example.org/log.(*Log).Add ← main.main", "",
+		},
+		"nothing but the standard library": {stack("runtime.mallocgc", "net/http.(*conn).serve", "runtime.goexit"), "net/http.(*conn).serve", ""},
+		"a generic function":               {stack("runtime.mallocgc", "shop/set.(*Set[go.shape.string]).Add", "main.run"), "shop/set.(*Set[go.shape.string]).Add ← main.run", ""},
+		"recursion":                        {stack("main.walk", "main.walk", "main.walk", "main.main"), "main.walk ← main.main", ""},
+		"nothing":                          {nil, "?", ""},
+	} {
+		s := siteOf(c.stack, own)
+		assert.Equal(t, c.text, s.Text(), name)
+		assert.Equal(t, c.handler, s.Handler, name)
+	}
+}
+
+func TestSiteOfNative(t *testing.T) {
+	s := siteOf([]symbols.Frame{
+		{Function: "operator new(unsigned long)", Module: "/usr/lib/libstdc++.so.6"}, {Function: "std::vector<int>::push_back", Module: "/app"},
+		{Function: "Cache::put(int)", Module: "/app"}, {Function: "main", Module: "/app"},
+		{Function: "__libc_start_main", Module: "/lib/libc.so.6"}, {Function: "_start", Module: "/app"},
+	}, ownNative)
+	assert.Equal(t, "Cache::put(int) ← main", s.Text())
+}
+
+// Stacks that differ in lines only are one site; the largest comes first, and what is retained before what grows.
+func TestSitesOf(t *testing.T) {
+	a, b := stack("main.put", "main.a"), stack("main.put", "main.a")
+	b[0].Line = 7
+	sites := sitesOf([]held{{a, 10, 1, 1}, {stack("main.put", "main.b"), 15, 1, 2}, {b, 10, 1, 1}}, Retained, KindHeap, ownGo(nil))
+	assert.Len(t, sites, 2)
+	assert.Equal(t, "main.put ← main.a", sites[0].Text())
+	assert.InDelta(t, 20, sites[0].Bytes, 0)
+	assert.Equal(t, 2, sites[0].Samples)
+	grow := sitesOf([]held{{stack("main.churn"), 1000, 0, 9}}, Growing, KindHeap, ownGo(nil))
+	all := append(grow, sites...)
+	sortSites(all)
+	assert.Equal(t, "main.churn", all[2].Text())
+}
+
+func TestPprof(t *testing.T) {
+	r := Report{Began: time.Unix(1, 0), Window: 10 * time.Second, Processes: []Process{{Name: "shop", Sites: []Site{
+		{Grade: Retained, Kind: KindHeap, Bytes: 1e6, Objects: 10, Stack: stack("main.put", "main.a")},
+		{Grade: Growing, Bytes: 9e6, Stack: stack("main.churn")},
+	}}}}
+	var b bytes.Buffer
+	require.NoError(t, r.Pprof(&b))
+	p, err := profile.Parse(&b)
+	require.NoError(t, err)
+	require.Len(t, p.Sample, 1)
+	assert.Equal(t, []int64{10, 1e6}, p.Sample[0].Value)
+	assert.Equal(t, "main.put", p.Sample[0].Location[0].Line[0].Function.Name)
+}

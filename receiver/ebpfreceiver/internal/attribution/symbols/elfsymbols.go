@@ -1,0 +1,150 @@
+package symbols
+
+import (
+	"bytes"
+	"cmp"
+	"debug/elf"
+	"encoding/binary"
+	"io"
+	"slices"
+	"sort"
+)
+
+// maxSymbols bounds what is kept of a symbol table: 24 bytes each.
+const maxSymbols = 500_000
+
+// symbols are the functions of a symbol table, by address.
+type symbols struct {
+	all   []symbol
+	names io.ReaderAt
+}
+
+type symbol struct {
+	at, size uint64
+	name     uint32
+}
+
+// table reads the symbol table, once: .symtab, or what a stripped file leaves for the dynamic linker.
+func (o *Object) table() *symbols {
+	if o.symbols != nil {
+		return o.symbols
+	}
+	o.symbols = &symbols{}
+	for _, name := range []string{".symtab", ".dynsym"} {
+		names, ok := o.each(name, func(s elf.Sym64) bool {
+			if elf.SymType(s.Info&0xf) == elf.STT_FUNC && s.Shndx != uint16(elf.SHN_UNDEF) {
+				o.symbols.all = append(o.symbols.all, symbol{s.Value, s.Size, s.Name})
+			}
+			return len(o.symbols.all) < maxSymbols
+		})
+		if ok && len(o.symbols.all) > 0 {
+			o.symbols.names = names
+			break
+		}
+	}
+	slices.SortFunc(o.symbols.all, func(a, b symbol) int { return cmp.Compare(a.at, b.at) })
+	return o.symbols
+}
+
+// each calls f for the symbols of a table until it returns false.
+func (o *Object) each(table string, f func(elf.Sym64) bool) (names io.ReaderAt, ok bool) {
+	s := o.section(table)
+	if s == nil || int(s.Link) >= len(o.file.Sections) {
+		return nil, false
+	}
+	buf := make([]byte, 24*4096)
+	for at := uint64(0); at+24 <= s.FileSize; {
+		b := buf[:min(uint64(len(buf)), (s.FileSize-at)/24*24)]
+		if _, err := s.ReadAt(b, int64(at)); err != nil {
+			return nil, false
+		}
+		at += uint64(len(b))
+		for ; len(b) >= 24; b = b[24:] {
+			sym := elf.Sym64{
+				Name: binary.LittleEndian.Uint32(b), Info: b[4], Other: b[5], Shndx: binary.LittleEndian.Uint16(b[6:]),
+				Value: binary.LittleEndian.Uint64(b[8:]), Size: binary.LittleEndian.Uint64(b[16:]),
+			}
+			if !f(sym) {
+				return o.file.Sections[s.Link].ReaderAt, true
+			}
+		}
+	}
+	return o.file.Sections[s.Link].ReaderAt, true
+}
+
+// slack is how far after its beginning a function without a size is believed to reach.
+const slack = 1 << 16
+
+func (s *symbols) lookup(address uint64) (string, bool) {
+	i := sort.Search(len(s.all), func(i int) bool { return s.all[i].at > address })
+	for back := 0; i > 0 && back < 16; back++ {
+		i--
+		of := s.all[i]
+		size := of.size
+		if size == 0 {
+			size = slack
+		}
+		if address-of.at < size {
+			name := symbolName(s.names, of.name)
+			return name, name != ""
+		}
+	}
+	return "", false
+}
+
+func symbolName(names io.ReaderAt, at uint32) string {
+	b := make([]byte, maxName)
+	n, _ := names.ReadAt(b, int64(at))
+	b, _, ok := bytes.Cut(b[:n], []byte{0})
+	if !ok {
+		return ""
+	}
+	return string(bytes.ToValidUTF8(b, []byte("?")))
+}
+
+// Find returns the addresses of symbols by their names, without a version: of functions and of data.
+func (o *Object) Find(names ...string) map[string]uint64 {
+	found := map[string]uint64{}
+	longest := 0
+	for _, name := range names {
+		longest = max(longest, len(name)+1)
+	}
+	for _, table := range []string{".symtab", ".dynsym"} {
+		s := o.section(table)
+		if s == nil || int(s.Link) >= len(o.file.Sections) {
+			continue
+		}
+		strings := &nameWindow{r: o.file.Sections[s.Link].ReaderAt}
+		o.each(table, func(s elf.Sym64) bool {
+			if s.Shndx != uint16(elf.SHN_UNDEF) && s.Value != 0 {
+				for _, name := range names {
+					if _, have := found[name]; !have && strings.is(s.Name, name) {
+						found[name] = s.Value
+					}
+				}
+			}
+			return len(found) < len(names)
+		})
+	}
+	return found
+}
+
+// nameWindow reads names near each other without a read for each.
+type nameWindow struct {
+	r  io.ReaderAt
+	at int64
+	b  []byte
+}
+
+func (w *nameWindow) is(at uint32, name string) bool {
+	if int64(at) < w.at || int64(at)+int64(len(name))+1 > w.at+int64(len(w.b)) {
+		if w.b == nil {
+			w.b = make([]byte, 64<<10)
+		}
+		w.b = w.b[:cap(w.b)]
+		n, _ := w.r.ReadAt(w.b, int64(at))
+		w.at, w.b = int64(at), w.b[:n]
+	}
+	b := w.b[int64(at)-w.at:]
+	return len(b) > len(name) && b[len(name)] == 0 && string(b[:len(name)]) == name
+}

@@ -1,0 +1,234 @@
+// Package symbols tells which functions addresses of a program belong to. The program is anybody's: what it says of itself is
+// bounded, and never believed beyond that.
+package symbols
+
+import (
+	"debug/buildinfo"
+	"debug/elf"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/ianlancetaylor/demangle"
+)
+
+// Frame is a function that was being run.
+type Frame struct {
+	Function string
+	// File and Line are where in the source; empty and 0 where the program does not say.
+	File string
+	Line int
+	// Inlined says that the compiler has put it into the next frame.
+	Inlined bool
+	// Module is the path of the program or library it is in.
+	Module string
+}
+
+// Bounds of what is believed of a file.
+const (
+	maxSections = 8192
+	maxNote     = 1 << 16
+)
+
+// Object is a program or a library.
+type Object struct {
+	// BuildID is the linker's, in hexadecimal; empty when there is none.
+	BuildID string
+	// Go is nil for what is not a Go program of 1.18 or later.
+	Go *GoTable
+	// GoVersion is the toolchain's, as "go1.26.0".
+	GoVersion string
+	// GoModules are the paths of the module it was built from and of those it uses.
+	GoModules []string
+	// GoTableAt is the address of Go's function table.
+	GoTableAt uint64
+	Machine   elf.Machine
+
+	r       io.ReaderAt
+	file    *elf.File
+	symbols *symbols
+}
+
+// Open reads an ELF file's headers.
+func Open(r io.ReaderAt) (o *Object, err error) {
+	defer recovered(&err)
+	f, err := elf.NewFile(r)
+	if err != nil {
+		return nil, fmt.Errorf("read ELF: %w", err)
+	}
+	if f.Class != elf.ELFCLASS64 || f.ByteOrder != binary.LittleEndian {
+		return nil, fmt.Errorf("read ELF: %v %v is not supported: 64-bit little-endian is", f.Class, f.Data)
+	}
+	if len(f.Sections) > maxSections || len(f.Progs) > maxSections {
+		return nil, fmt.Errorf("read ELF: more than %d sections or segments", maxSections)
+	}
+	o = &Object{r: r, file: f, Machine: f.Machine}
+	o.BuildID = o.buildID()
+	if at, table, size, ok := o.findGoTable(); ok {
+		if t, err := NewGoTable(table, size, 0); err == nil {
+			o.Go, o.GoTableAt = t, at
+		}
+		if info, err := buildinfo.Read(r); err == nil {
+			o.GoVersion, _, _ = strings.Cut(info.GoVersion, " ")
+			o.GoModules = append(o.GoModules, info.Main.Path)
+			for _, dep := range info.Deps {
+				o.GoModules = append(o.GoModules, dep.Path)
+			}
+			o.GoModules = slices.DeleteFunc(o.GoModules, func(path string) bool { return path == "" })
+		}
+	}
+	return o, nil
+}
+
+// recovered turns a panic of a parser of the standard library, which a hostile file might find, into an error.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("read ELF: malformed: %v", p)
+	}
+}
+
+func (o *Object) section(names ...string) *elf.Section {
+	for _, name := range names {
+		if s := o.file.Section(name); s != nil && s.Type != elf.SHT_NOBITS && s.Flags&elf.SHF_COMPRESSED == 0 {
+			return s
+		}
+	}
+	return nil
+}
+
+// findGoTable finds Go's function table by its section, or, in a file without sections, by how it begins.
+func (o *Object) findGoTable() (at uint64, r io.ReaderAt, size int64, ok bool) {
+	if s := o.section(".gopclntab", ".data.rel.ro.gopclntab"); s != nil {
+		return s.Addr, s.ReaderAt, int64(s.FileSize), true
+	}
+	if len(o.file.Sections) > 1 {
+		return 0, nil, 0, false
+	}
+	for _, p := range o.file.Progs {
+		if p.Type != elf.PT_LOAD || p.Filesz == 0 {
+			continue
+		}
+		if off, ok := findTable(p.ReaderAt, int64(p.Filesz)); ok {
+			return p.Vaddr + uint64(off), io.NewSectionReader(p.ReaderAt, off, int64(p.Filesz)-off), int64(p.Filesz) - off, true
+		}
+	}
+	return 0, nil, 0, false
+}
+
+// findTable looks for the beginning of a function table, which is aligned.
+func findTable(r io.ReaderAt, size int64) (int64, bool) {
+	buf := make([]byte, chunk)
+	for at := int64(0); at < size; at += chunk {
+		n, err := r.ReadAt(buf[:min(chunk, size-at)], at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, false
+		}
+		for i := 0; i+8 <= n; i += 16 {
+			if b := buf[i:]; b[1] == 0xff && b[2] == 0xff && b[3] == 0xff && (b[0] == 0xf0 || b[0] == 0xf1) && b[4] == 0 && b[5] == 0 {
+				if t, err := NewGoTable(io.NewSectionReader(r, at+int64(i), size-at-int64(i)), size-at-int64(i), 0); err == nil && t.nfunc > 0 {
+					return at + int64(i), true
+				}
+			}
+		}
+	}
+	return 0, false
+}
+
+// buildID reads the note that linkers leave: name "GNU", type 3.
+func (o *Object) buildID() string {
+	for _, p := range o.file.Progs {
+		if p.Type != elf.PT_NOTE || p.Filesz > maxNote {
+			continue
+		}
+		b := make([]byte, p.Filesz)
+		if _, err := p.ReadAt(b, 0); err != nil {
+			continue
+		}
+		for len(b) >= 12 {
+			name, desc, kind := int(binary.LittleEndian.Uint32(b)), int(binary.LittleEndian.Uint32(b[4:])), binary.LittleEndian.Uint32(b[8:])
+			b = b[12:]
+			nameEnd := (name + 3) &^ 3
+			descEnd := nameEnd + (desc+3)&^3
+			if name < 0 || desc < 0 || name > maxNote || desc > maxNote || descEnd > len(b) {
+				break
+			}
+			if kind == 3 && string(b[:name]) == "GNU\x00" && desc <= 64 {
+				return hex.EncodeToString(b[nameEnd : nameEnd+desc])
+			}
+			b = b[descEnd:]
+		}
+	}
+	return ""
+}
+
+// Address returns the address that the linker gave to what stands at an offset of the file.
+func (o *Object) Address(offset uint64) (uint64, bool) {
+	for _, p := range o.file.Progs {
+		if p.Type == elf.PT_LOAD && offset >= p.Off && offset-p.Off < p.Filesz {
+			return p.Vaddr + (offset - p.Off), true
+		}
+	}
+	return 0, false
+}
+
+// Offset is the reverse of Address.
+func (o *Object) Offset(address uint64) (uint64, bool) {
+	for _, p := range o.file.Progs {
+		if p.Type == elf.PT_LOAD && address >= p.Vaddr && address-p.Vaddr < p.Filesz {
+			return p.Off + (address - p.Vaddr), true
+		}
+	}
+	return 0, false
+}
+
+// At reads what the file holds for addresses from one on.
+func (o *Object) At(address uint64) io.ReaderAt { return atAddress{o, address} }
+
+type atAddress struct {
+	o    *Object
+	base uint64
+}
+
+func (a atAddress) ReadAt(b []byte, off int64) (int, error) {
+	at, ok := a.o.Offset(a.base + uint64(off))
+	if !ok {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return a.o.r.ReadAt(b, int64(at))
+}
+
+// Segments are the parts of the file that are loaded to be written to.
+func (o *Object) Segments() (writable []elf.ProgHeader) {
+	for _, p := range o.file.Progs {
+		if p.Type == elf.PT_LOAD && p.Flags&elf.PF_W != 0 {
+			writable = append(writable, p.ProgHeader)
+		}
+	}
+	return writable
+}
+
+// Section returns where a section is loaded, and a reader of it.
+func (o *Object) Section(name string) (at uint64, size uint64, r io.ReaderAt, ok bool) {
+	s := o.section(name)
+	if s == nil {
+		return 0, 0, nil, false
+	}
+	return s.Addr, s.FileSize, s.ReaderAt, true
+}
+
+// Lookup tells the functions that an address is in, the innermost first. The result is empty when it is not known.
+func (o *Object) Lookup(address uint64) []Frame {
+	if o.Go != nil {
+		if frames, err := o.Go.Lookup(address); err == nil {
+			return frames
+		}
+	}
+	if name, ok := o.table().lookup(address); ok {
+		return []Frame{{Function: demangle.Filter(name, demangle.NoClones)}}
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package symbols
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// self is this test's program: a Go program with function table and symbols.
+func self(t testing.TB) *Object {
+	t.Helper()
+	path, err := os.Executable()
+	require.NoError(t, err)
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	o, err := Open(f)
+	require.NoError(t, err)
+	require.NotNil(t, o.Go)
+	return o
+}
+
+func TestGoProgram(t *testing.T) {
+	o := self(t)
+	assert.Equal(t, runtime.Version(), o.GoVersion)
+	assert.Contains(t, o.GoModules, "github.com/your-org/tapio")
+
+	// Since 1.26 the table does not tell where the code begins: this program knows where its functions are.
+	const name = "github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols.TestGoProgram"
+	here, other := uint64(reflect.ValueOf(TestGoProgram).Pointer()), uint64(reflect.ValueOf(runtime.GC).Pointer())
+	_, size, r, ok := o.Section(".gopclntab")
+	require.True(t, ok)
+	table, err := NewGoTable(r, int64(size), 1<<30)
+	require.NoError(t, err)
+	entries, err := table.Entries(name, "runtime.GC", "runtime.isNoFunction")
+	require.NoError(t, err)
+	require.Len(t, entries, 2)
+	assert.Equal(t, other-here, entries["runtime.GC"]-entries[name])
+
+	text := here - (entries[name] - 1<<30)
+	table, err = NewGoTable(r, int64(size), text)
+	require.NoError(t, err)
+	frames, err := table.Lookup(here + 1)
+	require.NoError(t, err)
+	require.Len(t, frames, 1)
+	assert.Equal(t, name, frames[0].Function)
+	assert.Equal(t, "symbols_test.go", filepath.Base(frames[0].File))
+	assert.InDelta(t, 32, frames[0].Line, 4)
+
+	for _, pc := range []uint64{0, text - 1, 1 << 63, 1<<64 - 1} {
+		_, err := table.Lookup(pc)
+		assert.Error(t, err, "%#x", pc)
+	}
+}
+
+func TestNative(t *testing.T) {
+	matches, err := filepath.Glob("/lib/*-linux-gnu/libc.so.6")
+	require.NoError(t, err)
+	if len(matches) == 0 {
+		t.Skip("no GNU C library here")
+	}
+	f, err := os.Open(matches[0])
+	require.NoError(t, err)
+	defer f.Close()
+	o, err := Open(f)
+	require.NoError(t, err)
+	assert.Nil(t, o.Go)
+	assert.Len(t, o.BuildID, 40)
+	at := o.Find("getenv", "no_such_symbol")
+	require.Len(t, at, 1)
+	frames := o.Lookup(at["getenv"] + 4)
+	require.Len(t, frames, 1)
+	assert.Contains(t, frames[0].Function, "getenv")
+	assert.Empty(t, o.Lookup(1))
+}
+
+func TestOpenRefuses(t *testing.T) {
+	for name, b := range map[string]string{"nothing": "", "text": "#!/bin/sh\n", "a magic number alone": "\x7fELF", "32 bits": "\x7fELF\x01\x01\x01" + strings.Repeat("\x00", 64)} {
+		_, err := Open(strings.NewReader(b))
+		assert.Error(t, err, name)
+	}
+}
+
+// A container's program is anybody's: whatever it says, it must neither crash nor hang us, nor cost much memory.
+func FuzzOpen(f *testing.F) {
+	f.Add([]byte("\x7fELF\x02\x01\x01"), uint64(0x1000))
+	if b, err := os.ReadFile("testdata/tiny.elf"); err == nil {
+		f.Add(b, uint64(0x401000))
+	}
+	f.Fuzz(func(_ *testing.T, b []byte, pc uint64) {
+		o, err := Open(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		o.Lookup(pc)
+		o.Find("malloc", "free")
+		o.Address(pc)
+		if o.Go != nil {
+			_, _ = o.Go.Entries("main.main", "runtime.mallocgc")
+		}
+	})
+}
+
+func FuzzGoTable(f *testing.F) {
+	for _, old := range []bool{false, true} {
+		f.Add(tinyTable(old), []byte(strings.Repeat("\x00", 64)), uint64(0x1010))
+	}
+	f.Fuzz(func(_ *testing.T, b, inline []byte, pc uint64) {
+		t, err := NewGoTable(bytes.NewReader(b), int64(len(b)), 0)
+		if err != nil {
+			return
+		}
+		t.WithInline(bytes.NewReader(inline))
+		_, _ = t.Lookup(pc)
+		_, _ = t.Lookup(t.Text() + pc%256)
+		_, _ = t.Entries("main.main")
+	})
+}

@@ -1,0 +1,69 @@
+// cleak leaks 3 kB at a time in session_put, while churn allocates thirty times as much of the same size and gives it back.
+// Its arguments: "leak" or "bounded", and microseconds between rounds.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SIZE 3000
+#define SLOTS 512
+
+struct session {
+	struct session *next;
+	char data[SIZE];
+};
+
+static struct session *sessions;
+static struct session *ring[SLOTS];
+static unsigned at;
+
+__attribute__((noinline)) struct session *session_new(int n)
+{
+	struct session *s = malloc(sizeof(*s));
+
+	if (!s)
+		abort();
+	memset(s->data, n, sizeof(s->data));
+	return s;
+}
+
+__attribute__((noinline)) void session_put(int n)
+{
+	struct session *s = session_new(n);
+
+	s->next = sessions;
+	sessions = s;
+}
+
+__attribute__((noinline)) void ring_put(int n)
+{
+	struct session *s = session_new(n);
+
+	free(ring[at % SLOTS]);
+	ring[at++ % SLOTS] = s;
+}
+
+__attribute__((noinline)) void churn(int n)
+{
+	struct session *batch[30];
+
+	for (int i = 0; i < 30; i++)
+		batch[i] = session_new(n);
+	for (int i = 0; i < 30; i++)
+		free(batch[i]);
+}
+
+int main(int argc, char **argv)
+{
+	int leak = argc > 1 && !strcmp(argv[1], "leak");
+	useconds_t pause = argc > 2 ? atoi(argv[2]) : 1000;
+
+	for (int n = 0;; n++) {
+		if (leak)
+			session_put(n);
+		else
+			ring_put(n);
+		churn(n);
+		usleep(pause);
+	}
+}
