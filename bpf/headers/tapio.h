@@ -16,6 +16,50 @@
 #define TAPIO_NAME_MAX 256
 #define TAPIO_PATH_MAX 1024
 
+// A program that counts keeps its counts in one map, by cgroup. The least recently used of too many cgroups goes first, so that
+// nothing grows with the cgroups that are gone.
+#define TAPIO_CGROUPS 8192
+
+#define TAPIO_COUNTS(n)                              \
+	struct counts {                              \
+		u64 n_[n];                           \
+	};                                           \
+	struct {                                     \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH); \
+		__uint(max_entries, TAPIO_CGROUPS);  \
+		__type(key, u64);                    \
+		__type(value, struct counts);        \
+	} counts SEC(".maps");                       \
+	static const struct counts none;             \
+	static __always_inline struct counts *tapio_counts(u64 cgroup) \
+	{                                            \
+		struct counts *c = bpf_map_lookup_elem(&counts, &cgroup); \
+		if (c)                               \
+			return c;                    \
+		bpf_map_update_elem(&counts, &cgroup, &none, BPF_NOEXIST); \
+		return bpf_map_lookup_elem(&counts, &cgroup); \
+	}
+
+static __always_inline void tapio_add(u64 *n, u64 by)
+{
+	__sync_fetch_and_add(n, by);
+}
+
+// tapio_bucket is the power of two in which a value lies, of n buckets.
+static __always_inline u32 tapio_bucket(u64 v, u32 n)
+{
+	u32 b = 0;
+
+#pragma unroll
+	for (int shift = 32; shift > 0; shift >>= 1) {
+		if (v >> shift) {
+			v >>= shift;
+			b += shift;
+		}
+	}
+	return b < n ? b : n - 1;
+}
+
 // tapio_cgroup names a task's memory cgroup. On cgroup v1 the memory hierarchy is one of several, and the cgroup that
 // bpf_get_current_cgroup_id tells of is that of v2, where there is nobody; therefore the memory controller's is read.
 struct tapio_cgroup {

@@ -140,9 +140,21 @@ struct signal_struct {
 };
 
 // include/linux/sched.h
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[0];
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
+	u64 start_time;
+	struct pid *thread_pid;
+	struct task_struct *real_parent;
 	int exit_code;
 	char comm[16];
 	struct task_struct *group_leader;

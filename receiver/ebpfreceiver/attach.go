@@ -18,6 +18,7 @@ import (
 const (
 	mapEvents = "events" // a ring buffer
 	mapLost   = "lost"   // how many events it had no room for
+	mapCounts = "counts" // what was counted, by cgroup
 )
 
 // attached is an object in the kernel, each of its programs at its hook.

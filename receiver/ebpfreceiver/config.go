@@ -1,9 +1,30 @@
 package ebpfreceiver
 
-import "go.opentelemetry.io/collector/component"
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap/xconfmap"
+	"go.opentelemetry.io/collector/scraper/scraperhelper"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+)
+
+// minInterval is the shortest collection interval: below it the reading itself would be the load.
+const minInterval = time.Second
 
 // Config is the configuration of the ebpf receiver.
 type Config struct {
+	scraperhelper.ControllerConfig `mapstructure:",squash"`
+	metadata.MetricsBuilderConfig  `mapstructure:",squash"`
+
+	// Mount is where the cgroup file systems are mounted: the unified one, or the folder that holds the controllers' ones.
+	Mount string `mapstructure:"mount"`
+	// MaxCgroups bounds the cgroups that metrics are told of; more are dropped and counted.
+	MaxCgroups int `mapstructure:"max_cgroups"`
 	// Probes switches the groups of probes.
 	Probes Probes `mapstructure:"probes"`
 }
@@ -12,6 +33,8 @@ type Config struct {
 type Probes struct {
 	// OOM tells of kills for want of memory.
 	OOM Probe `mapstructure:"oom"`
+	// Process counts how processes begin and end, and tells of those that ended badly, and by whom.
+	Process Probe `mapstructure:"process"`
 }
 
 // Probe is the configuration of one group of probes.
@@ -20,7 +43,32 @@ type Probe struct {
 	Enabled bool `mapstructure:"enabled"`
 }
 
+var _ xconfmap.Validator = (*Config)(nil)
+
 func createDefaultConfig() component.Config {
+	controller := scraperhelper.NewDefaultControllerConfig()
+	controller.CollectionInterval = 10 * time.Second
 	on := Probe{Enabled: true}
-	return &Config{Probes: Probes{OOM: on}}
+	return &Config{
+		ControllerConfig:     controller,
+		MetricsBuilderConfig: metadata.DefaultMetricsBuilderConfig(),
+		Mount:                "/sys/fs/cgroup",
+		MaxCgroups:           2_000,
+		Probes:               Probes{OOM: on, Process: on},
+	}
+}
+
+// Validate checks the configuration; every error names its field.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.CollectionInterval < minInterval {
+		errs = append(errs, fmt.Errorf("collection_interval is %s, want at least %s", c.CollectionInterval, minInterval))
+	}
+	if !filepath.IsAbs(c.Mount) {
+		errs = append(errs, fmt.Errorf("mount is %q, want an absolute path such as /sys/fs/cgroup", c.Mount))
+	}
+	if c.MaxCgroups < 1 {
+		errs = append(errs, fmt.Errorf("max_cgroups is %d, want at least 1", c.MaxCgroups))
+	}
+	return errors.Join(errs...)
 }

@@ -7,6 +7,8 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/scraper"
+	"go.opentelemetry.io/collector/scraper/scraperhelper"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
@@ -17,6 +19,7 @@ func NewFactory() receiver.Factory {
 	return receiver.NewFactory(
 		metadata.Type,
 		createDefaultConfig,
+		receiver.WithMetrics(f.createMetrics, metadata.MetricsStability),
 		receiver.WithLogs(f.createLogs, metadata.LogsStability),
 	)
 }
@@ -34,6 +37,20 @@ func (f *factory) createLogs(_ context.Context, set receiver.Settings, cfg compo
 		return nil, err
 	}
 	return &logsReceiver{probes: p, next: next}, nil
+}
+
+func (f *factory) createMetrics(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
+	c := cfg.(*Config)
+	p, err := f.probes(set, c)
+	if err != nil {
+		return nil, err
+	}
+	s := newMetricsScraper(p, set)
+	sc, err := scraper.NewMetrics(s.scrape, scraper.WithStart(s.start), scraper.WithShutdown(s.shutdown))
+	if err != nil {
+		return nil, err
+	}
+	return scraperhelper.NewMetricsController(&c.ControllerConfig, set, next, scraperhelper.AddMetricsScraper(metadata.Type, sc))
 }
 
 // probes returns those of a config, making them for the first instance.

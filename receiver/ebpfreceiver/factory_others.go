@@ -16,6 +16,9 @@ import (
 // NewFactory returns the factory of the ebpf receiver, which this system cannot run.
 func NewFactory() receiver.Factory {
 	return receiver.NewFactory(metadata.Type, createDefaultConfig,
+		receiver.WithMetrics(func(context.Context, receiver.Settings, component.Config, consumer.Metrics) (receiver.Metrics, error) {
+			return nil, errors.New("the ebpf receiver runs on Linux only")
+		}, metadata.MetricsStability),
 		receiver.WithLogs(func(context.Context, receiver.Settings, component.Config, consumer.Logs) (receiver.Logs, error) {
 			return nil, errors.New("the ebpf receiver runs on Linux only")
 		}, metadata.LogsStability))

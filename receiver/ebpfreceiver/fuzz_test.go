@@ -45,3 +45,21 @@ func FuzzOOM(f *testing.F) {
 		}
 	})
 }
+
+func FuzzProcess(f *testing.F) {
+	for _, x := range []bpf.ProcessExit{{Pid: 7, Code: 3 << 8}, {Pid: 7, Code: 11, HasSender: 1, Sent: bpf.ProcessSent{By: sentByFault, Address: 8}}, {Pid: 7, Code: 0x89, HasSender: 1}} {
+		var b bytes.Buffer
+		if err := binary.Write(&b, binary.NativeEndian, x); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p := &probes{cfg: createDefaultConfig().(*Config), logger: zap.NewNop()}
+		sink := new(events)
+		p.out = &logsReceiver{probes: p, next: sink}
+		if err := newProcessHandler(p).take(context.Background(), raw); err == nil && len(sink.named(eventProcessExit)) != 1 {
+			t.Fatal("an event that is neither told nor refused")
+		}
+	})
+}

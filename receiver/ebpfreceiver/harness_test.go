@@ -10,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -106,6 +108,17 @@ func (s *events) named(name string) []event {
 	return all
 }
 
+// count is how many events of a name a container has; there are others on this machine.
+func (s *events) count(name, containerID string) int {
+	n := 0
+	for _, e := range s.named(name) {
+		if e.resource["container.id"] == containerID {
+			n++
+		}
+	}
+	return n
+}
+
 // await waits for an event of a name that is about a process.
 func (s *events) await(t *testing.T, name string, pid int) event {
 	t.Helper()
@@ -120,4 +133,65 @@ func (s *events) await(t *testing.T, name string, pid int) event {
 		return false
 	}, patience, poll, "an event %s about pid %d; got %d others", name, pid, len(s.named(name)))
 	return found
+}
+
+// metrics is the metrics half of the receiver, scraped by hand.
+type metrics struct{ scraper *metricsScraper }
+
+func startMetrics(t *testing.T, cfg *Config) metrics {
+	t.Helper()
+	set := receivertest.NewNopSettings(metadata.Type)
+	p, err := newProbes(set, cfg)
+	require.NoError(t, err)
+	p.ended = func() {}
+	s := newMetricsScraper(p, set)
+	require.NoError(t, s.start(context.Background(), componenttest.NewNopHost()))
+	t.Cleanup(func() { require.NoError(t, s.shutdown(context.Background())) })
+	return metrics{s}
+}
+
+// of are the sums of a cgroup, by the metric's name and the values of its attributes.
+func (m metrics) of(t *testing.T, cgroup string) map[string]int64 {
+	t.Helper()
+	md, err := m.scraper.scrape(context.Background())
+	require.NoError(t, err)
+	all := map[string]int64{}
+	for _, rm := range md.ResourceMetrics().All() {
+		if v, ok := rm.Resource().Attributes().Get("cgroup.path"); !ok || v.Str() != cgroup {
+			continue
+		}
+		for _, sm := range rm.ScopeMetrics().All() {
+			for _, metric := range sm.Metrics().All() {
+				if metric.Type() != pmetric.MetricTypeSum {
+					continue
+				}
+				for _, p := range metric.Sum().DataPoints().All() {
+					name := metric.Name()
+					for _, v := range p.Attributes().All() {
+						name += " " + v.AsString()
+					}
+					all[name] = p.IntValue()
+				}
+			}
+		}
+	}
+	return all
+}
+
+// await waits until a cgroup's sums have all of these values.
+func (m metrics) await(t *testing.T, cgroup string, want map[string]int64) {
+	t.Helper()
+	var got map[string]int64
+	assert.Eventually(t, func() bool {
+		got = m.of(t, cgroup)
+		for name, n := range want {
+			if v, ok := got[name]; !ok || v != n {
+				return false
+			}
+		}
+		return true
+	}, 10*time.Second, 200*time.Millisecond)
+	for name, n := range want {
+		assert.Equal(t, n, got[name], name)
+	}
 }

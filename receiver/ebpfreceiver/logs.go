@@ -45,7 +45,7 @@ func (r *logsReceiver) Shutdown(context.Context) error {
 		r.cancel()
 		r.done.Wait()
 	}
-	return r.probes.leave(func() { r.probes.out = nil })
+	return r.probes.leave(r.cancel != nil, func() { r.probes.out = nil })
 }
 
 // tellCoverage says how well each group of probes sees, again and again.
@@ -90,7 +90,14 @@ func (p *probes) tell(ctx context.Context, cgroup string, version uint8, at time
 	if out == nil {
 		return
 	}
-	ld, records := newLogs(func(res pcommon.Resource) { setWhose(res, cgroup, version) })
+	ld, records := newLogs(func(res pcommon.Resource) {
+		if cgroup == "/" {
+			return // nobody's but the machine's
+		}
+		rb := metadata.NewResourceBuilder(p.cfg.ResourceAttributes)
+		setWhose(rb, owner(cgroup), version)
+		rb.Emit().MoveTo(res)
+	})
 	r := records.AppendEmpty()
 	r.SetTimestamp(pcommon.NewTimestampFromTime(at))
 	r.SetObservedTimestamp(pcommon.NewTimestampFromTime(time.Now()))

@@ -54,12 +54,12 @@ func TestRealOOMKill(t *testing.T) {
 	assert.Equal(t, plog.SeverityNumberError, e.record.SeverityNumber())
 
 	time.Sleep(100 * time.Millisecond)
-	assert.Len(t, sink.named(eventOOMKill), 1, "once")
+	assert.Equal(t, 1, sink.count(eventOOMKill, id), "once")
 }
 
 // The kernel's own SIGKILL is no proof, nor is that of a person.
 func TestRealKillByAPersonIsNoOOMKill(t *testing.T) {
-	c, _ := realCgroup(t, 48*mib)
+	c, id := realCgroup(t, 48*mib)
 	sink := startEvents(t, createDefaultConfig().(*Config))
 	w := workload(t, c, "wait")
 	require.NoError(t, w.Process.Kill())
@@ -68,7 +68,7 @@ func TestRealKillByAPersonIsNoOOMKill(t *testing.T) {
 	later := workload(t, c, "hold", strconv.Itoa(96*mib))
 	require.Error(t, later.Wait())
 	sink.await(t, eventOOMKill, later.Process.Pid)
-	assert.Len(t, sink.named(eventOOMKill), 1)
+	assert.Equal(t, 1, sink.count(eventOOMKill, id))
 }
 
 // What ran out of memory is told only as far as it is certain.

@@ -43,6 +43,9 @@ func (c *Config) groups() []group {
 	if c.Probes.OOM.Enabled {
 		all = append(all, group{name: "oom", spec: loadOOM, handler: newOOMHandler})
 	}
+	if c.Probes.Process.Enabled {
+		all = append(all, group{name: "process", spec: loadProcess, handler: newProcessHandler})
+	}
 	return all
 }
 
@@ -59,6 +62,7 @@ type probes struct {
 	cancel    context.CancelFunc
 	reading   sync.WaitGroup
 	attached  map[string]*attached
+	cgroups   *cgroups
 	coverage  []coveragelog.Part
 	out       *logsReceiver // nil: nobody wants events
 }
@@ -68,8 +72,8 @@ func newProbes(set receiver.Settings, cfg *Config) (*probes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make component telemetry: %w", err)
 	}
-	p := &probes{cfg: cfg, logger: set.Logger, telemetry: telemetry}
-	return p, telemetry.RegisterReceiverEbpfLostCallback(p.observeLost)
+	p := &probes{cfg: cfg, logger: set.Logger, telemetry: telemetry, cgroups: openCgroups(cfg.Mount)}
+	return p, errors.Join(telemetry.RegisterReceiverEbpfLostCallback(p.observeLost), telemetry.RegisterReceiverEbpfUntoldCallback(p.observeUntold))
 }
 
 // join adds an instance; the first one loads the programs. A group that cannot be loaded leaves the others alone, and the
@@ -132,12 +136,14 @@ func (p *probes) read(ctx context.Context, name string, events *ringbuf.Reader, 
 	}
 }
 
-// leave takes an instance out; the last one takes the programs out of the kernel.
-func (p *probes) leave(remove func()) error {
+// leave takes an instance out, which may never have joined; the last one takes the programs out of the kernel.
+func (p *probes) leave(joined bool, remove func()) error {
 	p.mu.Lock()
-	if p.instances == 0 { // never started
-		p.mu.Unlock()
-		p.close()
+	if !joined {
+		defer p.mu.Unlock()
+		if p.instances == 0 {
+			p.close()
+		}
 		return nil
 	}
 	remove()
@@ -178,4 +184,17 @@ func (p *probes) observeLost(_ context.Context, o metric.Int64Observer) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// observeUntold tells how many ends of processes were counted only.
+func (p *probes) observeUntold(ctx context.Context, o metric.Int64Observer) error {
+	all, err := p.readings(ctx)
+	var n uint64
+	for _, r := range all {
+		if c := r["process"]; c != nil {
+			n += c[processExitsUntold]
+		}
+	}
+	o.Observe(int64(n))
+	return err
 }

@@ -11,8 +11,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/test/harness"
 )
@@ -28,6 +31,12 @@ func workload(t *testing.T, c *harness.Cgroup, words ...string) *exec.Cmd {
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if words[0] == "wait" { // for nothing before it is where it belongs
+		require.Eventually(t, func() bool {
+			procs, _ := c.Read("cgroup.procs")
+			return strings.Contains("\n"+procs+"\n", fmt.Sprintf("\n%d\n", cmd.Process.Pid))
+		}, patience, poll)
+	}
 	return cmd
 }
 
@@ -61,8 +70,42 @@ func serveWorkload() {
 		if b[n/2/4096*4096] != 1 {
 			os.Exit(99)
 		}
+	case "exit": // CODE
+		code, _ := strconv.Atoi(words[2])
+		os.Exit(code)
+	case "abort":
+		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+		byDefault(unix.SIGABRT)
+		_ = unix.Kill(os.Getpid(), unix.SIGABRT)
+		time.Sleep(time.Hour)
+	case "fault": // that Go's runtime does not catch
+		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+		byDefault(unix.SIGSEGV)
+		b, err := unix.Mmap(-1, 0, 4096, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE)
+		if err != nil {
+			os.Exit(99)
+		}
+		b[0] = 1
+	case "children": // COUNT of them, each of which dies of a signal
+		n, _ := strconv.Atoi(words[2])
+		for range n {
+			// Not os/exec, which forks once more to see what the kernel can do.
+			pid, err := syscall.ForkExec("/proc/self/exe", os.Args[:1], &syscall.ProcAttr{Env: []string{workloadVariable + "=" + words[0] + " abort"}})
+			if err != nil {
+				os.Exit(99)
+			}
+			_, _ = syscall.Wait4(pid, nil, 0, nil)
+		}
 	case "wait": // to be killed
-		select {}
+		time.Sleep(time.Hour)
 	}
 	os.Exit(0)
+}
+
+// byDefault undoes what Go's runtime does at a signal.
+func byDefault(signal unix.Signal) {
+	var action [4]uint64 // struct sigaction of the kernel, with SIG_DFL
+	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(signal), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0); errno != 0 {
+		os.Exit(99)
+	}
 }

@@ -71,3 +71,27 @@ var oomFacts = map[string]string{
 	"process.pid": "pid", "process.executable.name": "comm", "oom_kill.scope": "scope", "oom_kill.limited": "limited",
 	"oom_kill.trigger.pid": "trigger_pid", "oom_kill.trigger.name": "trigger",
 }
+
+// exitFacts are what the kernel said of the end of a process.
+var exitFacts = map[string]string{
+	"process.pid": "pid", "process.executable.name": "comm", "process.main": "main", "process.exit.code": "code",
+	"process.exit.signal.name": "signal", "signal.origin": "origin", "signal.address": "address", "signal.sender.name": "sender",
+	"signal.sender.pid": "sender_pid", "signal.sender.inside": "inside",
+}
+
+// processExit is the end of a process: by a fault of its own, by somebody's signal, or with a code.
+func processExit(r plog.LogRecord) []signal.Signal {
+	s := kernelEvent(signal.Killed, exitFacts)(r)
+	switch s[0].Attributes["signal"] {
+	case "":
+		s[0].Kind = signal.Failed
+	case "SIGSEGV":
+		s[0].Kind = signal.Segfault
+	case "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP":
+		s[0].Kind = signal.Crashed
+	}
+	if origin := s[0].Attributes["origin"]; origin == "process" && s[0].Kind != signal.Failed {
+		s[0].Kind = signal.Killed // whatever the signal means: it was sent
+	}
+	return s
+}

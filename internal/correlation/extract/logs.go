@@ -30,6 +30,7 @@ var events = map[string]event{
 	"cri.container.started":    func(plog.LogRecord) []signal.Signal { return []signal.Signal{running(1)} },
 	"cri.container.stopped":    stopped,
 	"kernel.oom_kill":          kernelEvent(signal.KernelOOMKill, oomFacts),
+	"kernel.process_exit":      processExit,
 	"systemd.unit.exited":      unitEvent("unit.exited", map[string]string{"systemd.unit.exit.code": "code", "systemd.unit.exit.status": "status", "systemd.unit.exit.name": "name", "process.pid": "pid"}),
 	"systemd.unit.failed":      unitEvent("unit.failed", map[string]string{"systemd.unit.result": "result"}),
 	"systemd.unit.oom_kill":    unitEvent(signal.UnitOOMKill, nil),

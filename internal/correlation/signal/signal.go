@@ -84,8 +84,14 @@ const (
 	RuntimeRunning   = "runtime.running"
 	// UnitStartLimited is 1 for a unit that systemd gave up (1).
 	UnitStartLimited = "unit.start_limited"
-	// Segfault is a crash of a process.
+	// Segfault is a crash of a process by a bad address, Crashed one by another fault of its own. Killed is a process that a signal
+	// ended which somebody sent, Failed the first process of a container or unit that ended with a code other than 0. Attributes:
+	// `pid`, `comm`, `main` (the first process there: true or false), `code`, `signal`, `origin` (kernel, fault, self, process),
+	// `sender`, `sender_pid`, `inside` (the sender is in the same cgroup).
 	Segfault = "kernel.segfault"
+	Crashed  = "process.crashed"
+	Killed   = "process.killed"
+	Failed   = "process.failed"
 	// Removed says that the entity is gone.
 	Removed = "entity.removed"
 	// Coverage is how well a part of a layer is seen on a node (1; finding.CoverageState.Gauge). It goes to no timeline. Its text is

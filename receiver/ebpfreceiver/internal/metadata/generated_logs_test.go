@@ -19,7 +19,14 @@ func TestLogsBuilderAppendLogRecord(t *testing.T) {
 	settings.Logger = zap.New(observedZapCore)
 	lb := NewLogsBuilder(settings)
 
-	res := pcommon.NewResource()
+	rb := lb.NewResourceBuilder()
+	rb.SetCgroupPath("cgroup.path-val")
+	rb.SetCgroupVersion("cgroup.version-val")
+	rb.SetContainerID("container.id-val")
+	rb.SetContainerRuntimeName("container.runtime.name-val")
+	rb.SetK8sPodUID("k8s.pod.uid-val")
+	rb.SetSystemdUnit("systemd.unit-val")
+	res := rb.Emit()
 
 	// append the first log record
 	lr := plog.NewLogRecord()

@@ -25,11 +25,14 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                 metric.Meter
-	mu                    sync.Mutex
-	registrations         []metric.Registration
-	ReceiverEbpfLost      metric.Int64ObservableCounter
-	ReceiverEbpfMalformed metric.Int64Counter
+	meter                  metric.Meter
+	mu                     sync.Mutex
+	registrations          []metric.Registration
+	ReceiverEbpfDropped    metric.Int64Counter
+	ReceiverEbpfLost       metric.Int64ObservableCounter
+	ReceiverEbpfMalformed  metric.Int64Counter
+	ReceiverEbpfUnresolved metric.Int64Counter
+	ReceiverEbpfUntold     metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -49,6 +52,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfLostCallback(cb metric.Int6
 		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfLost, obs: o})
 		return nil
 	}, builder.ReceiverEbpfLost)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfUntoldCallback sets callback for observable ReceiverEbpfUntold metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfUntoldCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfUntold, obs: o})
+		return nil
+	}, builder.ReceiverEbpfUntold)
 	if err != nil {
 		return err
 	}
@@ -86,6 +104,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ReceiverEbpfDropped, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_dropped",
+		metric.WithDescription("Number of times a cgroup's counts were not told because max_cgroups was reached [Development]"),
+		metric.WithUnit("{cgroups}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfLost, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_ebpf_lost",
 		metric.WithDescription("Number of events that a group of probes lost because its ring buffer was full [Development]"),
@@ -95,6 +119,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ReceiverEbpfMalformed, err = builder.meter.Int64Counter(
 		"otelcol_receiver_ebpf_malformed",
 		metric.WithDescription("Number of events from the kernel that could not be read [Development]"),
+		metric.WithUnit("{events}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfUnresolved, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_unresolved",
+		metric.WithDescription("Number of times counts could not be told because their cgroup was gone before it was seen [Development]"),
+		metric.WithUnit("{cgroups}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfUntold, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_untold",
+		metric.WithDescription("Number of ends of processes that were counted and not told, because their cgroup had so many [Development]"),
 		metric.WithUnit("{events}"),
 	)
 	errs = errors.Join(errs, err)

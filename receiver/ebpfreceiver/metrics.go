@@ -1,0 +1,127 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/receiver"
+
+	"github.com/your-org/tapio/internal/cgroupid"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+)
+
+// metricsScraper tells what the programs have counted, by container, unit or other cgroup.
+type metricsScraper struct {
+	probes *probes
+	mb     *metadata.MetricsBuilder
+	joined bool
+}
+
+func newMetricsScraper(p *probes, set receiver.Settings) *metricsScraper {
+	return &metricsScraper{probes: p, mb: metadata.NewMetricsBuilder(p.cfg.MetricsBuilderConfig, set)}
+}
+
+func (s *metricsScraper) start(context.Context, component.Host) error {
+	s.probes.join(func() { s.joined = true })
+	return nil
+}
+
+func (s *metricsScraper) shutdown(context.Context) error { return s.probes.leave(s.joined, func() {}) }
+
+// scrape reads the maps of all groups. A group that cannot be read leaves the others alone.
+func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
+	now := pcommon.NewTimestampFromTime(time.Now())
+	all, err := s.probes.readings(ctx)
+	for _, cgroup := range slices.Sorted(maps.Keys(all)) {
+		for group, counts := range all[cgroup] {
+			recorders[group](s.mb, now, counts)
+		}
+		rb := s.mb.NewResourceBuilder()
+		setWhose(rb, cgroup, s.probes.cgroups.version)
+		s.mb.EmitForResource(metadata.WithResource(rb.Emit()))
+	}
+	return s.mb.Emit(), err
+}
+
+// reading are the counts of one owner, by the group of probes that counted.
+type reading map[string][]uint64
+
+// readings are those of all owners, by the path of their cgroup.
+func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[string]reading{}
+	var errs []error
+	var id uint64
+	for name, a := range p.attached {
+		m := a.Maps[mapCounts]
+		if m == nil {
+			continue
+		}
+		counts := make([]uint64, m.ValueSize()/8)
+		each := m.Iterate()
+		for each.Next(&id, &counts) {
+			path, ok := p.cgroups.path(id)
+			if !ok {
+				p.telemetry.ReceiverEbpfUnresolved.Add(ctx, 1)
+				continue
+			}
+			if path == "/" {
+				continue // nobody's
+			}
+			who := owner(path)
+			if all[who] == nil {
+				if len(all) >= p.cfg.MaxCgroups {
+					p.telemetry.ReceiverEbpfDropped.Add(ctx, 1)
+					continue
+				}
+				all[who] = reading{}
+			}
+			if all[who][name] == nil {
+				all[who][name] = slices.Clone(counts)
+				continue
+			}
+			for i, n := range counts {
+				all[who][name][i] += n
+			}
+		}
+		if err := each.Err(); err != nil {
+			errs = append(errs, fmt.Errorf("read the counts of %s: %w", name, err))
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+// recorders turn the counts of each group into data points.
+var recorders = map[string]func(mb *metadata.MetricsBuilder, now pcommon.Timestamp, counts []uint64){
+	"process": recordProcess,
+}
+
+// setWhose names who lives in a cgroup.
+func setWhose(rb *metadata.ResourceBuilder, cgroup string, version uint8) {
+	id := cgroupid.Of(cgroup)
+	rb.SetCgroupPath(cgroup)
+	rb.SetCgroupVersion(strconv.Itoa(int(version)))
+	if id.ContainerID != "" {
+		rb.SetContainerID(id.ContainerID)
+	}
+	if id.Runtime != "" {
+		rb.SetContainerRuntimeName(id.Runtime)
+	}
+	if id.PodUID != "" {
+		rb.SetK8sPodUID(id.PodUID)
+	}
+	if id.Unit != "" {
+		rb.SetSystemdUnit(id.Unit)
+	}
+}

@@ -1,0 +1,110 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+)
+
+// The indices of a cgroup's counts, and why a signal was sent, as bpf/process.bpf.c has them.
+const (
+	processForks = iota
+	processExecs
+	processExitsOK
+	processExitsFailed
+	processExitsSignaled
+	processExitsUntold
+
+	sentByUser   = 0
+	sentByKernel = 1
+	sentByFault  = 2
+)
+
+const eventProcessExit = "kernel.process_exit"
+
+func loadProcess() (*ebpf.CollectionSpec, error) { return bpf.LoadProcess() }
+
+func recordProcess(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
+	mb.RecordContainerProcessForksDataPoint(now, int64(n[processForks]))
+	mb.RecordContainerProcessExecsDataPoint(now, int64(n[processExecs]))
+	mb.RecordContainerProcessExitsDataPoint(now, int64(n[processExitsOK]), metadata.AttributeProcessExitOk)
+	mb.RecordContainerProcessExitsDataPoint(now, int64(n[processExitsFailed]), metadata.AttributeProcessExitFailed)
+	mb.RecordContainerProcessExitsDataPoint(now, int64(n[processExitsSignaled]), metadata.AttributeProcessExitSignaled)
+}
+
+// processHandler tells of processes that ended badly.
+type processHandler struct{ probes *probes }
+
+func newProcessHandler(p *probes) handler { return processHandler{p} }
+
+func (processHandler) wake(context.Context, time.Time) time.Time { return time.Time{} }
+
+func (h processHandler) take(ctx context.Context, raw []byte) error {
+	var x bpf.ProcessExit
+	if err := decode(raw, &x); err != nil {
+		return fmt.Errorf("process: an exit: %w", err)
+	}
+	h.probes.tell(ctx, cgroupPath(x.Cgroup.Names[:min(int(x.Cgroup.Used), len(x.Cgroup.Names))]), x.Cgroup.Version, h.probes.clock.at(x.Time), func(r plog.LogRecord) {
+		h.fill(r, x)
+	})
+	return nil
+}
+
+func (h processHandler) fill(r plog.LogRecord, x bpf.ProcessExit) {
+	status, comm := unix.WaitStatus(x.Code), text(x.Comm[:])
+	r.SetEventName(eventProcessExit)
+	r.SetSeverityNumber(plog.SeverityNumberWarn)
+	a := r.Attributes()
+	a.PutInt("process.pid", int64(x.Pid))
+	a.PutStr("process.executable.name", comm)
+	a.PutInt("process.parent_pid", int64(x.Parent))
+	a.PutStr("process.parent.name", text(x.ParentComm[:]))
+	a.PutBool("process.main", x.IsMain != 0)
+	a.PutDouble("process.uptime", time.Duration(x.Lived).Seconds())
+	lived := finding.FormatDuration(time.Duration(x.Lived))
+	if !status.Signaled() {
+		a.PutInt("process.exit.code", int64(status.ExitStatus()))
+		r.Body().SetStr(fmt.Sprintf("%s (pid %d) ended with code %d after %s", comm, x.Pid, status.ExitStatus(), lived))
+		return
+	}
+	name := unix.SignalName(status.Signal())
+	a.PutInt("process.exit.signal", int64(status.Signal()))
+	a.PutStr("process.exit.signal.name", name)
+	if status.CoreDump() {
+		a.PutBool("process.exit.core_dump", true)
+	}
+	body := fmt.Sprintf("%s (pid %d) was ended by %s after %s", comm, x.Pid, name, lived)
+	if x.HasSender != 0 {
+		s := x.Sent
+		switch sender := text(s.Comm[:]); {
+		case s.By == sentByKernel:
+			a.PutStr("signal.origin", "kernel")
+			body += ", which the kernel sent"
+		case s.By == sentByFault:
+			a.PutStr("signal.origin", "fault")
+			a.PutStr("signal.address", fmt.Sprintf("%#x", s.Address))
+			body += fmt.Sprintf(" at the address %#x", s.Address)
+		case s.Pid == x.Pid:
+			a.PutStr("signal.origin", "self")
+			body += ", which it sent itself"
+		default:
+			a.PutStr("signal.origin", "process")
+			a.PutInt("signal.sender.pid", int64(s.Pid))
+			a.PutStr("signal.sender.name", sender)
+			body += fmt.Sprintf(", which %s (pid %d) sent", sender, s.Pid)
+			a.PutBool("signal.sender.inside", s.Cgroup == x.Cgroup.Id)
+		}
+	}
+	r.Body().SetStr(body)
+}

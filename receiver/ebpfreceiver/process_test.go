@@ -1,0 +1,91 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// Ends of processes are told with how, and by whom.
+func TestRealProcessExits(t *testing.T) {
+	c, id := realCgroup(t, 256*mib)
+	sink := startEvents(t, createDefaultConfig().(*Config))
+	me := filepath.Base(os.Args[0])
+	me = me[:min(len(me), 15)]
+
+	t.Run("with a code", func(t *testing.T) {
+		w := workload(t, c, "exit", "3")
+		require.Error(t, w.Wait())
+		e := sink.await(t, eventProcessExit, w.Process.Pid)
+		assert.Equal(t, id, e.resource["container.id"])
+		assert.EqualValues(t, 3, e.attribute("process.exit.code").Int())
+		assert.True(t, e.attribute("process.main").Bool(), "who started it is in another cgroup")
+		assert.EqualValues(t, os.Getpid(), e.attribute("process.parent_pid").Int())
+		assert.Contains(t, e.record.Body().Str(), "ended with code 3")
+	})
+	t.Run("killed by somebody", func(t *testing.T) {
+		w := workload(t, c, "wait")
+		require.NoError(t, w.Process.Kill())
+		require.Error(t, w.Wait())
+		e := sink.await(t, eventProcessExit, w.Process.Pid)
+		assert.EqualValues(t, unix.SIGKILL, e.attribute("process.exit.signal").Int())
+		assert.Equal(t, "process", e.attribute("signal.origin").Str())
+		assert.EqualValues(t, os.Getpid(), e.attribute("signal.sender.pid").Int())
+		assert.False(t, e.attribute("signal.sender.inside").Bool())
+	})
+	t.Run("a bad address", func(t *testing.T) {
+		w := workload(t, c, "fault")
+		require.Error(t, w.Wait())
+		e := sink.await(t, eventProcessExit, w.Process.Pid)
+		assert.Equal(t, "SIGSEGV", e.attribute("process.exit.signal.name").Str())
+		assert.Equal(t, "fault", e.attribute("signal.origin").Str())
+		assert.Regexp(t, "^0x[0-9a-f]+000$", e.attribute("signal.address").Str(), "the beginning of a page")
+	})
+	t.Run("its own signal", func(t *testing.T) {
+		w := workload(t, c, "abort")
+		require.Error(t, w.Wait())
+		e := sink.await(t, eventProcessExit, w.Process.Pid)
+		assert.Equal(t, "SIGABRT", e.attribute("process.exit.signal.name").Str())
+		assert.Equal(t, "self", e.attribute("signal.origin").Str())
+	})
+	t.Run("an end without fault is none of it", func(t *testing.T) {
+		w := workload(t, c, "exit", "0")
+		require.NoError(t, w.Wait())
+		last := workload(t, c, "exit", "4")
+		require.Error(t, last.Wait())
+		sink.await(t, eventProcessExit, last.Process.Pid)
+		for _, e := range sink.named(eventProcessExit) {
+			assert.NotEqual(t, int64(w.Process.Pid), e.attribute("process.pid").Int())
+		}
+	})
+}
+
+// A cgroup that ends badly all the time is counted, and only some of it told.
+func TestRealProcessCounts(t *testing.T) {
+	c, id := realCgroup(t, 256*mib)
+	cfg := createDefaultConfig().(*Config)
+	m := startMetrics(t, cfg)
+	sink := startEvents(t, cfg)
+	const children = 40
+	began := time.Now()
+	w := workload(t, c, "children", "40")
+	require.NoError(t, w.Wait())
+	took := time.Since(began)
+	m.await(t, "/"+c.Name, map[string]int64{
+		"container.process.forks":          children,
+		"container.process.execs":          children,
+		"container.process.exits ok":       1, // the workload itself
+		"container.process.exits failed":   0,
+		"container.process.exits signaled": children,
+	})
+	windows := 1 + int(took/(10*time.Second))
+	assert.LessOrEqual(t, sink.count(eventProcessExit, id), min(16*windows, children))
+	assert.GreaterOrEqual(t, sink.count(eventProcessExit, id), 16)
+}
