@@ -77,6 +77,13 @@ func (s *store) describe(now time.Time, r *finding.Report) {
 		for kind, n := range st.Watched {
 			r.Watched[kind] += n
 		}
+		for kind, n := range st.Ready {
+			if r.Ready == nil {
+				r.Ready = map[string]finding.Ready{}
+			}
+			known := r.Ready[kind]
+			r.Ready[kind] = finding.Ready{Available: known.Available + n.Available, Total: known.Total + n.Total}
+		}
 		r.Learning = append(r.Learning, st.Learning[:min(len(st.Learning), maxLearning-len(r.Learning))]...)
 		r.LearningTotal += st.LearningTotal
 		for _, c := range st.Coverage {

@@ -23,6 +23,11 @@ func (e *Engine) Status(now time.Time) finding.Status {
 	for _, l := range e.lives {
 		told[l.Entity] = told[l.Entity] || l.Stage == active
 	}
+	for _, l := range e.lives {
+		if l.Stage == active && l.Adopted && e.subjects[l.Entity] == nil {
+			st.Watched[l.Finding.Entity.Kind]++ // another engine watches it, and told of it here
+		}
+	}
 	for id, s := range e.subjects {
 		// What is gone, but was killed a moment ago, counts: it is none of the healthy ones.
 		if (s.gone || len(s.outlooks) == 0) && !told[id] {

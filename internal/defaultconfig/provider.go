@@ -19,11 +19,18 @@ var (
 	local []byte
 	//go:embed journal.yaml
 	journal []byte
+	//go:embed node.yaml
+	node []byte
+	//go:embed cluster.yaml
+	cluster []byte
 )
+
+// configurations are all of them by name.
+var configurations = map[string][]byte{"local": local, "journal": journal, "node": node, "cluster": cluster}
 
 type provider struct{}
 
-// NewFactory returns the factory of the provider of `tapio:local` and `tapio:journal`.
+// NewFactory returns the factory of the provider of `tapio:local`, what is added to it, and `tapio:cluster`.
 func NewFactory() confmap.ProviderFactory {
 	return confmap.NewProviderFactory(func(confmap.ProviderSettings) confmap.Provider { return provider{} })
 }
@@ -34,13 +41,11 @@ func (provider) Retrieve(_ context.Context, uri string, _ confmap.WatcherFunc) (
 	if !ok {
 		return nil, fmt.Errorf("configuration %q is not of the form %s:NAME", uri, scheme)
 	}
-	switch name {
-	case "local":
-		return confmap.NewRetrievedFromYAML(local)
-	case "journal":
-		return confmap.NewRetrievedFromYAML(journal)
+	if config, ok := configurations[name]; ok {
+		return confmap.NewRetrievedFromYAML(config)
 	}
-	return nil, fmt.Errorf("there is no configuration %s:%s, want %s:local, or with it %s:journal", scheme, name, scheme, scheme)
+	return nil, fmt.Errorf("there is no configuration %s:%s, want %s:local, with it %s:journal or %s:node, or %s:cluster",
+		scheme, name, scheme, scheme, scheme, scheme)
 }
 
 // Scheme is the scheme of the provider's URIs.

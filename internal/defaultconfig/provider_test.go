@@ -59,7 +59,38 @@ func TestJournal(t *testing.T) {
 	assert.Equal(t, append(alone.Get(key).([]any), "journald"), both.Get(key))
 }
 
+// A node's collector serves what it finds as before, and sends it to the cluster's as well.
+func TestNode(t *testing.T) {
+	conf, err := resolve(t, "tapio:local", "tapio:node")
+	require.NoError(t, err)
+	assert.Equal(t, []any{"findings", "otlp/cluster"}, conf.Get("service::pipelines::logs::exporters"))
+	assert.Equal(t, "tapio.tapio.svc:4317", conf.Get("exporters::otlp/cluster::endpoint"))
+	assert.NotEmpty(t, conf.Get("service::pipelines::logs::receivers"))
+}
+
+// The cluster's collector can be pointed at another cluster, and serves elsewhere, by environment variables.
+func TestCluster(t *testing.T) {
+	for name, value := range map[string]string{"TAPIO_KUBE_AUTH": "kubeConfig", "TAPIO_NAMESPACE": "elsewhere", "TAPIO_OTLP_ENDPOINT": "localhost:1",
+		"TAPIO_FINDINGS_ENDPOINT": "localhost:2", "TAPIO_METRICS_ENDPOINT": "localhost:3", "TAPIO_HEALTH_ENDPOINT": "localhost:4", "TAPIO_STATE_DIR": "/elsewhere"} {
+		t.Setenv(name, value)
+	}
+	conf, err := resolve(t, "tapio:cluster")
+	require.NoError(t, err)
+	for key, want := range map[string]any{
+		"extensions::k8s_leader_elector::auth_type":       "kubeConfig",
+		"extensions::k8s_leader_elector::lease_namespace": "elsewhere",
+		"receivers::otlp::protocols::grpc::endpoint":      "localhost:1",
+		"receivers::k8s_cluster::auth_type":               "kubeConfig",
+		"exporters::findings::endpoint":                   "localhost:2",
+		"exporters::prometheus::endpoint":                 "localhost:3",
+		"extensions::health_check::endpoint":              "localhost:4",
+		"extensions::file_storage::directory":             "/elsewhere",
+	} {
+		assert.Equal(t, want, conf.Get(key), key)
+	}
+}
+
 func TestUnknown(t *testing.T) {
-	_, err := resolve(t, "tapio:cluster")
-	assert.ErrorContains(t, err, "there is no configuration tapio:cluster, want tapio:local, or with it tapio:journal")
+	_, err := resolve(t, "tapio:kluster")
+	assert.ErrorContains(t, err, "there is no configuration tapio:kluster, want tapio:local, with it tapio:journal or tapio:node, or tapio:cluster")
 }

@@ -11,6 +11,8 @@ type Status struct {
 	Coverage []Coverage
 	// Watched counts, by kind, the entities that have a limit, and those that active findings are about.
 	Watched map[string]int
+	// Ready counts the workloads that are fully available, by kind.
+	Ready map[string]Ready
 	// Learning are entities whose forecast has too few samples yet; at most 20 of LearningTotal are named.
 	Learning      []Learning
 	LearningTotal int

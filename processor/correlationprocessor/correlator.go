@@ -34,6 +34,7 @@ type correlator struct {
 	node      string
 	engine    *correlation.Engine
 	rules     *lines.Rules
+	cluster   cluster
 	telemetry *metadata.TelemetryBuilder
 	ended     func()
 
@@ -183,6 +184,7 @@ func (c *correlator) run(ctx context.Context) {
 			warned = true
 			c.warn()
 		}
+		c.cluster.look(now, c.engine)
 		told := c.engine.Evaluate(now)
 		// Stored before it is told: what people have seen must not be lost, whatever happens to this process.
 		if c.engine.Unsaved() {

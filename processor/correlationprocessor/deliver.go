@@ -37,6 +37,7 @@ func (c *correlator) tell(ctx context.Context, now time.Time, report bool) {
 	c.mu.Unlock()
 	status := c.engine.Status(now)
 	status.Node = c.node
+	c.cluster.describe(&status, c.engine.Affected(), now)
 	retry := len(logsOut) == 0
 	for _, out := range logsOut {
 		retry = !c.tellLogs(ctx, out, status, report) || retry

@@ -68,9 +68,14 @@ func (p *logsProcessor) Shutdown(ctx context.Context) error {
 func (p *logsProcessor) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	now := time.Now()
 	extract.Logs(ld, p.node, p.rules, func(b signal.Batch) { p.engine.Observe(now, b) })
+	p.cluster.take(ld, now)
+	statuses := p.adopt(ctx, ld, now)
 	p.wake()
 	if p.cfg.PassThrough {
 		return p.next.ConsumeLogs(ctx, ld)
+	}
+	if statuses.LogRecordCount() > 0 {
+		return p.next.ConsumeLogs(ctx, statuses)
 	}
 	return nil
 }

@@ -75,9 +75,6 @@ func (s *source) run(ctx context.Context) {
 			wait = s.pause(ctx, wait, err)
 		default:
 			s.set.Logger.Debug("a watch ended and is taken up", zap.String("resource", s.resource.Name), zap.String("end", end))
-			if time.Since(began) < firstPause {
-				wait = s.pause(ctx, wait, nil)
-			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package kubernetesreceiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -44,9 +45,15 @@ func (s *source) watch(ctx context.Context) (string, error) {
 		return failed, err
 	}
 	defer w.Stop()
-	s.ok()
+	// A connection that breaks at once is no error to client-go, but a watch that is over.
+	lives := time.NewTimer(firstPause)
+	defer lives.Stop()
+	works := false
 	for {
 		select {
+		case <-lives.C:
+			works = true
+			s.ok()
 		case <-ctx.Done():
 			if quiet.Load() {
 				return silent, nil
@@ -57,7 +64,14 @@ func (s *source) watch(ctx context.Context) (string, error) {
 				if quiet.Load() {
 					return silent, nil
 				}
+				if !works {
+					return failed, errors.New("it ended the watch at once")
+				}
 				return closed, nil
+			}
+			if !works {
+				works = true
+				s.ok()
 			}
 			if end, err := s.changed(ctx, e); end != "" {
 				return end, err

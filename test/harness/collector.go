@@ -34,6 +34,11 @@ type Collector struct {
 // NewCollector prepares a collector from the programs in bin that keeps everything in folder. args follow
 // `--config tapio:local`; env adds to the environment.
 func NewCollector(bin, folder string, env []string, args ...string) (*Collector, error) {
+	return NewCollectorOf("tapio:local", bin, folder, env, args...)
+}
+
+// NewCollectorOf does what NewCollector does, of another configuration than tapio:local.
+func NewCollectorOf(config, bin, folder string, env []string, args ...string) (*Collector, error) {
 	c := &Collector{bin: bin, folder: folder, LogFile: filepath.Join(folder, "collector.log")}
 	for _, address := range []*string{&c.Findings, &c.Metrics} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -43,7 +48,7 @@ func NewCollector(bin, folder string, env []string, args ...string) (*Collector,
 		*address = l.Addr().String()
 		defer l.Close()
 	}
-	c.args = append([]string{"--config", "tapio:local"}, args...)
+	c.args = append([]string{"--config", config}, args...)
 	c.env = append(os.Environ(), "TAPIO_STATE_DIR="+filepath.Join(folder, "state"), "TAPIO_FINDINGS_ENDPOINT="+c.Findings, "TAPIO_METRICS_ENDPOINT="+c.Metrics)
 	c.env = append(c.env, env...)
 	return c, nil

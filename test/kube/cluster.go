@@ -45,9 +45,15 @@ type Cluster struct {
 	Kubeconfig, GuestKubeconfig string
 
 	dir       string
-	processes []*exec.Cmd
+	processes []part
 	client    *http.Client
 	address   string
+}
+
+// part is a process of the control plane.
+type part struct {
+	*exec.Cmd
+	name string
 }
 
 // Start runs a control plane from the binary that build.sh made, with its files in dir. Stop must be called in any case.
@@ -106,19 +112,19 @@ func Start(ctx context.Context, binary, dir string) (*Cluster, error) {
 }
 
 // run starts one part; its output is in the file of its name.
-func (c *Cluster) run(binary, part string, args ...string) error {
-	log, err := os.Create(filepath.Join(c.dir, part+".log"))
+func (c *Cluster) run(binary, name string, args ...string) error {
+	log, err := os.OpenFile(filepath.Join(c.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(binary, append([]string{part}, args...)...)
+	cmd := exec.Command(binary, append([]string{name}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = orphaned()
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", part, err)
+		return fmt.Errorf("start %s: %w", name, err)
 	}
-	c.processes = append(c.processes, cmd)
+	c.processes = append(c.processes, part{cmd, name})
 	return nil
 }
 

@@ -107,6 +107,20 @@ func ParseStatus(resource pcommon.Resource, r plog.LogRecord) (finding.Status, e
 			s.Watched[m.text(kind, kind)] = m.count(kind)
 		}
 	})
+	a.maps(attrReady, func(m *reader) {
+		if n := m.attrs.Len(); n > maxKinds {
+			m.fail("", fmt.Sprintf("has %d entries, want at most %d", n, maxKinds))
+			return
+		}
+		for kind := range m.attrs.All() {
+			m.maps(kind, func(n *reader) {
+				if s.Ready == nil {
+					s.Ready = map[string]finding.Ready{}
+				}
+				s.Ready[m.text(kind, kind)] = finding.Ready{Available: n.count("available"), Total: n.count("total")}
+			})
+		}
+	})
 	a.maps(attrLearning, func(m *reader) {
 		l := finding.Learning{Entity: m.entity(), Resource: m.str("resource"), Samples: m.count("samples"), Needed: m.count("needed")}
 		if err := l.Entity.Validate(); err != nil {

@@ -58,6 +58,7 @@ const (
 	attrOwnerName     = "tapio.entity.owner.name"
 	attrLayers        = "tapio.status.coverage"
 	attrWatched       = "tapio.status.watched"
+	attrReady         = "tapio.status.ready"
 	attrLearning      = "tapio.status.learning"
 	attrLearningTotal = "tapio.status.learning_total"
 	attrCluster       = "k8s.cluster.name"
@@ -214,6 +215,14 @@ func (w Writer) AppendStatus(s finding.Status) {
 	watched := a.PutEmptyMap(attrWatched)
 	for _, kind := range slices.Sorted(maps.Keys(s.Watched)) {
 		watched.PutInt(kind, int64(s.Watched[kind]))
+	}
+	if len(s.Ready) > 0 {
+		ready := a.PutEmptyMap(attrReady)
+		for _, kind := range slices.Sorted(maps.Keys(s.Ready)) {
+			m := ready.PutEmptyMap(kind)
+			m.PutInt("available", int64(s.Ready[kind].Available))
+			m.PutInt("total", int64(s.Ready[kind].Total))
+		}
 	}
 	a.PutInt(attrLearningTotal, int64(s.LearningTotal))
 	if len(s.Learning) > 0 {

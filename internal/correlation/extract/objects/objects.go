@@ -159,7 +159,11 @@ func (c *Cluster) happened(e object, over bool) {
 	if ref.name == "" {
 		return
 	}
-	list := c.events[ref]
+	list, known := c.events[ref]
+	if !known && len(c.events) >= maxObjects {
+		c.dropped++
+		return
+	}
 	uid := e.uid()
 	list = slices.DeleteFunc(list, func(known object) bool { return uid != "" && known.uid() == uid })
 	if over {

@@ -34,6 +34,7 @@ type TelemetryBuilder struct {
 	ProcessorCorrelationEvaluationErrors    metric.Int64ObservableCounter
 	ProcessorCorrelationFindings            metric.Int64ObservableGauge
 	ProcessorCorrelationFindingsDropped     metric.Int64Counter
+	ProcessorCorrelationFindingsInvalid     metric.Int64Counter
 	ProcessorCorrelationFindingsRefused     metric.Int64ObservableCounter
 	ProcessorCorrelationFindingsUndelivered metric.Int64Counter
 	ProcessorCorrelationSaveErrors          metric.Int64Counter
@@ -233,6 +234,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ProcessorCorrelationFindingsDropped, err = builder.meter.Int64Counter(
 		"otelcol_processor_correlation_findings_dropped",
 		metric.WithDescription("Number of findings that were not delivered and are not tried again, refused for good or beyond the bound [Development]"),
+		metric.WithUnit("{findings}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorCorrelationFindingsInvalid, err = builder.meter.Int64Counter(
+		"otelcol_processor_correlation_findings_invalid",
+		metric.WithDescription("Number of findings of other collectors that could not be read [Development]"),
 		metric.WithUnit("{findings}"),
 	)
 	errs = errors.Join(errs, err)

@@ -53,6 +53,7 @@ func TestSetupTelemetry(t *testing.T) {
 		return nil
 	}))
 	tb.ProcessorCorrelationFindingsDropped.Add(context.Background(), 1)
+	tb.ProcessorCorrelationFindingsInvalid.Add(context.Background(), 1)
 	tb.ProcessorCorrelationFindingsUndelivered.Add(context.Background(), 1)
 	tb.ProcessorCorrelationSaveErrors.Add(context.Background(), 1)
 	AssertEqualProcessorCorrelationEntities(t, testTel,
@@ -71,6 +72,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProcessorCorrelationFindingsDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProcessorCorrelationFindingsInvalid(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProcessorCorrelationFindingsRefused(t, testTel,

@@ -1,0 +1,117 @@
+package kube
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	look "github.com/your-org/tapio/internal/kube"
+)
+
+const deploy = "../../deploy/kubernetes"
+
+// deployed are the resources of the kinds in deploy.
+var deployed = map[string]schema.GroupVersionResource{
+	"Namespace": namespaces, "Service": resources["Service"].GroupVersionResource, "Deployment": resources["Deployment"].GroupVersionResource,
+	"ServiceAccount":     {Version: "v1", Resource: "serviceaccounts"},
+	"DaemonSet":          {Group: "apps", Version: "v1", Resource: "daemonsets"},
+	"Role":               {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
+	"RoleBinding":        {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
+	"ClusterRole":        {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
+	"ClusterRoleBinding": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
+}
+
+// manifests are the objects that people apply, namespaces first.
+func manifests(t *testing.T) []unstructured.Unstructured {
+	files, err := filepath.Glob(deploy + "/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	var all []unstructured.Unstructured
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for i, doc := range strings.Split(string(text), "\n---\n") {
+			o := unstructured.Unstructured{}
+			require.NoError(t, yaml.Unmarshal([]byte(doc), &o.Object), "%s, document %d", file, i)
+			all = append(all, o)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b unstructured.Unstructured) int {
+		rank := func(o unstructured.Unstructured) int {
+			if o.GetKind() == "Namespace" {
+				return 0
+			}
+			return 1
+		}
+		return rank(a) - rank(b)
+	})
+	return all
+}
+
+// deploy applies what people apply. The API server checks every field, and takes each name as it is.
+func (c *Cluster) deploy(t *testing.T, kinds ...string) {
+	for _, o := range manifests(t) {
+		if len(kinds) > 0 && !slices.Contains(kinds, o.GetKind()) {
+			continue
+		}
+		r, known := deployed[o.GetKind()]
+		require.True(t, known, "kind %s", o.GetKind())
+		_, err := c.API.Resource(r).Namespace(o.GetNamespace()).Create(t.Context(), &o, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+		require.NoError(t, err, "%s %s", o.GetKind(), o.GetName())
+	}
+}
+
+// As has a kubeconfig with a service account's own token.
+func (c *Cluster) as(t *testing.T, namespace, account string) string {
+	request := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": map[string]any{"name": account},
+		"spec": map[string]any{"expirationSeconds": int64(3600)}}}
+	made, err := c.API.Resource(deployed["ServiceAccount"]).Namespace(namespace).Create(t.Context(), request, metav1.CreateOptions{}, "token")
+	require.NoError(t, err)
+	token, _, _ := unstructured.NestedString(made.Object, "status", "token")
+	require.NotEmpty(t, token)
+	path := filepath.Join(t.TempDir(), account+".kubeconfig")
+	require.NoError(t, c.kubeconfig(path, token))
+	return path
+}
+
+// The collector of the cluster may list and watch what is looked at, and nothing may change anything or read what is secret.
+func TestLeastPrivilege(t *testing.T) {
+	may := map[string][]string{}
+	for _, o := range manifests(t) {
+		if o.GetKind() != "ClusterRole" && o.GetKind() != "Role" {
+			continue
+		}
+		rules, _, err := unstructured.NestedSlice(o.Object, "rules")
+		require.NoError(t, err)
+		for _, r := range rules {
+			rule := r.(map[string]any)
+			for _, group := range rule["apiGroups"].([]any) {
+				for _, resource := range rule["resources"].([]any) {
+					name := fmt.Sprintf("%s/%s", group, resource)
+					for _, verb := range rule["verbs"].([]any) {
+						if o.GetKind() == "ClusterRole" {
+							may[name] = append(may[name], verb.(string))
+							assert.Contains(t, []string{"list", "watch"}, verb, name)
+						}
+						assert.NotContains(t, []string{"*", "/secrets", "/configmaps"}, name)
+						assert.NotEqual(t, "*", verb)
+					}
+				}
+			}
+		}
+	}
+	for _, k := range look.Kinds() {
+		assert.ElementsMatch(t, []string{"list", "watch"}, may[k.Group+"/"+k.Resource], "deploy/kubernetes/cluster.yaml must allow to list and watch %s of group %q",
+			k.Resource, k.Group)
+	}
+}
