@@ -28,6 +28,8 @@ var compact = map[string]func() any{
 	"daemonsets":             func() any { return &appsv1.DaemonSet{} },
 	"jobs":                   func() any { return &batchv1.Job{} },
 	"cronjobs":               func() any { return &batchv1.CronJob{} },
+	"persistentvolumes":      func() any { return &corev1.PersistentVolume{} },
+	"namespaces":             func() any { return &corev1.Namespace{} },
 }
 
 // Record takes in one record, as Observe does, in the form that takes least memory: what is kept for long. It returns false for
