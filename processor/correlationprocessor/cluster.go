@@ -41,9 +41,17 @@ type cluster struct {
 	looked  time.Time
 	links   causes.Links
 	linked  bool
+	// held are the states that were told last; what is not told any more is over.
+	held map[held]entity.Entity
 	// places are where containers are, by their id, as of placed.
 	places map[string]entity.Entity
 	placed time.Time
+}
+
+// held is a state of an entity.
+type held struct {
+	id   entity.ID
+	kind string
 }
 
 // resourceState is how well a resource is seen, as receiver/kubernetesreceiver tells it.
@@ -116,7 +124,22 @@ func (c *cluster) tell(now time.Time) (first bool, all []signal.Batch) {
 	first = c.looked.IsZero()
 	c.looked, c.changed, c.linked = now, false, false
 	c.view.Expire(now)
-	c.view.Signals(now, func(b signal.Batch) { all = append(all, b) })
+	before := c.held
+	c.held = map[held]entity.Entity{}
+	c.view.Signals(now, func(b signal.Batch) {
+		all = append(all, b)
+		for _, s := range b.Signals {
+			if s.Shape == signal.Gauge {
+				c.held[held{b.Entity.ID, s.Kind}] = b.Entity
+			}
+		}
+	})
+	for h, e := range before {
+		if _, still := c.held[h]; !still {
+			all = append(all, signal.Batch{Entity: e, Signals: []signal.Signal{{Time: now, Kind: h.kind, Layer: finding.LayerKubernetes, Entity: h.id,
+				Shape: signal.Over}}})
+		}
+	}
 	return first, all
 }
 

@@ -19,6 +19,8 @@ const (
 	Gauge
 	// Counter is a running total since Start. The timeline turns its increases into events.
 	Counter
+	// Over says that the state which a Gauge told does not hold any more.
+	Over
 )
 
 // Signal is one observed fact about one entity.

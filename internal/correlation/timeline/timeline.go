@@ -126,6 +126,10 @@ func (t *Timeline) Observe(s signal.Signal) bool {
 			return t.add(Event{Time: s.Time, First: s.Time, After: before.Time, Value: inc, Facts: facts(s), counted: true})
 		}
 		return true
+	case signal.Over:
+		delete(t.readings, s.Kind)
+		delete(t.values, s.Kind)
+		return true
 	}
 	return false
 }
