@@ -129,18 +129,35 @@ func (c *Cluster) run(binary, name string, args ...string) error {
 }
 
 // Restart kills a part and starts it again, and waits until the API server answers.
-func (c *Cluster) Restart(ctx context.Context, part string) error {
-	i := slices.IndexFunc(c.processes, func(p *exec.Cmd) bool { return p.Args[1] == part })
+func (c *Cluster) Restart(ctx context.Context, name string) error {
+	if err := c.Kill(name); err != nil {
+		return err
+	}
+	return c.Resume(ctx, name)
+}
+
+// Kill ends a part at once; etcd keeps what it had.
+func (c *Cluster) Kill(name string) error {
+	i := slices.IndexFunc(c.processes, func(p part) bool { return p.name == name && p.ProcessState == nil })
 	if i < 0 {
-		return fmt.Errorf("restart %s: no such part", part)
+		return fmt.Errorf("kill %s: it does not run", name)
+	}
+	if err := c.processes[i].Process.Kill(); err != nil {
+		return fmt.Errorf("kill %s: %w", name, err)
+	}
+	_ = c.processes[i].Wait()
+	return nil
+}
+
+// Resume starts a part again that was killed, and waits until the API server answers.
+func (c *Cluster) Resume(ctx context.Context, name string) error {
+	i := slices.IndexFunc(c.processes, func(p part) bool { return p.name == name })
+	if i < 0 {
+		return fmt.Errorf("start %s: no such part", name)
 	}
 	old := c.processes[i]
-	if err := old.Process.Kill(); err != nil {
-		return fmt.Errorf("restart %s: %w", part, err)
-	}
-	_ = old.Wait()
 	c.processes = slices.Delete(c.processes, i, i+1)
-	if err := c.run(old.Path, part, old.Args[2:]...); err != nil {
+	if err := c.run(old.Path, name, old.Args[2:]...); err != nil {
 		return err
 	}
 	return c.ready(ctx)

@@ -22,11 +22,11 @@ import (
 	"github.com/your-org/tapio/test/harness"
 )
 
-// collector is a real tapio-collector of the cluster.
-type collector struct{ *harness.Collector }
+// watcher is a real tapio-collector of the cluster.
+type watcher struct{ *harness.Collector }
 
 // newCollector prepares one that has the rights of the service account in deploy.
-func newCollector(t *testing.T, kubeconfig string) collector {
+func newWatcher(t *testing.T, kubeconfig string) watcher {
 	t.Helper()
 	const bin = "../../bin"
 	if _, err := os.Stat(bin + "/tapio-collector"); err != nil {
@@ -46,17 +46,17 @@ func newCollector(t *testing.T, kubeconfig string) collector {
 			t.Logf("the collector:\n%s", tail(string(log), 40))
 		}
 	})
-	return collector{c}
+	return watcher{c}
 }
 
-func (c collector) start(t *testing.T) {
+func (c watcher) start(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, c.Start(ctx))
 }
 
-func (c collector) report(t require.TestingT) finding.Report {
+func (c watcher) report(t require.TestingT) finding.Report {
 	resp, err := http.Get("http://" + c.Findings + "/v1/findings")
 	require.NoError(t, err)
 	defer resp.Body.Close()
@@ -111,8 +111,8 @@ func TestCollector(t *testing.T) {
 		own.apply(t.Context(), t, s)
 	}
 
-	require.NoError(t, own.StopAPI())
-	c := newCollector(t, account)
+	require.NoError(t, own.Kill("kube-apiserver"))
+	c := newWatcher(t, account)
 	c.start(t)
 	assert.EventuallyWithT(t, func(t *assert.CollectT) {
 		state := kubernetes(c.report(t))
@@ -120,7 +120,7 @@ func TestCollector(t *testing.T) {
 		assert.NotEmpty(t, state.Reason)
 	}, 20*time.Second, 200*time.Millisecond)
 
-	require.NoError(t, own.StartAPI(t.Context()))
+	require.NoError(t, own.Resume(t.Context(), "kube-apiserver"))
 	same := func(t *testing.T) finding.Report {
 		t.Helper()
 		var r finding.Report
@@ -153,13 +153,13 @@ func TestCollector(t *testing.T) {
 		}
 	})
 	t.Run("an outage", func(t *testing.T) {
-		require.NoError(t, own.StopAPI())
+		require.NoError(t, own.Kill("kube-apiserver"))
 		assert.EventuallyWithT(t, func(ct *assert.CollectT) {
 			r := c.report(ct)
 			assert.Equal(ct, told(before), told(r), "what was known is known")
 			assert.NotEqual(ct, finding.CoverageOK, kubernetes(r).State)
 		}, 20*time.Second, 200*time.Millisecond)
-		require.NoError(t, own.StartAPI(t.Context()))
+		require.NoError(t, own.Resume(t.Context(), "kube-apiserver"))
 		// What happens afterwards is seen again: one thing is mended, another breaks.
 		services := own.API.Resource(resources["Service"].GroupVersionResource).Namespace("selector")
 		require.NoError(t, services.Delete(t.Context(), "api", metav1.DeleteOptions{}))
@@ -174,7 +174,7 @@ func TestCollector(t *testing.T) {
 		assert.Contains(t, told(r), "selector Service late service-without-endpoints")
 	})
 	t.Run("two of them", func(t *testing.T) {
-		second := newCollector(t, account)
+		second := newWatcher(t, account)
 		second.start(t)
 		assert.EventuallyWithT(t, func(ct *assert.CollectT) {
 			r := second.report(ct)
