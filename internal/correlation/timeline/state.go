@@ -68,7 +68,7 @@ func Restore(now time.Time, s State) *Timeline {
 	t := New(s.Since)
 	t.gone = s.Gone
 	for kind, r := range s.Readings {
-		if len(t.readings) < MaxKinds && finite(r.Value) {
+		if len(t.readings) < MaxKinds && finite(r.Value) && tells(kind, r.Layer, r.Time) {
 			t.readings[kind], t.values[kind] = r, r.Value
 		}
 	}
@@ -78,13 +78,18 @@ func Restore(now time.Time, s State) *Timeline {
 		}
 	}
 	for _, e := range s.Events {
-		if finite(e.Value) {
+		if finite(e.Value) && tells(e.Kind, e.Layer, e.First) && tells(e.Kind, e.Layer, e.Time) {
 			t.add(Event{Time: e.Time, First: e.First, After: e.After, Value: e.Value, counted: e.Counted, id: e.ID,
 				Facts: &Facts{Kind: e.Kind, Layer: e.Layer, Unit: e.Unit, Text: e.Text, Attributes: e.Attributes}})
 		}
 	}
 	t.Rewind(now)
 	return t
+}
+
+// tells says whether something stored can be evidence: it has a kind, a layer and a time.
+func tells(kind string, layer finding.Layer, at time.Time) bool {
+	return kind != "" && layer.Valid() && !at.IsZero() && at.Year() > 0
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

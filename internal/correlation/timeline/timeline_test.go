@@ -21,11 +21,11 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
 
 func gauge(sec, v float64) signal.Signal {
-	return signal.Signal{Time: at(sec), Kind: "g", Shape: signal.Gauge, Value: v}
+	return signal.Signal{Layer: finding.LayerCgroup, Time: at(sec), Kind: "g", Shape: signal.Gauge, Value: v}
 }
 
 func counter(sec, v float64) signal.Signal {
-	return signal.Signal{Time: at(sec), Kind: "c", Shape: signal.Counter, Value: v}
+	return signal.Signal{Layer: finding.LayerCgroup, Time: at(sec), Kind: "c", Shape: signal.Counter, Value: v}
 }
 
 func since(sec, v, began float64) signal.Signal {
@@ -35,7 +35,7 @@ func since(sec, v, began float64) signal.Signal {
 }
 
 func event(sec, v float64) signal.Signal {
-	return signal.Signal{Time: at(sec), Kind: "c", Shape: signal.Event, Value: v}
+	return signal.Signal{Layer: finding.LayerCgroup, Time: at(sec), Kind: "c", Shape: signal.Event, Value: v}
 }
 
 func doubted(s signal.Signal) signal.Signal {
@@ -202,16 +202,24 @@ func TestOldEventsDoNotOutliveARestart(t *testing.T) {
 func TestRestoreKeepsTheBounds(t *testing.T) {
 	st := timeline.State{Since: start, Gone: at(1e9), Readings: map[string]timeline.Reading{}}
 	for i := range 1000 {
-		st.Readings[fmt.Sprint(i)] = timeline.Reading{Time: at(1e6), Value: 1}
-		st.Events = append(st.Events, timeline.Saved{Kind: fmt.Sprint(i % 100), Time: at(1e6), Value: 1})
+		st.Readings[fmt.Sprint(i)] = timeline.Reading{Time: at(1e6), Value: 1, Layer: finding.LayerCgroup}
+		st.Events = append(st.Events, timeline.Saved{Kind: fmt.Sprint(i % 100), Layer: finding.LayerCgroup, First: at(1e6), Time: at(1e6), Value: 1})
 	}
-	st.Events = append(st.Events, timeline.Saved{Kind: "0", Time: start, Value: math.NaN()})
+	for _, damaged := range []timeline.Saved{
+		{Kind: "0", Layer: finding.LayerCgroup, First: start, Time: start, Value: math.NaN()},
+		{Kind: "0", Layer: "No Layer", First: start, Time: start},
+		{Kind: "0", Layer: finding.LayerCgroup, Time: start},
+		{Layer: finding.LayerCgroup, First: start, Time: start},
+	} {
+		damaged.Text = "damaged"
+		st.Events = append(st.Events, damaged)
+	}
 	tl := timeline.Restore(at(10), st)
 	assert.Len(t, tl.State(at(10)).Readings, timeline.MaxKinds)
 	assert.True(t, tl.Observe(gauge(11, 1)) || tl.Dropped() > 0)
 	for _, e := range tl.Events(time.Time{}, "0") {
 		assert.False(t, e.Time.After(at(10)), "nothing lies in the future")
-		assert.False(t, math.IsNaN(e.Value))
+		assert.NotEqual(t, "damaged", e.Text, "what cannot be evidence is left out")
 	}
 }
 
