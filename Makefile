@@ -13,7 +13,7 @@ FUZZTIME ?= 30s
 # The collector needs cgo for the journal (libsystemd), and with it a C compiler. Without, all but the journal is there.
 COLLECTOR_CGO := $(shell command -v $${CC:-gcc} >/dev/null && echo 1 || echo 0)
 
-.PHONY: help setup build test demo generate check-generated lint fuzz bench bench-forecast bench-journald release install clean
+.PHONY: help setup build test demo generate check-generated lint fuzz bench bench-forecast bench-check bench-journald release install clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -63,6 +63,9 @@ bench: build ## measure cost: Go benchmarks and the scripts under test/bench
 
 bench-forecast: ## score the forecasts on recorded memory courses
 	@go run ./test/bench/forecast
+
+bench-check: ## compare tapio check with kubectl get on a large cluster (kubectl; builds Kubernetes' control plane once)
+	@test/bench/check.sh
 
 bench-journald: ## compare the journald receiver with the upstream one and with go-systemd's sdjournal (root, libsystemd-dev)
 	@test/bench/journald.sh

@@ -80,6 +80,8 @@ func Start(ctx context.Context, binary, dir string) (*Cluster, error) {
 		"--token-auth-file", filepath.Join(dir, "tokens.csv"), "--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16",
 		"--service-account-key-file", filepath.Join(dir, "sa.pem"), "--service-account-signing-key-file", filepath.Join(dir, "sa.pem"),
 		"--service-account-issuer", "https://kubernetes.default.svc", "--profiling=false",
+		// There is no kube-proxy: what extends the API is reached by the addresses of its pods.
+		"--enable-aggregator-routing",
 		// Tests write nodes and pods' status by themselves, and there is no kubelet that could be asked.
 		"--disable-admission-plugins", "ServiceAccount,TaintNodesByCondition"); err != nil {
 		return c, err
@@ -203,6 +205,9 @@ func (c *Cluster) Stop() error {
 	var errs []error
 	for i := len(c.processes) - 1; i >= 0; i-- {
 		p := c.processes[i]
+		if p.ProcessState != nil {
+			continue // it was killed before
+		}
 		if err := p.Process.Signal(syscall.SIGKILL); err != nil { // its state is thrown away
 			errs = append(errs, err)
 		}

@@ -82,6 +82,9 @@ func TestCollectorOfTheCluster(t *testing.T) {
 	node := unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "elsewhere"}, // or its pods are no endpoints
 		"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}}}
 	cluster.create(t.Context(), t, "", node)
+	defer func() {
+		require.NoError(t, cluster.API.Resource(resources["Node"].GroupVersionResource).Delete(t.Context(), "elsewhere", metav1.DeleteOptions{}))
+	}()
 	cluster.space(t.Context(), t, "watched")
 	cluster.pod(t.Context(), t, "watched", "ill", "CrashLoopBackOff")
 	cluster.space(t.Context(), t, "monitoring")
