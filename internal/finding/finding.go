@@ -170,7 +170,9 @@ type Finding struct {
 	Effects    []string   `json:"effects,omitempty"`
 	Remedies   []Remedy   `json:"remedies,omitempty"`
 	// Shared names what findings of one pattern have in common when they have one cause. It serves to fold them, and is not told.
-	Shared    string    `json:"-"`
+	Shared string `json:"-"`
+	// OwnCause says that nothing else explains it. It serves the folding too.
+	OwnCause  bool      `json:"-"`
 	FirstSeen time.Time `json:"firstSeen"`
 	LastSeen  time.Time `json:"lastSeen"`
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,12 +81,12 @@ func check(t *testing.T, kubeconfig string, args ...string) finding.Report {
 	return r
 }
 
-// checkLater is what the administrator sees in a namespace when some time has passed since its objects were made.
+// checkLater is what the administrator sees in a namespace, or in all, when some time has passed since its objects were made.
 func checkLater(t *testing.T, later time.Duration, namespace string) finding.Report {
 	t.Helper()
 	client, err := kube.Connect(kube.Options{Kubeconfig: cluster.Kubeconfig, Timeout: time.Minute, Getenv: func(string) string { return "" }})
 	require.NoError(t, err)
-	r, err := client.Check(t.Context(), kube.Query{Namespace: namespace}, time.Now().Add(later))
+	r, err := client.Check(t.Context(), kube.Query{Namespace: namespace, All: namespace == ""}, time.Now().Add(later))
 	require.NoError(t, err)
 	for _, f := range r.Findings {
 		require.NoError(t, f.Validate())
@@ -139,7 +140,21 @@ func TestScenarios(t *testing.T) {
 		assert.Equal(t, "HEALTHY: 6 pods running normally\n\nREADY: 3/5 deployments fully available\n", stdout, stderr)
 		assert.Equal(t, cli.ExitOK, status)
 	})
+	t.Run("quiet", func(t *testing.T) {
+		cluster.apply(ctx, t, "quiet")
+		// The controllers take a while to count what is there.
+		var r finding.Report
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
+			if r = check(t, cluster.Kubeconfig, "-n", "quiet"); len(r.Findings) == 0 {
+				break
+			}
+		}
+		for _, f := range r.Findings {
+			t.Errorf("%s %s: %s", f.Pattern, f.Entity.Display(), f.Title)
+		}
+	})
 	t.Run("all of it", everything)
+	t.Run("in no namespace", everywhere)
 	t.Run("one of it", func(t *testing.T) {
 		of := check(t, cluster.Kubeconfig, "-A", "deploy/api").Findings
 		assert.Greater(t, len(of), 30)
@@ -193,6 +208,46 @@ func everything(t *testing.T) {
 		text, _, _ := tapio(t, cluster.Kubeconfig, 0, append(args, "--kubeconfig", cluster.Kubeconfig)...)
 		t.Logf("tapio %s\n%s", strings.Join(args, " "), text)
 	}
+}
+
+// everywhere: what is in no namespace, or is one, is told too, and what follows from it with it.
+func everywhere(t *testing.T) {
+	ctx := t.Context()
+	before := check(t, cluster.Kubeconfig, "-A")
+	known := map[string]bool{}
+	for _, f := range before.Findings {
+		known[f.ID] = true
+	}
+	cluster.apply(ctx, t, "everywhere")
+	require.NoError(t, cluster.API.Resource(namespaces).Delete(ctx, "everywhere", metav1.DeleteOptions{}))
+	var last finding.Report
+	told := map[string]finding.Finding{}
+	for end := time.Now().Add(settled); !strings.Contains(told["api-unavailable"].Explanation, "Namespace") && time.Now().Before(end); time.Sleep(time.Second) {
+		last = checkLater(t, 2*time.Minute, "")
+		clear(told)
+		for _, f := range last.Findings {
+			if f.Entity.Namespace == "" && !known[f.ID] {
+				told[f.Pattern] = f
+			}
+		}
+	}
+	assert.Len(t, told, 2, "the namespace cannot go because the API cannot be asked: that is the cause")
+	api := told["api-unavailable"]
+	assert.Contains(t, api.Title, "API metrics.k8s.io/v1beta1 is not served: service kube-system/metrics-server does not answer")
+	assert.Contains(t, api.Explanation, "Autoscaler api does not scale deployment/api")
+	assert.Contains(t, api.Explanation, "Namespace everywhere was deleted and does not go")
+	assert.Contains(t, told["certificate-request-waits"].Title, "admin waits for a certificate: nobody approves request n3-serving")
+	// Without the API that is away, the namespace says by itself what holds it.
+	require.NoError(t, cluster.API.Resource(resources["APIService"].GroupVersionResource).Delete(ctx, "v1beta1.metrics.k8s.io", metav1.DeleteOptions{}))
+	var held []finding.Finding
+	for end := time.Now().Add(settled); len(held) == 0 && time.Now().Before(end); time.Sleep(time.Second) {
+		held = slices.DeleteFunc(checkLater(t, 2*time.Minute, "everywhere").Findings, func(f finding.Finding) bool { return !strings.Contains(f.Title, "example.com/keep") })
+	}
+	require.Len(t, held, 1)
+	assert.Contains(t, held[0].Title, "Namespace everywhere was deleted and does not go: example.com/keep in 1 resource instances")
+	release := []byte(`{"metadata":{"finalizers":null}}`)
+	_, err := cluster.API.Resource(resources["ConfigMap"].GroupVersionResource).Namespace("everywhere").Patch(ctx, "kept", types.MergePatchType, release, metav1.PatchOptions{})
+	require.NoError(t, err)
 }
 
 // guest may do little: what may not be looked at is said, and the rest is looked at.

@@ -3,8 +3,16 @@ package kube
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"strings"
 	"testing"
@@ -68,7 +76,7 @@ func read(t *testing.T, file string) []unstructured.Unstructured {
 		return time.Now().Add(-by).UTC().Format(time.RFC3339), err
 	}
 	list := func(all ...any) []any { return all }
-	tmpl, err := template.New(file).Funcs(template.FuncMap{"ago": ago, "list": list}).ParseFiles("testdata/templates.txt")
+	tmpl, err := template.New(file).Funcs(template.FuncMap{"ago": ago, "list": list, "request": request, "certificate": certificate}).ParseFiles("testdata/templates.txt")
 	require.NoError(t, err)
 	_, err = tmpl.Parse(string(text))
 	require.NoError(t, err)
@@ -81,6 +89,38 @@ func read(t *testing.T, file string) []unstructured.Unstructured {
 		all = append(all, o)
 	}
 	return all
+}
+
+// request is a request for a certificate, and certificate a key pair whose certificate is valid for a time, as Secrets have them.
+func request() (string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "n3"}}, key)
+	return inPEM("CERTIFICATE REQUEST", der), err
+}
+
+func certificate(valid string) (string, error) {
+	left, err := time.ParseDuration(valid)
+	if err != nil {
+		return "", err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(left), DNSNames: []string{"shop.example"}}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		return "", err
+	}
+	secret, err := x509.MarshalECPrivateKey(key)
+	return fmt.Sprintf("{tls.crt: %s, tls.key: %s}", inPEM("CERTIFICATE", der), inPEM("EC PRIVATE KEY", secret)), err
+}
+
+func inPEM(kind string, der []byte) string {
+	return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
 // apply makes the objects of a scenario, in order, in a namespace of its name; the labels of one may be in its file. What is there

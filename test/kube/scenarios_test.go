@@ -125,4 +125,7 @@ var scenarios = []scenario{
 	{name: "stateful-service", pattern: "service-missing", entity: "StatefulSet db", severity: finding.Warning, says: []string{"names service dbs, which does not exist", "kubectl create service clusterip dbs"}},
 	{name: "cron-refused", pattern: "pods-refused", entity: "CronJob report", severity: finding.Critical, says: []string{"the quota nojobs of namespace cron-refused is used up"}},
 	{name: "job-deadline", pattern: "job-failed", entity: "Job report", severity: finding.Warning, says: []string{"it took longer than its deadline"}},
+	{name: "certificate", pattern: "certificate-expiry", entity: "Certificate shop-tls", severity: finding.Warning, says: []string{"Secret shop-tls will hold an expired certificate in 3d", "kubectl get secret shop-tls -n certificate"}},
+	{name: "ingress-idle", pattern: "crash-loop", entity: "Container api", severity: finding.Critical, says: []string{"Because of this: ", "Ingress web sends to service api, which has no ready pod", "Service api has no ready pod"}},
+	{name: "readiness-gate", pattern: "readiness-gate-waits", entity: "Pod api", severity: finding.Warning, says: []string{"nobody meets its readiness gate example.com/lb"}},
 }

@@ -74,7 +74,7 @@ func Relate(all []*finding.Finding, links Links, known map[string]*pattern.Patte
 	}
 	into := map[*finding.Finding]*finding.Finding{} // effect → cause
 	for _, f := range all {
-		if p := known[f.Pattern]; p != nil && len(p.ExplainedBy) > 0 {
+		if p := known[f.Pattern]; p != nil && len(p.ExplainedBy) > 0 && !f.OwnCause {
 			if cause := search(f, p.ExplainedBy, at, links); cause != nil && !leads(into, cause, f) {
 				into[f] = cause
 			}

@@ -107,7 +107,7 @@ func (p *Pattern) compile() error {
 		c.when = cond(clauses, fmt.Sprintf("signals[%d].when", i), c.When)
 		c.text = tmpl(fmt.Sprintf("signals[%d].text", i), c.Text)
 	}
-	p.when = cond(whole, "when", p.When)
+	p.when, p.ownCause = cond(whole, "when", p.When), cond(whole, "own_cause", p.OwnCause)
 	if f := p.Forecast; f != nil {
 		if f.Until == "" {
 			f.Until = f.When

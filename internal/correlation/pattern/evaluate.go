@@ -55,7 +55,9 @@ type Match struct {
 	Brief       string
 	Explanation string
 	// Shared names what this has in common with findings that have the same cause; empty where there is nothing of the kind.
-	Shared   string
+	Shared string
+	// OwnCause says that nothing else explains it.
+	OwnCause bool
 	Evidence []finding.Evidence
 	Remedies []finding.Remedy
 	// Since is the time of the earliest evidence.
@@ -121,7 +123,7 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 	if !holds(p.when, vars) {
 		return nil, nil
 	}
-	m := &Match{Confidence: 1 - doubt}
+	m := &Match{Confidence: 1 - doubt, OwnCause: p.ownCause != nil && holds(p.ownCause, vars)}
 	if f := p.Forecast; f != nil {
 		cond := f.when
 		if in.Told {

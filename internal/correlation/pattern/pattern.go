@@ -51,6 +51,8 @@ type Pattern struct {
 	// Shared names what has to be put right (a text, optional): findings of this pattern that have it in common have one cause, and
 	// are told as one. Empty: each has its own.
 	Shared string `json:"shared,omitempty"`
+	// OwnCause is a CEL condition under which it has a cause of its own, whatever is wrong with what the entity depends on.
+	OwnCause string `json:"own_cause,omitempty"`
 	// Title is the headline, Brief the matter in a few words (optional), Explanation the story. A prediction's title begins with
 	// the entity and ends with the countdown, `{{soon (.In .Forecast.At)}}`.
 	Title       string   `json:"title"`
@@ -63,6 +65,7 @@ type Pattern struct {
 	brief       *template.Template
 	explanation *template.Template
 	shared      *template.Template
+	ownCause    cel.Program
 }
 
 // Forecast says which resource a prediction is about and when it is worth telling.

@@ -33,6 +33,8 @@ const (
 	// ResizeRefused is a change of a running pod's resources that its kubelet does not make. Attributes: `message`, `problem`:
 	// `infeasible`, `deferred`, `error`.
 	ResizeRefused = "k8s.pod.resize_refused"
+	// GateWaits is a pod with ready containers that waits for a readiness gate. Attributes: `gate`, `message`.
+	GateWaits = "k8s.pod.gate_waits"
 	// PodFailed is a pod of no job that ended with an error and is not started again. Attributes: `reason`, `message`, `exit`,
 	// `problem`: `evicted`, or empty; `resource` that the node was low on (memory, storage, pids).
 	PodFailed = "k8s.pod.failed"

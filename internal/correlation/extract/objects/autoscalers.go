@@ -17,6 +17,9 @@ const measured = 2 * time.Minute
 // requestRE is the controller's word on a container that requests nothing (pkg/controller/podautoscaler/replica_calculator.go).
 var requestRE = regexp.MustCompile(`missing request for (\S+) in container (\S+) of Pod (\S+)`)
 
+// apiAway is the controller's word on metrics that nobody serves.
+var apiAway = regexp.MustCompile(`could not find the requested resource|no known available metric versions|unable to handle the request|no (?:custom|external) metrics API`)
+
 // autoscaler tells of an autoscaler that cannot do its work, or is not allowed to do more.
 func (t *telling) autoscaler(h object) {
 	if h.leaving() {
@@ -58,8 +61,7 @@ func (t *telling) unmeasured(h, active object, facts map[string]string, tell fun
 		facts["problem"], facts["resource"], facts["container"] = "request", m[1], m[2]
 	case strings.Contains(active.str("reason"), "Selector"):
 		facts["problem"] = "selector"
-	case strings.Contains(message, "could not find the requested resource"), strings.Contains(message, "no known available metric versions"),
-		strings.Contains(message, "unable to handle the request"), strings.Contains(message, "no custom metrics API"), strings.Contains(message, "no external metrics API"):
+	case apiAway.MatchString(message):
 		facts["problem"], facts["api"] = "api", "metrics.k8s.io"
 		switch active.str("reason") {
 		case "FailedGetExternalMetric":

@@ -55,8 +55,7 @@ func (t *telling) certificate(s object) {
 	if end.IsZero() {
 		return
 	}
-	name := "secret " + s.namespace() + "/" + s.name()
-	e := entity.Entity{ID: entity.ID("certificate:" + name), Kind: entity.Certificate, Namespace: s.namespace(), Name: name}
+	e := entity.Named(entity.Certificate, s.namespace(), s.name())
 	t.visit(signal.Batch{Entity: e, Signals: []signal.Signal{{Time: t.now, Kind: signal.CertificateLeft, Layer: finding.LayerKubernetes, Entity: e.ID,
 		Shape: signal.Gauge, Value: end.Sub(t.now).Seconds(), Unit: "s"}}})
 }

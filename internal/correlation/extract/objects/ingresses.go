@@ -77,6 +77,10 @@ func (t *telling) backends(i object, facts map[string]string) {
 			found = found || p.str("name") == want || p.text("port") == want
 			has = append(has, strings.TrimPrefix(p.str("name")+" ", " ")+p.text("port"))
 		}, "spec", "ports")
+		if found && t.dead[s.key()] {
+			facts["problem"], facts["service"], facts["host"], facts["text"] = "endpoints", name, host, "service "+name+" has no ready pod"
+			return
+		}
 		if !found && want != "" && s.str("spec", "type") != "ExternalName" {
 			facts["problem"], facts["service"], facts["port"], facts["host"] = "port", name, want, host
 			facts["has"], facts["text"] = join(has), "service "+name+" has no port "+want

@@ -33,7 +33,7 @@ func (c *Cluster) Links() causes.Links {
 		from := ref(entity.Autoscaler, h)
 		l.add(from, causes.Ref{Kind: h.str("spec", "scaleTargetRef", "kind"), Namespace: h.namespace(), Name: h.str("spec", "scaleTargetRef", "name")})
 		for _, a := range c.sorted("apiservices") {
-			if strings.HasSuffix(a.str("spec", "group"), "metrics.k8s.io") {
+			if apiAway.MatchString(h.condition("ScalingActive").str("message")) && strings.HasSuffix(a.str("spec", "group"), "metrics.k8s.io") {
 				l.add(from, ref(entity.APIService, a))
 			}
 		}
@@ -79,11 +79,21 @@ func (l *linking) pod(pod object) {
 			l.add(from, causes.Ref{Kind: string(entity.Volume), Namespace: pod.namespace(), Name: claim})
 		}
 	}, "spec", "volumes")
-	if node := l.get("nodes", "", pod.str("spec", "nodeName")); node.ok && !readyNode(node) {
+	if node := l.get("nodes", "", pod.str("spec", "nodeName")); node.ok && (!readyNode(node) || pod.str("status", "reason") == "Evicted" && pressed(node)) {
 		l.add(from, ref(entity.Node, node))
 	}
 	l.waiting(pod, from)
 	l.calling(pod, from)
+}
+
+// pressed says whether a node is short of something.
+func pressed(node object) bool {
+	for kind := range pressures {
+		if node.condition(kind).str("status") == "True" {
+			return true
+		}
+	}
+	return false
 }
 
 // waiting links a pod that no node takes because the nodes are not ready to these.

@@ -3,6 +3,7 @@ package objects
 import (
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
@@ -42,6 +43,9 @@ var sandboxProblems = problems{
 	{"failed to get sandbox image", "pause_image"}, {"plugin type=", "network"},
 }
 
+// silent is how long a pod's sandbox may not be made without a word on why: the events of an hour ago may be gone.
+const silent = 10 * time.Minute
+
 // attachedToRE are the pods or the node that hold a volume which may be held once only.
 var attachedToRE = regexp.MustCompile(`already (?:used by pod\(s\) (.+?)$|exclusively attached to (?:one node|node ([^\s"]+)))`)
 
@@ -66,6 +70,10 @@ func (t *telling) setUp(pod object, e entity.Entity) {
 	}
 	failed := t.last("Pod", pod, since, "FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources")
 	if !failed.ok {
+		// An image may take long to be pulled, which is told by an event that is not asked for: then the sandbox is there.
+		if t.now.Sub(since) >= silent && pod.condition("PodReadyToStartContainers").str("status") == "False" {
+			t.state(e, signal.SandboxFailed, since, "its sandbox is not made, and nothing says why", map[string]string{"problem": "silent"})
+		}
 		return
 	}
 	message := said(failed)

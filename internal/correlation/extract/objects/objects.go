@@ -245,7 +245,7 @@ var tellers = []struct {
 
 // Signals calls visit for everything that the objects tell at a time. What is well tells nothing.
 func (c *Cluster) Signals(now time.Time, visit func(signal.Batch)) {
-	t := &telling{Cluster: c, now: now, visit: visit}
+	t := &telling{Cluster: c, now: now, visit: visit, dead: map[key]bool{}}
 	for _, part := range tellers {
 		for _, o := range c.sorted(part.resource) {
 			part.tell(t, o)
@@ -272,6 +272,8 @@ type telling struct {
 	visit func(signal.Batch)
 	// bySpace are the pods by namespace, made when a service asks.
 	bySpace map[string][]object
+	// dead are the services that have no pod that is ready, and should.
+	dead map[key]bool
 	// calling are the pods that name a service as their host, made when a network policy asks.
 	calling map[key][]object
 	// byOwner are the ReplicaSets of each Deployment, made when they are asked for.

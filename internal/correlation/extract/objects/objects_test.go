@@ -230,6 +230,13 @@ func FuzzSignals(f *testing.F) {
 	f.Add("deployments", `{metadata: {name: d}, status: {conditions: [{type: ReplicaFailure, status: "True", message: exceeded quota}]}}`)
 	f.Add("persistentvolumeclaims", `{metadata: {name: p}, status: {phase: Pending}}`)
 	f.Add("events", `{metadata: {name: e}, reason: Killing, involvedObject: {kind: Pod, name: api-1, namespace: shop}}`)
+	f.Add("horizontalpodautoscalers", `{metadata: {name: h}, spec: {metrics: [{resource: {name: cpu}}]}, status: {conditions: [{type: ScalingActive, status: "False", message: missing request for cpu in container a of Pod b}]}}`)
+	f.Add("networkpolicies", `{metadata: {name: p, namespace: shop}, spec: {podSelector: {matchExpressions: [{key: a, operator: In}]}, ingress: [{from: [{ipBlock: {}}], ports: [{port: a, endPort: 3}]}]}}`)
+	f.Add("validatingwebhookconfigurations", `{metadata: {name: w}, webhooks: [{name: x, clientConfig: {caBundle: "LS0tLS0=", service: {name: s, namespace: shop}}}]}`)
+	f.Add("ingresses", `{metadata: {name: i, namespace: shop}, spec: {tls: [{secretName: s}], rules: [{http: {paths: [{backend: {service: {name: s, port: {number: 1}}}}]}}]}}`)
+	f.Add("replicasets", `{metadata: {name: api-7d4, namespace: shop, annotations: {deployment.kubernetes.io/revision: x}, ownerReferences: [{kind: Deployment, name: api, controller: true}]}}`)
+	f.Add("namespaces", `{metadata: {name: n, deletionTimestamp: "2026-11-23T11:00:00Z"}, status: {phase: Terminating, conditions: [{type: NamespaceFinalizersRemaining, status: "True", message: "remaining: x"}]}}`)
+	f.Add("secrets", `{metadata: {name: s}, certificateExpires: "2026-11-23T11:00:00Z"}`)
 	f.Add("pods", `{metadata: {name: [1]}, status: {containerStatuses: {name: 3}}}`)
 	f.Fuzz(func(t *testing.T, resource, text string) {
 		var o map[string]any
@@ -237,8 +244,8 @@ func FuzzSignals(f *testing.F) {
 			t.Skip()
 		}
 		c := New()
-		for _, r := range []string{"pods", "services"} {
-			c.Listed(r)
+		for _, part := range tellers {
+			c.Listed(part.resource)
 		}
 		c.Observe(logs(t, "pods", "", crashing))
 		c.Observe(logs(t, resource, "", text))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
+	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -74,6 +75,23 @@ func (t *telling) pod(pod object) {
 	}
 	t.setUp(pod, e)
 	t.resizing(pod, e)
+	t.gates(pod, e)
 	pod.each(func(status object) { t.container(pod, e, status, true) }, "status", "initContainerStatuses")
 	pod.each(func(status object) { t.container(pod, e, status, false) }, "status", "containerStatuses")
+}
+
+// gates tells of a pod whose containers are ready, and that is not, because a condition that its spec asks for is not met: whoever sets
+// it, a load balancer's controller for example, does not.
+func (t *telling) gates(pod object, e entity.Entity) {
+	all := pod.condition("ContainersReady")
+	if readyPod(pod) || all.str("status") != "True" || t.now.Sub(all.time("lastTransitionTime")) < starting {
+		return
+	}
+	pod.each(func(g object) {
+		kind := g.str("conditionType")
+		if c := pod.condition(kind); c.str("status") != "True" {
+			t.state(e, signal.GateWaits, all.time("lastTransitionTime"), "readiness gate "+kind+" is not met",
+				map[string]string{"gate": kind, "message": brief(c.str("message"))})
+		}
+	}, "spec", "readinessGates")
 }

@@ -53,6 +53,7 @@ func (t *telling) service(s object) {
 		facts["problem"] = "selector"
 		facts["called_by"] = join(t.callerNames(s))
 		t.nearest(s.namespace(), selector, facts)
+		t.dead[s.key()] = true
 		t.state(e, signal.NoEndpoints, s.created(), "no pod has the labels "+facts["selector"], facts)
 	case ready == 0 && !s.yes("spec", "publishNotReadyAddresses"):
 		since := time.Time{}
@@ -69,6 +70,7 @@ func (t *telling) service(s object) {
 			return // they are starting
 		}
 		facts["problem"] = "not_ready"
+		t.dead[s.key()] = true
 		t.state(e, signal.NoEndpoints, since, "none of its "+facts["pods"]+" pods is ready", facts)
 	default:
 		t.ports(e, s, selected, facts)

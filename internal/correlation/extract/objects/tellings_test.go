@@ -1,0 +1,321 @@
+package objects
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/internal/correlation/causes"
+	"github.com/your-org/tapio/internal/correlation/signal"
+)
+
+// seen is a cluster of which all kinds are known, with some objects: resource and YAML in turn.
+func seen(t testing.TB, objects ...string) *Cluster {
+	t.Helper()
+	c := New()
+	for _, part := range tellers {
+		c.Listed(part.resource)
+	}
+	for _, r := range []string{"storageclasses", "ingressclasses"} {
+		c.Listed(r)
+	}
+	for i := 0; i < len(objects); i += 2 {
+		c.Observe(logs(t, objects[i], "", objects[i+1]))
+	}
+	return c
+}
+
+const (
+	shopAPI = `{metadata: {name: api, namespace: shop}, spec: {selector: {app: api}, ports: [{name: web, port: 80, targetPort: 8080}]}}`
+	apiPod  = `{metadata: {name: api-1, namespace: shop, uid: u1, creationTimestamp: "2026-11-23T11:00:00Z", labels: {app: api}}, spec: {nodeName: n1, containers: [{name: api}]},
+		status: {phase: Running, conditions: [{type: Ready, status: "%s", lastTransitionTime: "2026-11-23T11:30:00Z"}]}}`
+	readyN1 = `{metadata: {name: n1}, status: {conditions: [{type: Ready, status: "True"}]}}`
+)
+
+// What the objects of a cluster tell: kinds of signals with their problem. Each case has a near miss beside it, which tells nothing.
+func TestTellings(t *testing.T) {
+	well, ill := fmt.Sprintf(apiPod, "True"), fmt.Sprintf(apiPod, "False")
+	webhook := func(policy, bundle string) string {
+		return `{metadata: {name: guard}, webhooks: [{name: g.example, failurePolicy: ` + policy + `, clientConfig: {caBundle: "` + bundle + `", service: {name: api, namespace: shop}}}]}`
+	}
+	budget := `{metadata: {name: api, namespace: shop}, spec: {minAvailable: 2, selector: {matchLabels: {app: api}}}, status: {currentHealthy: %d, desiredHealthy: %d, expectedPods: %d,
+		conditions: [{type: DisruptionAllowed, status: "False", reason: %s, message: m, lastTransitionTime: "2026-11-23T%s:00Z"}]}}`
+	cordoned := `{metadata: {name: n1}, spec: {unschedulable: true}, status: {conditions: [{type: Ready, status: "True"}]}}`
+	hpa := `{metadata: {name: api, namespace: shop}, spec: {maxReplicas: 3, scaleTargetRef: {kind: Deployment, name: api}}, status: {conditions: [{type: %s, status: "%s", reason: %s, message: "%s", lastTransitionTime: "2026-11-23T%s:00Z"}]}}`
+	deployment := `{metadata: {name: api, namespace: shop%s}, spec: {replicas: 2%s}, status: {observedGeneration: 1, readyReplicas: 1%s}}`
+	event := func(kind, name, reason, message string) string {
+		namespace := "shop"
+		if kind == "Node" {
+			namespace = `""`
+		}
+		return `{metadata: {name: e, uid: ` + reason + `}, reason: ` + reason + `, message: '` + message + `', lastTimestamp: "2026-11-23T11:59:00Z", firstTimestamp: "2026-11-23T11:50:00Z", count: 4, involvedObject: {kind: ` + kind + `, name: ` + name + `, namespace: ` + namespace + `}}`
+	}
+	creating := `{metadata: {name: api, namespace: shop, uid: u1}, spec: {nodeName: n1, containers: [{name: api}]}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "True",
+		lastTransitionTime: "2026-11-23T11:30:00Z"}, {type: PodReadyToStartContainers, status: "%s"}], containerStatuses: [{name: api, state: {waiting: {reason: ContainerCreating}}}]}}`
+	for _, tt := range []struct {
+		name    string
+		objects []string
+		want    []string // entity, kind and problem
+	}{
+		{"a webhook whose pods are not ready", []string{"validatingwebhookconfigurations", webhook("Fail", ""), "services", shopAPI, "pods", ill},
+			[]string{"service:shop/api k8s.service.no_endpoints not_ready", "validatingwebhookconfiguration:/guard k8s.webhook.away endpoints"}},
+		{"a webhook that is answered", []string{"validatingwebhookconfigurations", webhook("Fail", ""), "services", shopAPI, "pods", well}, nil},
+		{"a webhook that an expired authority vouches for", []string{"mutatingwebhookconfigurations", webhook("Fail", bundle(t, -time.Hour)), "services", shopAPI, "pods", well},
+			[]string{"mutatingwebhookconfiguration:/guard k8s.webhook.away certificate"}},
+		{"one that a valid authority vouches for", []string{"mutatingwebhookconfigurations", webhook("Fail", bundle(t, time.Hour)), "services", shopAPI, "pods", well}, nil},
+		{"a budget that waits for a pod, and its node is to be drained", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 1, 1, 2, "InsufficientPods", "11:59"), "pods", ill, "nodes", cordoned},
+			[]string{"poddisruptionbudget:shop/api k8s.budget.blocks unhealthy"}},
+		{"a budget that waits for a pod", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 1, 1, 2, "InsufficientPods", "11:30"), "pods", ill, "nodes", readyN1}, nil},
+		{"a budget that has waited for long", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 0, 1, 2, "InsufficientPods", "11:30"), "pods", ill},
+			[]string{"poddisruptionbudget:shop/api k8s.budget.blocks unhealthy"}},
+		{"a budget that waits since just now", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 0, 1, 2, "InsufficientPods", "11:59"), "pods", ill}, nil},
+		{"a budget that cannot be worked out", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 0, 0, 0, "SyncFailed", "11:30"), "pods", well},
+			[]string{"poddisruptionbudget:shop/api k8s.budget.blocks sync"}},
+		{"a budget of nothing", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 0, 0, 0, "InsufficientPods", "11:30")}, nil},
+		{"an autoscaler that cannot set the size", []string{"horizontalpodautoscalers", fmt.Sprintf(hpa, "AbleToScale", "False", "FailedUpdateScale", "is forbidden", "11:50"), "deployments", fmt.Sprintf(deployment, "", "", "")},
+			[]string{"horizontalpodautoscaler:shop/api k8s.autoscaler.stuck scale"}},
+		{"one that scales something of its user's own", []string{"horizontalpodautoscalers", strings.Replace(fmt.Sprintf(hpa, "AbleToScale", "False", "FailedGetScale", "x", "11:50"), "kind: Deployment", "kind: Rollout", 1)},
+			[]string{"horizontalpodautoscaler:shop/api k8s.autoscaler.stuck scale"}},
+		{"an autoscaler without metrics for long", []string{"horizontalpodautoscalers", fmt.Sprintf(hpa, "ScalingActive", "False", "FailedGetResourceMetric", "no metrics returned from resource metrics API", "11:50")},
+			[]string{"horizontalpodautoscaler:shop/api k8s.autoscaler.stuck metrics"}},
+		{"an autoscaler whose pods are new", []string{"horizontalpodautoscalers", fmt.Sprintf(hpa, "ScalingActive", "False", "FailedGetResourceMetric", "no metrics returned from resource metrics API", "11:59")}, nil},
+		{"an autoscaler of what is scaled to zero", []string{"horizontalpodautoscalers", fmt.Sprintf(hpa, "ScalingActive", "False", "ScalingDisabled", "x", "11:30")}, nil},
+		{"an autoscaler at its minimum", []string{"horizontalpodautoscalers", fmt.Sprintf(hpa, "ScalingLimited", "True", "TooFewReplicas", "x", "11:30")}, nil},
+		{"a change that nobody takes up", []string{"deployments", fmt.Sprintf(deployment, ", generation: 2", "", "")}, []string{"deployment:shop/api k8s.workload.short unseen"}},
+		{"a deployment that is short for long", []string{"deployments", fmt.Sprintf(deployment, "", "", `, conditions: [{type: Available, status: "False", lastTransitionTime: "2026-11-23T11:50:00Z"}]`)},
+			[]string{"deployment:shop/api k8s.workload.short unavailable"}},
+		{"one that is short since just now", []string{"deployments", fmt.Sprintf(deployment, "", "", `, conditions: [{type: Available, status: "False", lastTransitionTime: "2026-11-23T11:57:00Z"}]`)}, nil},
+		{"one whose pods may take as long", []string{"deployments", fmt.Sprintf(deployment, "", `, template: {spec: {containers: [{name: a, startupProbe: {periodSeconds: 10, failureThreshold: 90}}]}}`,
+			`, conditions: [{type: Available, status: "False", lastTransitionTime: "2026-11-23T11:50:00Z"}]`)}, nil},
+		{"a paused deployment", []string{"deployments", fmt.Sprintf(deployment, "", ", paused: true", ", updatedReplicas: 0")}, []string{"deployment:shop/api k8s.workload.paused "}},
+		{"a paused deployment that has nothing to roll out", []string{"deployments", fmt.Sprintf(deployment, "", ", paused: true", ", updatedReplicas: 2")}, nil},
+		{"a daemon set beside its nodes", []string{"daemonsets", `{metadata: {name: a, namespace: shop}, status: {desiredNumberScheduled: 1, currentNumberScheduled: 1, numberReady: 1, numberMisscheduled: 1}}`},
+			[]string{"daemonset:shop/a k8s.workload.misscheduled "}},
+		{"a daemon set that is refused", []string{"daemonsets", `{metadata: {name: a, namespace: shop}, status: {desiredNumberScheduled: 2, currentNumberScheduled: 1, numberReady: 1}}`,
+			"events", event("DaemonSet", "a", "FailedCreate", `Error creating: pods "a-" is forbidden: error looking up service account shop/agent: serviceaccount "agent" not found`)},
+			[]string{"daemonset:shop/a k8s.workload.pods_refused service_account"}},
+		{"a cron job that missed its time", []string{"cronjobs", `{metadata: {name: a, namespace: shop}, spec: {schedule: "* * * * *"}}`, "events", event("CronJob", "a", "MissSchedule", "Missed scheduled time to start a job: x")},
+			[]string{"cronjob:shop/a k8s.cronjob.missed missed"}},
+		{"one that started a job since", []string{"cronjobs", `{metadata: {name: a, namespace: shop}, spec: {schedule: "* * * * *"}, status: {lastScheduleTime: "2026-11-23T12:00:00Z"}}`,
+			"events", event("CronJob", "a", "MissSchedule", "Missed scheduled time to start a job: x")}, nil},
+		{"one that is suspended", []string{"cronjobs", `{metadata: {name: a, namespace: shop}, spec: {suspend: true}}`, "events", event("CronJob", "a", "TooManyMissedTimes", "too many")}, nil},
+		{"a lost claim", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop}, spec: {volumeName: v}, status: {phase: Lost}}`}, []string{"volume:shop/a k8s.volume.lost lost"}},
+		{"a volume that cannot be deleted", []string{"persistentvolumes", `{metadata: {name: v}, status: {phase: Failed, message: "no deleter"}}`}, []string{"persistentvolume:/v k8s.volume.lost failed"}},
+		{"a volume that waits to be used again", []string{"persistentvolumes", `{metadata: {name: v}, status: {phase: Released}}`}, nil},
+		{"a claim that does not grow", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop}, spec: {resources: {requests: {storage: 2Gi}}}, status: {phase: Bound, capacity: {storage: 1Gi},
+			conditions: [{type: FileSystemResizePending, status: "True", lastTransitionTime: "2026-11-23T11:30:00Z"}]}}`}, []string{"volume:shop/a k8s.volume.resize_stuck restart"}},
+		{"a claim that is growing", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop}, spec: {resources: {requests: {storage: 2Gi}}}, status: {phase: Bound, capacity: {storage: 1Gi}}}`}, nil},
+		{"a node that comes and goes", []string{"nodes", readyN1, "events", event("Node", "n1", "NodeNotReady", "Node n1 status is now: NodeNotReady")}, []string{"node:n1 k8s.node.flaps "}},
+		{"a node that is not well", []string{"nodes", `{metadata: {name: n1}, status: {conditions: [{type: Ready, status: "True"}, {type: KernelDeadlock, status: "True"}, {type: ReadonlyFilesystem, status: "False"}]}}`},
+			[]string{"node:n1 k8s.node.problem its kernel is stuck"}},
+		{"a node that ran out of memory", []string{"nodes", readyN1, "events", event("Node", "n1", "SystemOOM", "System OOM encountered, victim process: java, pid: 4711")}, []string{"node:n1 node.oom_kill "}},
+		{"a sandbox that is not made, without a word", []string{"pods", fmt.Sprintf(creating, "False")}, []string{"pod:u1 k8s.pod.sandbox_failed silent"}},
+		{"an image that takes long", []string{"pods", fmt.Sprintf(creating, "True")}, nil},
+		{"a runtime class that the node does not know", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedCreatePodSandBox", `Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "kata" is configured`)},
+			[]string{"pod:u1 k8s.pod.sandbox_failed runtime_class"}},
+		{"a network that is not ready", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "NetworkNotReady", "network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized")},
+			[]string{"pod:u1 k8s.pod.sandbox_failed no_network"}},
+		{"a share that does not answer", []string{"pods", fmt.Sprintf(creating, "True"), "events", event("Pod", "api", "FailedMount", `MountVolume.SetUp failed for volume "nfs" : mount failed: exit status 32 Output: mount.nfs: Connection timed out`)},
+			[]string{"pod:u1 k8s.pod.mount_failed unreachable"}},
+		{"a service account that is named and not there", []string{"replicasets", `{metadata: {name: a, namespace: shop}, status: {conditions: [{type: ReplicaFailure, status: "True", message: 'pods "a-" is forbidden: error looking up service account shop/a: serviceaccount "a" not found'}]}}`},
+			[]string{"replicaset:shop/a k8s.workload.pods_refused service_account"}},
+		{"a pod that its node refuses", []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1, ownerReferences: [{kind: ReplicaSet, name: a, controller: true}]}, spec: {nodeName: n1}, status: {phase: Failed, reason: OutOfcpu, message: "Node didn't have enough resource: cpu"}}`},
+			[]string{"pod:u1 k8s.pod.failed refused"}},
+		{"one that its workload replaced", []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1, ownerReferences: [{kind: ReplicaSet, name: a, controller: true}]}, spec: {nodeName: n1}, status: {phase: Failed, reason: NodeShutdown}}`}, nil},
+		{"a failed request for a certificate", []string{"certificatesigningrequests", `{metadata: {name: r}, spec: {signerName: s}, status: {conditions: [{type: Approved, status: "True"}, {type: Failed, status: "True", message: m}]}}`},
+			[]string{"certificatesigningrequest:/r k8s.certificate_request.waits failed"}},
+		{"one that was denied", []string{"certificatesigningrequests", `{metadata: {name: r}, spec: {signerName: s}, status: {conditions: [{type: Denied, status: "True"}]}}`}, nil},
+		{"a sidecar that runs on", []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, initContainers: [{name: proxy, restartPolicy: Always}]}, status: {phase: Running,
+			initContainerStatuses: [{name: proxy, state: {running: {startedAt: "2026-11-23T10:00:00Z"}}}]}}`}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for name, s := range tell(seen(t, tt.objects...)) {
+				got = append(got, name+" "+s.Attributes["problem"])
+			}
+			slices.Sort(got)
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+// Of one namespace only it is not known what the others have: nothing is claimed of them.
+func TestScope(t *testing.T) {
+	objects := []string{"validatingwebhookconfigurations", `{metadata: {name: guard}, webhooks: [{name: g.example, clientConfig: {service: {name: guard, namespace: other}}}]}`,
+		"services", `{metadata: {name: db, namespace: shop}, spec: {type: ExternalName, externalName: db.other.svc.cluster.local}}`,
+		"namespaces", `{metadata: {name: other, deletionTimestamp: "2026-11-23T10:00:00Z"}, spec: {finalizers: [kubernetes]}, status: {phase: Terminating}}`}
+	assert.Len(t, tell(seen(t, objects...)), 3)
+	c := seen(t, objects...)
+	c.Within("shop")
+	assert.Empty(t, tell(c))
+}
+
+// The scheduler of 1.37 names no taints: the nodes have them.
+func TestTaints(t *testing.T) {
+	node := func(name, taint string) string {
+		return `{metadata: {name: ` + name + `}, spec: {taints: [` + taint + `]}, status: {conditions: [{type: Ready, status: "True"}]}}`
+	}
+	pending := func(tolerations string) string {
+		return `{metadata: {name: api, namespace: shop, uid: u1}, spec: {tolerations: [` + tolerations + `]}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable,
+			lastTransitionTime: "2026-11-23T11:50:00Z", message: "0/2 nodes are available: 2 node(s) had untolerated taint(s)."}]}}`
+	}
+	gpu, away, cordoned := `{key: gpu, value: "yes", effect: NoSchedule}`, `{key: node.kubernetes.io/unreachable, effect: NoSchedule}`, `{key: node.kubernetes.io/unschedulable, effect: NoSchedule}`
+	for want, nodes := range map[string][]string{"taint gpu=yes:NoSchedule": {gpu, gpu}, "unready ": {away, away}, "cordoned ": {cordoned, cordoned}} {
+		s := tell(seen(t, "nodes", node("n1", nodes[0]), "nodes", node("n2", nodes[1]), "pods", pending("")))["pod:u1 "+signal.Unschedulable]
+		assert.Equal(t, want, s.Attributes["problem"]+" "+s.Attributes["taints"])
+	}
+	s := tell(seen(t, "nodes", node("n1", gpu+", {key: zone, effect: NoExecute}"), "pods", pending("{key: gpu, operator: Exists}")))["pod:u1 "+signal.Unschedulable]
+	assert.Equal(t, "zone:NoExecute", s.Attributes["taints"], "only what it does not tolerate")
+	links := seen(t, "nodes", strings.Replace(node("n1", away), `"True"`, "Unknown", 1), "pods", pending("")).Links()
+	assert.Equal(t, []causes.Ref{{Kind: "Node", Name: "n1"}}, links[causes.Ref{Kind: "Pod", Namespace: "shop", Name: "api"}])
+}
+
+// Hosts in texts are known by what stands around them.
+func TestCalled(t *testing.T) {
+	for text, want := range map[string]string{
+		"until nslookup mydb; do sleep 2; done":            "shop/mydb",
+		"nc -z -w 2 db.data.svc.cluster.local 5432":        "data/db",
+		"wget -O- http://backend:80 -T 5":                  "shop/backend",
+		"postgres://app:pw@db.data:5432/app":               "data/db",
+		"dial tcp: connect db:5432: connection refused":    "shop/db",
+		"redis://cache/0":                                  "shop/cache",
+		"https://api.example.com/v1":                       "",
+		"http://localhost:8080":                            "",
+		"dial tcp 10.96.4.7:5432: connect: refused":        "",
+		"12:30:01 starting, took 00:15":                    "",
+		"the message of the day is: db is not what it was": "",
+	} {
+		var got []string
+		for _, k := range called(text, "shop") {
+			got = append(got, k.namespace+"/"+k.name)
+		}
+		assert.Equal(t, want, strings.Join(slices.Compact(got), " "), text)
+	}
+}
+
+// A policy is told only where it surely keeps out who surely connects.
+func TestPolicies(t *testing.T) {
+	client := `{metadata: {name: web-1, namespace: %s, labels: {app: web}}, spec: {nodeName: n1, containers: [{name: web, args: ["--api=http://api.shop:80"]}]}, status: {phase: Running}}`
+	policy := `{metadata: {name: guard, namespace: shop}, spec: {podSelector: {matchLabels: {app: api}}, policyTypes: [%s], ingress: %s}}`
+	for _, tt := range []struct {
+		name, types, from, space string
+		told                     bool
+	}{
+		{"another label", "Ingress", `[{from: [{podSelector: {matchLabels: {app: admin}}}]}]`, "shop", true},
+		{"nobody", "Ingress", `[]`, "shop", true},
+		{"its label", "Ingress", `[{from: [{podSelector: {matchLabels: {app: web}}}]}]`, "shop", false},
+		{"its label, in another namespace", "Ingress", `[{from: [{podSelector: {matchLabels: {app: web}}}]}]`, "front", true},
+		{"its namespace", "Ingress", `[{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: front}}}]}]`, "front", false},
+		{"another port", "Ingress", `[{ports: [{port: 9090}]}]`, "shop", true},
+		{"the port", "Ingress", `[{ports: [{port: 8080}]}]`, "shop", false},
+		{"a range with the port", "Ingress", `[{ports: [{port: 8000, endPort: 9000}]}]`, "shop", false},
+		{"addresses, which may be its", "Ingress", `[{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]`, "shop", false},
+		{"all", "Ingress", `[{}]`, "shop", false},
+		{"only what goes out", "Egress", `[]`, "shop", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			all := tell(seen(t, "services", shopAPI, "pods", fmt.Sprintf(apiPod, "True"), "pods", fmt.Sprintf(client, tt.space), "networkpolicies", fmt.Sprintf(policy, tt.types, tt.from),
+				"namespaces", `{metadata: {name: front, labels: {kubernetes.io/metadata.name: front}}}`))
+			assert.Equal(t, tt.told, len(all) > 0, "%v", slices.Collect(maps.Keys(all)))
+		})
+	}
+}
+
+// What a revision changed is told by names, and only to the pods of that revision.
+func TestChange(t *testing.T) {
+	set := func(name string, revision int, at, spec string, ready int) string {
+		return fmt.Sprintf(`{metadata: {name: %s, namespace: shop, creationTimestamp: "2026-11-23T%s:00Z", annotations: {deployment.kubernetes.io/revision: "%d"}, ownerReferences: [{kind: Deployment, name: api, controller: true}]},
+			spec: {template: {spec: %s}}, status: {readyReplicas: %d}}`, name, at, revision, spec, ready)
+	}
+	before := `{containers: [{name: api, image: "api:1", env: [{name: PASSWORD, value: hunter2}, {name: KEPT, value: a}], command: [serve]}]}`
+	after := `{serviceAccountName: api, containers: [{name: api, image: "api:2", env: [{name: PASSWORD, value: hunter3}, {name: KEPT, value: a}], envFrom: [{configMapRef: {name: more}}], command: [serve, -v]}, {name: side, image: x}]}`
+	c := seen(t, "deployments", `{metadata: {name: api, namespace: shop}}`, "replicasets", set("api-1", 1, "10:00", before, 2), "replicasets", set("api-2", 2, "11:55", after, 0),
+		"pods", strings.NewReplacer("api-7d4", "api-2", "api-1,", "api-2-x,").Replace(crashing))
+	s := tell(c)["container:u1/api "+signal.CrashLoop]
+	assert.Equal(t, "the image of api went from api:1 to api:2, the environment of api changed in PASSWORD, more, the command of api changed, container side is new, the service account changed", s.Attributes["changed"])
+	assert.Equal(t, "2", s.Attributes["before_ready"])
+	assert.Equal(t, "4m0s", s.Attributes["changed_before"])
+	for _, v := range s.Attributes {
+		assert.NotContains(t, v, "hunter")
+	}
+	// The pods of the revision before are not blamed on the change.
+	c = seen(t, "deployments", `{metadata: {name: api, namespace: shop}}`, "replicasets", set("api-7d4", 1, "10:00", before, 0), "replicasets", set("api-2", 2, "11:55", after, 0), "pods", crashing)
+	assert.Empty(t, tell(c)["container:u1/api "+signal.CrashLoop].Attributes["changed"])
+	// And a first revision has none to go back to.
+	c = seen(t, "deployments", `{metadata: {name: api, namespace: shop}}`, "replicasets", set("api-7d4", 1, "11:55", before, 0), "pods", crashing)
+	assert.Equal(t, "true", tell(c)["container:u1/api "+signal.CrashLoop].Attributes["first"])
+}
+
+// A ConfigMap that was changed shortly before is named; one that was changed earlier, or after, is not.
+func TestConfigChange(t *testing.T) {
+	pod := strings.Replace(strings.Replace(crashing, "containers: [{name: api}]", "containers: [{name: api, envFrom: [{configMapRef: {name: app}}]}]", 1), "uid: u1,", `uid: u1, creationTimestamp: "2026-11-23T10:00:00Z",`, 1)
+	for at, want := range map[string]string{"2026-11-23T11:56:00Z": "ConfigMap app", "2026-11-23T11:30:00Z": "", "2026-11-23T11:59:30Z": "", "2026-11-23T09:00:00Z": ""} {
+		o := map[string]any{"metadata": map[string]any{"name": "app", "namespace": "shop", "managedFields": []any{map[string]any{"time": at}, map[string]any{"time": "2026-11-23T08:00:00Z"}}}, "data": map[string]any{"a": "b"}}
+		Public(o)
+		c := seen(t, "pods", pod)
+		require.Equal(t, []Reference{{"configmaps", "shop", "app"}}, c.Wanted())
+		c.Take("configmaps", o)
+		s := tell(c)["container:u1/api "+signal.CrashLoop]
+		assert.Equal(t, want, s.Attributes["config"], at)
+	}
+}
+
+// Of a Secret nothing is kept but the names of its keys and when its certificate ends.
+func TestPublic(t *testing.T) {
+	o := map[string]any{"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": bundle(t, 72*time.Hour), "tls.key": "aHVudGVyMg=="}, "binaryData": map[string]any{"b": "eA=="},
+		"metadata": map[string]any{"name": "x", "annotations": map[string]any{"last-applied": "aHVudGVyMg=="}}}
+	Public(o)
+	assert.Equal(t, map[string]any{"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": "", "tls.key": ""}, "binaryData": map[string]any{"b": ""}, "metadata": map[string]any{"name": "x"},
+		"certificateExpires": now.Add(72 * time.Hour).Format(time.RFC3339)}, o)
+	for _, odd := range []map[string]any{{}, {"data": 3, "metadata": "x"}, {"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": "???"}}, {"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": "aHVudGVyMg=="}}} {
+		Public(odd)
+		assert.NotContains(t, odd, "certificateExpires")
+	}
+}
+
+// What the kubelet says of pods that it evicts.
+func TestEvicted(t *testing.T) {
+	for message, want := range map[string]string{
+		"The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi. Container api was using 900Mi, request is 100Mi, has larger consumption of memory. ": "memory   api 900Mi 100Mi",
+		"The node was low on resource: ephemeral-storage. ":                             "ephemeral-storage     ",
+		"The node was low on resource: inodes. ":                                        "inodes     ",
+		"The node was low on resource: pids. ":                                          "pids     ",
+		`Container api exceeded its local ephemeral storage limit "1Gi". `:              " storage 1Gi   ",
+		`Pod ephemeral local storage usage exceeds the total limit of containers 2Gi. `: " storage 2Gi   ",
+		`Usage of EmptyDir volume "cache" exceeds the limit "500Mi". `:                  " empty_dir 500Mi   ",
+		"The node had condition: [DiskPressure]. ":                                      "disk space     ",
+		"something that nobody has said before":                                         "     ",
+	} {
+		f := map[string]string{}
+		evicted(message, f)
+		assert.Equal(t, want, strings.Join([]string{f["resource"], f["limit"], f["amount"], f["consumer"], f["used"], f["requested"]}, " "), message)
+	}
+}
+
+// Why the API server takes no pod (its own words, of 1.37).
+func TestRefusedBy(t *testing.T) {
+	for message, want := range map[string]string{
+		`pods "a" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2`:                                                         "quota",
+		`pods "a" is forbidden: failed quota: compute: must specify limits.memory for: api`:                                                                      "quota_unspecified",
+		`Internal error occurred: failed calling webhook "g.example": failed to call webhook: Post "https://g.shop.svc:443/?timeout=10s": service "g" not found`: "webhook",
+		`admission webhook "g.example" denied the request: no`:                                                                                                   "webhook_denied",
+		`pods "a" is forbidden: error looking up service account shop/x: serviceaccount "x" not found`:                                                           "service_account",
+		`pods "a" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false`:                                                     "security",
+		`pods "a" is forbidden: no PriorityClass with name urgent was found`:                                                                                     "priority_class",
+		`pods "a" is forbidden: pod rejected: RuntimeClass "gvisor" not found`:                                                                                   "runtime_class",
+		`pods "a" is forbidden: maximum memory usage per Container is 64Mi, but limit is 1Gi`:                                                                    "limit_range",
+		`pods "a" is forbidden: cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000`:                                               "limit_range",
+		`pods "a" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`:                                                               "policy",
+		`pods is forbidden: User "system:serviceaccount:kube-system:replicaset-controller" cannot create resource "pods"`:                                        "permission",
+		`Pod "a" is invalid: spec.containers[0].image: Required value`:                                                                                           "invalid",
+		`something that nobody has said before`:                                                                                                                  "",
+	} {
+		assert.Equal(t, want, refusedBy.of(message), message)
+	}
+}
