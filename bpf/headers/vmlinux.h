@@ -163,6 +163,54 @@ struct task_struct {
 	struct signal_struct *signal;
 };
 
+// include/net/net_namespace.h, include/net/sock.h
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct in6_addr {
+	union {
+		u8 u6_addr8[16];
+	} in6_u;
+};
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be16 skc_dport;
+	u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup; // since 5.15; before it was in a union with other things
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	u8 sk_protocol; // wider than this since 5.6: the low byte is all there is to it
+	int sk_err;
+	atomic_t sk_drops;
+	struct sock_cgroup_data sk_cgrp_data;
+};
+
+// include/linux/tcp.h
+struct tcp_sock {
+	u32 srtt_us; // of 1/8 µs
+	u32 segs_out;
+	u32 total_retrans;
+};
+
 // include/trace/events/oom.h: before 6.9 there was nothing but pid, and the tracepoint was given that instead of the task.
 struct trace_event_raw_mark_victim {
 	int pid;

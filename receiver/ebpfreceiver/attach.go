@@ -38,7 +38,11 @@ func attach(spec *ebpf.CollectionSpec) (*attached, error) {
 	}
 	a := &attached{Collection: coll}
 	for name, program := range coll.Programs {
-		l, err := hook(spec.Programs[name].SectionName, program)
+		section := spec.Programs[name].SectionName
+		if strings.HasSuffix(section, "/"+name) {
+			continue // at no hook: for us to run
+		}
+		l, err := hook(section, program)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("attach %s: %w", name, err), a.close())
 		}

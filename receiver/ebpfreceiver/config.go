@@ -25,6 +25,8 @@ type Config struct {
 	Mount string `mapstructure:"mount"`
 	// MaxCgroups bounds the cgroups that metrics are told of; more are dropped and counted.
 	MaxCgroups int `mapstructure:"max_cgroups"`
+	// MaxPeers bounds the peers that metrics, and failures in one interval, are told of; more are dropped and counted.
+	MaxPeers int `mapstructure:"max_peers"`
 	// Probes switches the groups of probes.
 	Probes Probes `mapstructure:"probes"`
 }
@@ -35,6 +37,8 @@ type Probes struct {
 	OOM Probe `mapstructure:"oom"`
 	// Process counts how processes begin and end, and tells of those that ended badly, and by whom.
 	Process Probe `mapstructure:"process"`
+	// Network counts TCP connections: whom to, how long they took, why they failed, and what was lost.
+	Network Probe `mapstructure:"network"`
 }
 
 // Probe is the configuration of one group of probes.
@@ -54,7 +58,8 @@ func createDefaultConfig() component.Config {
 		MetricsBuilderConfig: metadata.DefaultMetricsBuilderConfig(),
 		Mount:                "/sys/fs/cgroup",
 		MaxCgroups:           2_000,
-		Probes:               Probes{OOM: on, Process: on},
+		MaxPeers:             1_000,
+		Probes:               Probes{OOM: on, Process: on, Network: on},
 	}
 }
 
@@ -69,6 +74,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxCgroups < 1 {
 		errs = append(errs, fmt.Errorf("max_cgroups is %d, want at least 1", c.MaxCgroups))
+	}
+	if c.MaxPeers < 1 {
+		errs = append(errs, fmt.Errorf("max_peers is %d, want at least 1", c.MaxPeers))
 	}
 	return errors.Join(errs...)
 }

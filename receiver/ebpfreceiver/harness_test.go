@@ -178,6 +178,24 @@ func (m metrics) of(t *testing.T, cgroup string) map[string]int64 {
 	return all
 }
 
+// histogram is how much a cgroup's histogram has counted.
+func (m metrics) histogram(t *testing.T, cgroup, name string) uint64 {
+	t.Helper()
+	md, err := m.scraper.scrape(context.Background())
+	require.NoError(t, err)
+	for _, rm := range md.ResourceMetrics().All() {
+		if v, ok := rm.Resource().Attributes().Get("cgroup.path"); !ok || v.Str() != cgroup {
+			continue
+		}
+		for _, metric := range rm.ScopeMetrics().At(0).Metrics().All() {
+			if metric.Name() == name {
+				return metric.Histogram().DataPoints().At(0).Count()
+			}
+		}
+	}
+	return 0
+}
+
 // await waits until a cgroup's sums have all of these values.
 func (m metrics) await(t *testing.T, cgroup string, want map[string]int64) {
 	t.Helper()

@@ -36,6 +36,9 @@ func (r *logsReceiver) Start(context.Context, component.Host) error {
 	r.cancel = cancel
 	r.probes.join(func() { r.probes.out = r })
 	r.done.Go(func() { r.tellCoverage(ctx) })
+	if r.probes.cfg.Probes.Network.Enabled {
+		r.done.Go(func() { r.tellFailures(ctx) })
+	}
 	return nil
 }
 
@@ -67,6 +70,23 @@ func (r *logsReceiver) tellCoverage(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// tellFailures tells what failed in each interval: to tell each failure of many by itself would help nobody.
+func (r *logsReceiver) tellFailures(ctx context.Context) {
+	f := failures{probes: r.probes}
+	tick := time.NewTicker(r.probes.cfg.CollectionInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := f.tell(ctx); err != nil {
+			r.probes.logger.Error("connections that failed cannot be told", zap.Error(err))
 		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 type metricsScraper struct {
 	probes *probes
 	mb     *metadata.MetricsBuilder
+	began  pcommon.Timestamp
 	joined bool
 }
 
@@ -32,6 +33,7 @@ func newMetricsScraper(p *probes, set receiver.Settings) *metricsScraper {
 }
 
 func (s *metricsScraper) start(context.Context, component.Host) error {
+	s.began = pcommon.NewTimestampFromTime(time.Now())
 	s.probes.join(func() { s.joined = true })
 	return nil
 }
@@ -42,15 +44,26 @@ func (s *metricsScraper) shutdown(context.Context) error { return s.probes.leave
 func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	now := pcommon.NewTimestampFromTime(time.Now())
 	all, err := s.probes.readings(ctx)
+	peers, peersErr := s.probes.peers(ctx)
+	out := pmetric.NewMetrics()
 	for _, cgroup := range slices.Sorted(maps.Keys(all)) {
 		for group, counts := range all[cgroup] {
 			recorders[group](s.mb, now, counts)
 		}
+		for _, p := range peers[cgroup] {
+			p.record(s.mb, now)
+		}
 		rb := s.mb.NewResourceBuilder()
 		setWhose(rb, cgroup, s.probes.cgroups.version)
-		s.mb.EmitForResource(metadata.WithResource(rb.Emit()))
+		md := s.mb.Emit(metadata.WithResource(rb.Emit()))
+		if rms := md.ResourceMetrics(); rms.Len() > 0 {
+			for _, h := range histograms {
+				h.add(rms.At(0).ScopeMetrics().At(0).Metrics(), s.began, now, all[cgroup][h.group])
+			}
+		}
+		md.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
 	}
-	return s.mb.Emit(), err
+	return out, errors.Join(err, peersErr)
 }
 
 // reading are the counts of one owner, by the group of probes that counted.
@@ -67,6 +80,9 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 		m := a.Maps[mapCounts]
 		if m == nil {
 			continue
+		}
+		if name == "network" {
+			errs = append(errs, countDrops(a))
 		}
 		counts := make([]uint64, m.ValueSize()/8)
 		each := m.Iterate()
@@ -105,6 +121,7 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 // recorders turn the counts of each group into data points.
 var recorders = map[string]func(mb *metadata.MetricsBuilder, now pcommon.Timestamp, counts []uint64){
 	"process": recordProcess,
+	"network": recordNetwork,
 }
 
 // setWhose names who lives in a cgroup.

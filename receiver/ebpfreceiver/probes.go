@@ -46,6 +46,9 @@ func (c *Config) groups() []group {
 	if c.Probes.Process.Enabled {
 		all = append(all, group{name: "process", spec: loadProcess, handler: newProcessHandler})
 	}
+	if c.Probes.Network.Enabled {
+		all = append(all, group{name: "network", spec: loadNetwork})
+	}
 	return all
 }
 

@@ -4,7 +4,6 @@ package ebpfreceiver
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -17,8 +16,6 @@ import (
 func TestRealProcessExits(t *testing.T) {
 	c, id := realCgroup(t, 256*mib)
 	sink := startEvents(t, createDefaultConfig().(*Config))
-	me := filepath.Base(os.Args[0])
-	me = me[:min(len(me), 15)]
 
 	t.Run("with a code", func(t *testing.T) {
 		w := workload(t, c, "exit", "3")

@@ -96,6 +96,11 @@ func serveWorkload() {
 			}
 			_, _ = syscall.Wait4(pid, nil, 0, nil)
 		}
+	case "network":
+		if err := useNetwork(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(99)
+		}
 	case "wait": // to be killed
 		time.Sleep(time.Hour)
 	}

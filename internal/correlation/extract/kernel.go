@@ -1,6 +1,8 @@
 package extract
 
 import (
+	"net"
+	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -94,4 +96,23 @@ func processExit(r plog.LogRecord) []signal.Signal {
 		s[0].Kind = signal.Killed // whatever the signal means: it was sent
 	}
 	return s
+}
+
+// connectKinds are what an outcome of attempts to connect means. A program that gave up after a second or more got no answer either.
+var connectKinds = map[string]string{
+	"refused": signal.ConnectRefused, "timed_out": signal.ConnectTimeout, "abandoned": signal.ConnectTimeout,
+	"unreachable": signal.ConnectUnreachable, "no_ports": signal.NoPorts,
+}
+
+// connectFailed is how often something could not be connected to.
+func connectFailed(r plog.LogRecord) []signal.Signal {
+	facts := pick(r, map[string]string{"network.peer.address": "address", "network.connect.outcome": "outcome",
+		"network.connect.count": "count", "network.connect.attempts": "attempts"})
+	kind, known := connectKinds[facts["outcome"]]
+	if !known || facts["count"] == "" || facts["attempts"] == "" {
+		return nil
+	}
+	facts["peer"] = net.JoinHostPort(facts["address"], strconv.Itoa(int(number(r, "network.peer.port"))))
+	return []signal.Signal{{Kind: kind, Layer: finding.LayerEBPF, Value: max(number(r, "network.connect.count"), 1), Unit: "{attempt}",
+		Text: r.Body().AsString(), Attributes: facts}}
 }

@@ -31,6 +31,7 @@ var events = map[string]event{
 	"cri.container.stopped":    stopped,
 	"kernel.oom_kill":          kernelEvent(signal.KernelOOMKill, oomFacts),
 	"kernel.process_exit":      processExit,
+	"kernel.connect_failed":    connectFailed,
 	"systemd.unit.exited":      unitEvent("unit.exited", map[string]string{"systemd.unit.exit.code": "code", "systemd.unit.exit.status": "status", "systemd.unit.exit.name": "name", "process.pid": "pid"}),
 	"systemd.unit.failed":      unitEvent("unit.failed", map[string]string{"systemd.unit.result": "result"}),
 	"systemd.unit.oom_kill":    unitEvent(signal.UnitOOMKill, nil),
@@ -105,6 +106,9 @@ func Logs(ld plog.Logs, node string, rules *lines.Rules, visit func(signal.Batch
 					continue
 				}
 				b := signal.Batch{Entity: about, Signals: extract(r)}
+				if len(b.Signals) == 0 {
+					continue
+				}
 				for i := range b.Signals {
 					b.Signals[i].Entity, b.Signals[i].Time = about.ID, occurred(r)
 				}

@@ -94,6 +94,16 @@ const (
 	Crashed  = "process.crashed"
 	Killed   = "process.killed"
 	Failed   = "process.failed"
+	// Attempts to connect that failed, since the last time they were told; the value is how many. Attributes: `peer` (address and
+	// port), `address`, `count`, `attempts` (all to this peer in the same time), `outcome`.
+	ConnectRefused     = "network.connect_refused"
+	ConnectTimeout     = "network.connect_timeout"
+	ConnectUnreachable = "network.connect_unreachable"
+	NoPorts            = "network.no_ports"
+	// RetransmitsHeavy counts segments that were sent again on connections that send one in fifty again, ListenDrops connections
+	// that came in and found the queue of who listens full.
+	RetransmitsHeavy = "tcp.retransmits_heavy"
+	ListenDrops      = "tcp.listen_drops"
 	// Removed says that the entity is gone.
 	Removed = "entity.removed"
 	// Coverage is how well a part of a layer is seen on a node (1; finding.CoverageState.Gauge). It goes to no timeline. Its text is

@@ -29,13 +29,37 @@ func (ms *MetricConfig) Unmarshal(parser *confmap.Conf) error {
 
 // MetricsConfig provides config for ebpf metrics.
 type MetricsConfig struct {
-	ContainerProcessExecs MetricConfig `mapstructure:"container.process.execs"`
-	ContainerProcessExits MetricConfig `mapstructure:"container.process.exits"`
-	ContainerProcessForks MetricConfig `mapstructure:"container.process.forks"`
+	ContainerNetworkTCPConnects         MetricConfig `mapstructure:"container.network.tcp.connects"`
+	ContainerNetworkTCPListenDrops      MetricConfig `mapstructure:"container.network.tcp.listen_drops"`
+	ContainerNetworkTCPPeerConnects     MetricConfig `mapstructure:"container.network.tcp.peer.connects"`
+	ContainerNetworkTCPResets           MetricConfig `mapstructure:"container.network.tcp.resets"`
+	ContainerNetworkTCPRetransmits      MetricConfig `mapstructure:"container.network.tcp.retransmits"`
+	ContainerNetworkTCPRetransmitsHeavy MetricConfig `mapstructure:"container.network.tcp.retransmits.heavy"`
+	ContainerProcessExecs               MetricConfig `mapstructure:"container.process.execs"`
+	ContainerProcessExits               MetricConfig `mapstructure:"container.process.exits"`
+	ContainerProcessForks               MetricConfig `mapstructure:"container.process.forks"`
 }
 
 func DefaultMetricsConfig() MetricsConfig {
 	return MetricsConfig{
+		ContainerNetworkTCPConnects: MetricConfig{
+			Enabled: true,
+		},
+		ContainerNetworkTCPListenDrops: MetricConfig{
+			Enabled: true,
+		},
+		ContainerNetworkTCPPeerConnects: MetricConfig{
+			Enabled: true,
+		},
+		ContainerNetworkTCPResets: MetricConfig{
+			Enabled: true,
+		},
+		ContainerNetworkTCPRetransmits: MetricConfig{
+			Enabled: true,
+		},
+		ContainerNetworkTCPRetransmitsHeavy: MetricConfig{
+			Enabled: true,
+		},
 		ContainerProcessExecs: MetricConfig{
 			Enabled: true,
 		},

@@ -27,9 +27,15 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "all_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
-					ContainerProcessExecs: MetricConfig{Enabled: true},
-					ContainerProcessExits: MetricConfig{Enabled: true},
-					ContainerProcessForks: MetricConfig{Enabled: true},
+					ContainerNetworkTCPConnects:         MetricConfig{Enabled: true},
+					ContainerNetworkTCPListenDrops:      MetricConfig{Enabled: true},
+					ContainerNetworkTCPPeerConnects:     MetricConfig{Enabled: true},
+					ContainerNetworkTCPResets:           MetricConfig{Enabled: true},
+					ContainerNetworkTCPRetransmits:      MetricConfig{Enabled: true},
+					ContainerNetworkTCPRetransmitsHeavy: MetricConfig{Enabled: true},
+					ContainerProcessExecs:               MetricConfig{Enabled: true},
+					ContainerProcessExits:               MetricConfig{Enabled: true},
+					ContainerProcessForks:               MetricConfig{Enabled: true},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
 					CgroupPath:           ResourceAttributeConfig{Enabled: true},
@@ -45,9 +51,15 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "none_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
-					ContainerProcessExecs: MetricConfig{Enabled: false},
-					ContainerProcessExits: MetricConfig{Enabled: false},
-					ContainerProcessForks: MetricConfig{Enabled: false},
+					ContainerNetworkTCPConnects:         MetricConfig{Enabled: false},
+					ContainerNetworkTCPListenDrops:      MetricConfig{Enabled: false},
+					ContainerNetworkTCPPeerConnects:     MetricConfig{Enabled: false},
+					ContainerNetworkTCPResets:           MetricConfig{Enabled: false},
+					ContainerNetworkTCPRetransmits:      MetricConfig{Enabled: false},
+					ContainerNetworkTCPRetransmitsHeavy: MetricConfig{Enabled: false},
+					ContainerProcessExecs:               MetricConfig{Enabled: false},
+					ContainerProcessExits:               MetricConfig{Enabled: false},
+					ContainerProcessForks:               MetricConfig{Enabled: false},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
 					CgroupPath:           ResourceAttributeConfig{Enabled: false},

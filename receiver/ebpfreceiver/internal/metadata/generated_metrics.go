@@ -12,6 +12,82 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 )
 
+// AttributeNetworkConnectOutcome specifies the value network.connect.outcome attribute.
+type AttributeNetworkConnectOutcome int
+
+const (
+	_ AttributeNetworkConnectOutcome = iota
+	AttributeNetworkConnectOutcomeConnected
+	AttributeNetworkConnectOutcomeRefused
+	AttributeNetworkConnectOutcomeTimedOut
+	AttributeNetworkConnectOutcomeUnreachable
+	AttributeNetworkConnectOutcomeNoPorts
+	AttributeNetworkConnectOutcomeAbandoned
+	AttributeNetworkConnectOutcomeCancelled
+	AttributeNetworkConnectOutcomeFailed
+)
+
+// String returns the string representation of the AttributeNetworkConnectOutcome.
+func (av AttributeNetworkConnectOutcome) String() string {
+	switch av {
+	case AttributeNetworkConnectOutcomeConnected:
+		return "connected"
+	case AttributeNetworkConnectOutcomeRefused:
+		return "refused"
+	case AttributeNetworkConnectOutcomeTimedOut:
+		return "timed_out"
+	case AttributeNetworkConnectOutcomeUnreachable:
+		return "unreachable"
+	case AttributeNetworkConnectOutcomeNoPorts:
+		return "no_ports"
+	case AttributeNetworkConnectOutcomeAbandoned:
+		return "abandoned"
+	case AttributeNetworkConnectOutcomeCancelled:
+		return "cancelled"
+	case AttributeNetworkConnectOutcomeFailed:
+		return "failed"
+	}
+	return ""
+}
+
+// MapAttributeNetworkConnectOutcome is a helper map of string to AttributeNetworkConnectOutcome attribute value.
+var MapAttributeNetworkConnectOutcome = map[string]AttributeNetworkConnectOutcome{
+	"connected":   AttributeNetworkConnectOutcomeConnected,
+	"refused":     AttributeNetworkConnectOutcomeRefused,
+	"timed_out":   AttributeNetworkConnectOutcomeTimedOut,
+	"unreachable": AttributeNetworkConnectOutcomeUnreachable,
+	"no_ports":    AttributeNetworkConnectOutcomeNoPorts,
+	"abandoned":   AttributeNetworkConnectOutcomeAbandoned,
+	"cancelled":   AttributeNetworkConnectOutcomeCancelled,
+	"failed":      AttributeNetworkConnectOutcomeFailed,
+}
+
+// AttributeNetworkIoDirection specifies the value network.io.direction attribute.
+type AttributeNetworkIoDirection int
+
+const (
+	_ AttributeNetworkIoDirection = iota
+	AttributeNetworkIoDirectionTransmit
+	AttributeNetworkIoDirectionReceive
+)
+
+// String returns the string representation of the AttributeNetworkIoDirection.
+func (av AttributeNetworkIoDirection) String() string {
+	switch av {
+	case AttributeNetworkIoDirectionTransmit:
+		return "transmit"
+	case AttributeNetworkIoDirectionReceive:
+		return "receive"
+	}
+	return ""
+}
+
+// MapAttributeNetworkIoDirection is a helper map of string to AttributeNetworkIoDirection attribute value.
+var MapAttributeNetworkIoDirection = map[string]AttributeNetworkIoDirection{
+	"transmit": AttributeNetworkIoDirectionTransmit,
+	"receive":  AttributeNetworkIoDirectionReceive,
+}
+
 // AttributeProcessExit specifies the value process.exit attribute.
 type AttributeProcessExit int
 
@@ -43,6 +119,24 @@ var MapAttributeProcessExit = map[string]AttributeProcessExit{
 }
 
 var MetricsInfo = metricsInfo{
+	ContainerNetworkTCPConnects: metricInfo{
+		Name: "container.network.tcp.connects",
+	},
+	ContainerNetworkTCPListenDrops: metricInfo{
+		Name: "container.network.tcp.listen_drops",
+	},
+	ContainerNetworkTCPPeerConnects: metricInfo{
+		Name: "container.network.tcp.peer.connects",
+	},
+	ContainerNetworkTCPResets: metricInfo{
+		Name: "container.network.tcp.resets",
+	},
+	ContainerNetworkTCPRetransmits: metricInfo{
+		Name: "container.network.tcp.retransmits",
+	},
+	ContainerNetworkTCPRetransmitsHeavy: metricInfo{
+		Name: "container.network.tcp.retransmits.heavy",
+	},
 	ContainerProcessExecs: metricInfo{
 		Name: "container.process.execs",
 	},
@@ -55,13 +149,339 @@ var MetricsInfo = metricsInfo{
 }
 
 type metricsInfo struct {
-	ContainerProcessExecs metricInfo
-	ContainerProcessExits metricInfo
-	ContainerProcessForks metricInfo
+	ContainerNetworkTCPConnects         metricInfo
+	ContainerNetworkTCPListenDrops      metricInfo
+	ContainerNetworkTCPPeerConnects     metricInfo
+	ContainerNetworkTCPResets           metricInfo
+	ContainerNetworkTCPRetransmits      metricInfo
+	ContainerNetworkTCPRetransmitsHeavy metricInfo
+	ContainerProcessExecs               metricInfo
+	ContainerProcessExits               metricInfo
+	ContainerProcessForks               metricInfo
 }
 
 type metricInfo struct {
 	Name string
+}
+
+type metricContainerNetworkTCPConnects struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.network.tcp.connects metric with initial data.
+func (m *metricContainerNetworkTCPConnects) init() {
+	m.data.SetName("container.network.tcp.connects")
+	m.data.SetDescription("Attempts to connect, by how they ended.")
+	m.data.SetUnit("{attempt}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricContainerNetworkTCPConnects) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, networkConnectOutcomeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+	dp.Attributes().PutStr("network.connect.outcome", networkConnectOutcomeAttributeValue)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerNetworkTCPConnects) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerNetworkTCPConnects) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerNetworkTCPConnects(cfg MetricConfig) metricContainerNetworkTCPConnects {
+	m := metricContainerNetworkTCPConnects{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerNetworkTCPListenDrops struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.network.tcp.listen_drops metric with initial data.
+func (m *metricContainerNetworkTCPListenDrops) init() {
+	m.data.SetName("container.network.tcp.listen_drops")
+	m.data.SetDescription("Connections that came in and were dropped, since the queue of the program that listens was full.")
+	m.data.SetUnit("{event}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricContainerNetworkTCPListenDrops) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerNetworkTCPListenDrops) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerNetworkTCPListenDrops) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerNetworkTCPListenDrops(cfg MetricConfig) metricContainerNetworkTCPListenDrops {
+	m := metricContainerNetworkTCPListenDrops{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerNetworkTCPPeerConnects struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.network.tcp.peer.connects metric with initial data.
+func (m *metricContainerNetworkTCPPeerConnects) init() {
+	m.data.SetName("container.network.tcp.peer.connects")
+	m.data.SetDescription("Attempts to connect, by whom to and how they ended.")
+	m.data.SetUnit("{attempt}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricContainerNetworkTCPPeerConnects) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, networkPeerAddressAttributeValue string, networkPeerPortAttributeValue int64, networkConnectOutcomeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+	dp.Attributes().PutStr("network.peer.address", networkPeerAddressAttributeValue)
+	dp.Attributes().PutInt("network.peer.port", networkPeerPortAttributeValue)
+	dp.Attributes().PutStr("network.connect.outcome", networkConnectOutcomeAttributeValue)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerNetworkTCPPeerConnects) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerNetworkTCPPeerConnects) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerNetworkTCPPeerConnects(cfg MetricConfig) metricContainerNetworkTCPPeerConnects {
+	m := metricContainerNetworkTCPPeerConnects{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerNetworkTCPResets struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.network.tcp.resets metric with initial data.
+func (m *metricContainerNetworkTCPResets) init() {
+	m.data.SetName("container.network.tcp.resets")
+	m.data.SetDescription("Connections that were reset, those that were refused left out.")
+	m.data.SetUnit("{connection}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricContainerNetworkTCPResets) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, networkIoDirectionAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+	dp.Attributes().PutStr("network.io.direction", networkIoDirectionAttributeValue)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerNetworkTCPResets) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerNetworkTCPResets) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerNetworkTCPResets(cfg MetricConfig) metricContainerNetworkTCPResets {
+	m := metricContainerNetworkTCPResets{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerNetworkTCPRetransmits struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.network.tcp.retransmits metric with initial data.
+func (m *metricContainerNetworkTCPRetransmits) init() {
+	m.data.SetName("container.network.tcp.retransmits")
+	m.data.SetDescription("Segments that were sent again.")
+	m.data.SetUnit("{segment}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricContainerNetworkTCPRetransmits) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerNetworkTCPRetransmits) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerNetworkTCPRetransmits) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerNetworkTCPRetransmits(cfg MetricConfig) metricContainerNetworkTCPRetransmits {
+	m := metricContainerNetworkTCPRetransmits{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerNetworkTCPRetransmitsHeavy struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.network.tcp.retransmits.heavy metric with initial data.
+func (m *metricContainerNetworkTCPRetransmitsHeavy) init() {
+	m.data.SetName("container.network.tcp.retransmits.heavy")
+	m.data.SetDescription("Segments that were sent again on connections that sent one in fifty again, or more.")
+	m.data.SetUnit("{segment}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricContainerNetworkTCPRetransmitsHeavy) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerNetworkTCPRetransmitsHeavy) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerNetworkTCPRetransmitsHeavy) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerNetworkTCPRetransmitsHeavy(cfg MetricConfig) metricContainerNetworkTCPRetransmitsHeavy {
+	m := metricContainerNetworkTCPRetransmitsHeavy{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
 }
 
 type metricContainerProcessExecs struct {
@@ -225,16 +645,22 @@ func newMetricContainerProcessForks(cfg MetricConfig) metricContainerProcessFork
 // MetricsBuilder provides an interface for scrapers to report metrics while taking care of all the transformations
 // required to produce metric representation defined in metadata and user config.
 type MetricsBuilder struct {
-	config                         MetricsBuilderConfig // config of the metrics builder.
-	startTime                      pcommon.Timestamp    // start time that will be applied to all recorded data points.
-	metricsCapacity                int                  // maximum observed number of metrics per resource.
-	metricsBuffer                  pmetric.Metrics      // accumulates metrics data before emitting.
-	buildInfo                      component.BuildInfo  // contains version information.
-	resourceAttributeIncludeFilter map[string]filter.Filter
-	resourceAttributeExcludeFilter map[string]filter.Filter
-	metricContainerProcessExecs    metricContainerProcessExecs
-	metricContainerProcessExits    metricContainerProcessExits
-	metricContainerProcessForks    metricContainerProcessForks
+	config                                    MetricsBuilderConfig // config of the metrics builder.
+	startTime                                 pcommon.Timestamp    // start time that will be applied to all recorded data points.
+	metricsCapacity                           int                  // maximum observed number of metrics per resource.
+	metricsBuffer                             pmetric.Metrics      // accumulates metrics data before emitting.
+	buildInfo                                 component.BuildInfo  // contains version information.
+	resourceAttributeIncludeFilter            map[string]filter.Filter
+	resourceAttributeExcludeFilter            map[string]filter.Filter
+	metricContainerNetworkTCPConnects         metricContainerNetworkTCPConnects
+	metricContainerNetworkTCPListenDrops      metricContainerNetworkTCPListenDrops
+	metricContainerNetworkTCPPeerConnects     metricContainerNetworkTCPPeerConnects
+	metricContainerNetworkTCPResets           metricContainerNetworkTCPResets
+	metricContainerNetworkTCPRetransmits      metricContainerNetworkTCPRetransmits
+	metricContainerNetworkTCPRetransmitsHeavy metricContainerNetworkTCPRetransmitsHeavy
+	metricContainerProcessExecs               metricContainerProcessExecs
+	metricContainerProcessExits               metricContainerProcessExits
+	metricContainerProcessForks               metricContainerProcessForks
 }
 
 // MetricBuilderOption applies changes to default metrics builder.
@@ -256,15 +682,21 @@ func WithStartTime(startTime pcommon.Timestamp) MetricBuilderOption {
 }
 func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, options ...MetricBuilderOption) *MetricsBuilder {
 	mb := &MetricsBuilder{
-		config:                         mbc,
-		startTime:                      pcommon.NewTimestampFromTime(time.Now()),
-		metricsBuffer:                  pmetric.NewMetrics(),
-		buildInfo:                      settings.BuildInfo,
-		metricContainerProcessExecs:    newMetricContainerProcessExecs(mbc.Metrics.ContainerProcessExecs),
-		metricContainerProcessExits:    newMetricContainerProcessExits(mbc.Metrics.ContainerProcessExits),
-		metricContainerProcessForks:    newMetricContainerProcessForks(mbc.Metrics.ContainerProcessForks),
-		resourceAttributeIncludeFilter: make(map[string]filter.Filter),
-		resourceAttributeExcludeFilter: make(map[string]filter.Filter),
+		config:                                    mbc,
+		startTime:                                 pcommon.NewTimestampFromTime(time.Now()),
+		metricsBuffer:                             pmetric.NewMetrics(),
+		buildInfo:                                 settings.BuildInfo,
+		metricContainerNetworkTCPConnects:         newMetricContainerNetworkTCPConnects(mbc.Metrics.ContainerNetworkTCPConnects),
+		metricContainerNetworkTCPListenDrops:      newMetricContainerNetworkTCPListenDrops(mbc.Metrics.ContainerNetworkTCPListenDrops),
+		metricContainerNetworkTCPPeerConnects:     newMetricContainerNetworkTCPPeerConnects(mbc.Metrics.ContainerNetworkTCPPeerConnects),
+		metricContainerNetworkTCPResets:           newMetricContainerNetworkTCPResets(mbc.Metrics.ContainerNetworkTCPResets),
+		metricContainerNetworkTCPRetransmits:      newMetricContainerNetworkTCPRetransmits(mbc.Metrics.ContainerNetworkTCPRetransmits),
+		metricContainerNetworkTCPRetransmitsHeavy: newMetricContainerNetworkTCPRetransmitsHeavy(mbc.Metrics.ContainerNetworkTCPRetransmitsHeavy),
+		metricContainerProcessExecs:               newMetricContainerProcessExecs(mbc.Metrics.ContainerProcessExecs),
+		metricContainerProcessExits:               newMetricContainerProcessExits(mbc.Metrics.ContainerProcessExits),
+		metricContainerProcessForks:               newMetricContainerProcessForks(mbc.Metrics.ContainerProcessForks),
+		resourceAttributeIncludeFilter:            make(map[string]filter.Filter),
+		resourceAttributeExcludeFilter:            make(map[string]filter.Filter),
 	}
 	if mbc.ResourceAttributes.CgroupPath.MetricsInclude != nil {
 		mb.resourceAttributeIncludeFilter["cgroup.path"] = filter.CreateFilter(mbc.ResourceAttributes.CgroupPath.MetricsInclude)
@@ -371,6 +803,12 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetName(ScopeName)
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
+	mb.metricContainerNetworkTCPConnects.emit(ils.Metrics())
+	mb.metricContainerNetworkTCPListenDrops.emit(ils.Metrics())
+	mb.metricContainerNetworkTCPPeerConnects.emit(ils.Metrics())
+	mb.metricContainerNetworkTCPResets.emit(ils.Metrics())
+	mb.metricContainerNetworkTCPRetransmits.emit(ils.Metrics())
+	mb.metricContainerNetworkTCPRetransmitsHeavy.emit(ils.Metrics())
 	mb.metricContainerProcessExecs.emit(ils.Metrics())
 	mb.metricContainerProcessExits.emit(ils.Metrics())
 	mb.metricContainerProcessForks.emit(ils.Metrics())
@@ -403,6 +841,36 @@ func (mb *MetricsBuilder) Emit(options ...ResourceMetricsOption) pmetric.Metrics
 	metrics := mb.metricsBuffer
 	mb.metricsBuffer = pmetric.NewMetrics()
 	return metrics
+}
+
+// RecordContainerNetworkTCPConnectsDataPoint adds a data point to container.network.tcp.connects metric.
+func (mb *MetricsBuilder) RecordContainerNetworkTCPConnectsDataPoint(ts pcommon.Timestamp, val int64, networkConnectOutcomeAttributeValue AttributeNetworkConnectOutcome) {
+	mb.metricContainerNetworkTCPConnects.recordDataPoint(mb.startTime, ts, val, networkConnectOutcomeAttributeValue.String())
+}
+
+// RecordContainerNetworkTCPListenDropsDataPoint adds a data point to container.network.tcp.listen_drops metric.
+func (mb *MetricsBuilder) RecordContainerNetworkTCPListenDropsDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricContainerNetworkTCPListenDrops.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordContainerNetworkTCPPeerConnectsDataPoint adds a data point to container.network.tcp.peer.connects metric.
+func (mb *MetricsBuilder) RecordContainerNetworkTCPPeerConnectsDataPoint(ts pcommon.Timestamp, val int64, networkPeerAddressAttributeValue string, networkPeerPortAttributeValue int64, networkConnectOutcomeAttributeValue AttributeNetworkConnectOutcome) {
+	mb.metricContainerNetworkTCPPeerConnects.recordDataPoint(mb.startTime, ts, val, networkPeerAddressAttributeValue, networkPeerPortAttributeValue, networkConnectOutcomeAttributeValue.String())
+}
+
+// RecordContainerNetworkTCPResetsDataPoint adds a data point to container.network.tcp.resets metric.
+func (mb *MetricsBuilder) RecordContainerNetworkTCPResetsDataPoint(ts pcommon.Timestamp, val int64, networkIoDirectionAttributeValue AttributeNetworkIoDirection) {
+	mb.metricContainerNetworkTCPResets.recordDataPoint(mb.startTime, ts, val, networkIoDirectionAttributeValue.String())
+}
+
+// RecordContainerNetworkTCPRetransmitsDataPoint adds a data point to container.network.tcp.retransmits metric.
+func (mb *MetricsBuilder) RecordContainerNetworkTCPRetransmitsDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricContainerNetworkTCPRetransmits.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordContainerNetworkTCPRetransmitsHeavyDataPoint adds a data point to container.network.tcp.retransmits.heavy metric.
+func (mb *MetricsBuilder) RecordContainerNetworkTCPRetransmitsHeavyDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricContainerNetworkTCPRetransmitsHeavy.recordDataPoint(mb.startTime, ts, val)
 }
 
 // RecordContainerProcessExecsDataPoint adds a data point to container.process.execs metric.

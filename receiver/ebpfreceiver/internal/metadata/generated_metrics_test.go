@@ -69,6 +69,30 @@ func TestMetricsBuilder(t *testing.T) {
 
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordContainerNetworkTCPConnectsDataPoint(ts, 1, AttributeNetworkConnectOutcomeConnected)
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordContainerNetworkTCPListenDropsDataPoint(ts, 1)
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordContainerNetworkTCPPeerConnectsDataPoint(ts, 1, "network.peer.address-val", 17, AttributeNetworkConnectOutcomeConnected)
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordContainerNetworkTCPResetsDataPoint(ts, 1, AttributeNetworkIoDirectionTransmit)
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordContainerNetworkTCPRetransmitsDataPoint(ts, 1)
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordContainerNetworkTCPRetransmitsHeavyDataPoint(ts, 1)
+
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordContainerProcessExecsDataPoint(ts, 1)
 
 			defaultMetricsCount++
@@ -108,6 +132,105 @@ func TestMetricsBuilder(t *testing.T) {
 			validatedMetrics := make(map[string]bool)
 			for i := 0; i < ms.Len(); i++ {
 				switch ms.At(i).Name() {
+				case "container.network.tcp.connects":
+					assert.False(t, validatedMetrics["container.network.tcp.connects"], "Found a duplicate in the metrics slice: container.network.tcp.connects")
+					validatedMetrics["container.network.tcp.connects"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
+					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
+					assert.Equal(t, "Attempts to connect, by how they ended.", ms.At(i).Description())
+					assert.Equal(t, "{attempt}", ms.At(i).Unit())
+					assert.True(t, ms.At(i).Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
+					dp := ms.At(i).Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+					attrVal, ok := dp.Attributes().Get("network.connect.outcome")
+					assert.True(t, ok)
+					assert.Equal(t, "connected", attrVal.Str())
+				case "container.network.tcp.listen_drops":
+					assert.False(t, validatedMetrics["container.network.tcp.listen_drops"], "Found a duplicate in the metrics slice: container.network.tcp.listen_drops")
+					validatedMetrics["container.network.tcp.listen_drops"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
+					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
+					assert.Equal(t, "Connections that came in and were dropped, since the queue of the program that listens was full.", ms.At(i).Description())
+					assert.Equal(t, "{event}", ms.At(i).Unit())
+					assert.True(t, ms.At(i).Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
+					dp := ms.At(i).Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+				case "container.network.tcp.peer.connects":
+					assert.False(t, validatedMetrics["container.network.tcp.peer.connects"], "Found a duplicate in the metrics slice: container.network.tcp.peer.connects")
+					validatedMetrics["container.network.tcp.peer.connects"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
+					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
+					assert.Equal(t, "Attempts to connect, by whom to and how they ended.", ms.At(i).Description())
+					assert.Equal(t, "{attempt}", ms.At(i).Unit())
+					assert.True(t, ms.At(i).Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
+					dp := ms.At(i).Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+					attrVal, ok := dp.Attributes().Get("network.peer.address")
+					assert.True(t, ok)
+					assert.Equal(t, "network.peer.address-val", attrVal.Str())
+					attrVal, ok = dp.Attributes().Get("network.peer.port")
+					assert.True(t, ok)
+					assert.EqualValues(t, 17, attrVal.Int())
+					attrVal, ok = dp.Attributes().Get("network.connect.outcome")
+					assert.True(t, ok)
+					assert.Equal(t, "connected", attrVal.Str())
+				case "container.network.tcp.resets":
+					assert.False(t, validatedMetrics["container.network.tcp.resets"], "Found a duplicate in the metrics slice: container.network.tcp.resets")
+					validatedMetrics["container.network.tcp.resets"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
+					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
+					assert.Equal(t, "Connections that were reset, those that were refused left out.", ms.At(i).Description())
+					assert.Equal(t, "{connection}", ms.At(i).Unit())
+					assert.True(t, ms.At(i).Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
+					dp := ms.At(i).Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+					attrVal, ok := dp.Attributes().Get("network.io.direction")
+					assert.True(t, ok)
+					assert.Equal(t, "transmit", attrVal.Str())
+				case "container.network.tcp.retransmits":
+					assert.False(t, validatedMetrics["container.network.tcp.retransmits"], "Found a duplicate in the metrics slice: container.network.tcp.retransmits")
+					validatedMetrics["container.network.tcp.retransmits"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
+					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
+					assert.Equal(t, "Segments that were sent again.", ms.At(i).Description())
+					assert.Equal(t, "{segment}", ms.At(i).Unit())
+					assert.True(t, ms.At(i).Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
+					dp := ms.At(i).Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+				case "container.network.tcp.retransmits.heavy":
+					assert.False(t, validatedMetrics["container.network.tcp.retransmits.heavy"], "Found a duplicate in the metrics slice: container.network.tcp.retransmits.heavy")
+					validatedMetrics["container.network.tcp.retransmits.heavy"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
+					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
+					assert.Equal(t, "Segments that were sent again on connections that sent one in fifty again, or more.", ms.At(i).Description())
+					assert.Equal(t, "{segment}", ms.At(i).Unit())
+					assert.True(t, ms.At(i).Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
+					dp := ms.At(i).Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
 				case "container.process.execs":
 					assert.False(t, validatedMetrics["container.process.execs"], "Found a duplicate in the metrics slice: container.process.execs")
 					validatedMetrics["container.process.execs"] = true

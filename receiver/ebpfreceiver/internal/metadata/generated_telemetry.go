@@ -25,14 +25,15 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                  metric.Meter
-	mu                     sync.Mutex
-	registrations          []metric.Registration
-	ReceiverEbpfDropped    metric.Int64Counter
-	ReceiverEbpfLost       metric.Int64ObservableCounter
-	ReceiverEbpfMalformed  metric.Int64Counter
-	ReceiverEbpfUnresolved metric.Int64Counter
-	ReceiverEbpfUntold     metric.Int64ObservableCounter
+	meter                    metric.Meter
+	mu                       sync.Mutex
+	registrations            []metric.Registration
+	ReceiverEbpfDropped      metric.Int64Counter
+	ReceiverEbpfLost         metric.Int64ObservableCounter
+	ReceiverEbpfMalformed    metric.Int64Counter
+	ReceiverEbpfPeersDropped metric.Int64Counter
+	ReceiverEbpfUnresolved   metric.Int64Counter
+	ReceiverEbpfUntold       metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -120,6 +121,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_malformed",
 		metric.WithDescription("Number of events from the kernel that could not be read [Development]"),
 		metric.WithUnit("{events}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfPeersDropped, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_peers_dropped",
+		metric.WithDescription("Number of times a peer's counts were not told because max_peers was reached [Development]"),
+		metric.WithUnit("{peers}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfUnresolved, err = builder.meter.Int64Counter(

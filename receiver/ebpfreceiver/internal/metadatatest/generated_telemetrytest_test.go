@@ -30,6 +30,7 @@ func TestSetupTelemetry(t *testing.T) {
 	}))
 	tb.ReceiverEbpfDropped.Add(context.Background(), 1)
 	tb.ReceiverEbpfMalformed.Add(context.Background(), 1)
+	tb.ReceiverEbpfPeersDropped.Add(context.Background(), 1)
 	tb.ReceiverEbpfUnresolved.Add(context.Background(), 1)
 	AssertEqualReceiverEbpfDropped(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
@@ -38,6 +39,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfMalformed(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfPeersDropped(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfUnresolved(t, testTel,

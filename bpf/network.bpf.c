@@ -1,0 +1,357 @@
+//go:build ignore
+
+// network.bpf.c: TCP connections: to whom, how long it took, why not, and what was lost on the way (net/ipv4/tcp*.c,
+// net/core/sock.c).
+#include "tapio.h"
+
+// How an attempt to connect ended.
+enum {
+	CONNECTED,
+	REFUSED,
+	TIMED_OUT,
+	UNREACHABLE,
+	NO_PORTS, // none was left on this side
+	ABANDONED, // by the program, after a second or more: a time limit of its own
+	CANCELLED, // by the program, sooner
+	FAILED,
+	OUTCOMES,
+};
+
+// Buckets of powers of two, from 1 µs to 8.4 s and what is above.
+#define BUCKETS 24
+
+// Indices of a cgroup's counts; the first are those above.
+enum {
+	RETRANSMITS = OUTCOMES,
+	RETRANSMITS_HEAVY, // on connections that sent 2 % again, or more
+	RESETS_SENT,
+	RESETS_RECEIVED,
+	LISTEN_DROPS,
+	CONNECT_US,
+	CONNECT_BUCKETS,
+	RTT_US = CONNECT_BUCKETS + BUCKETS,
+	RTT_BUCKETS,
+	NETWORK_COUNTS = RTT_BUCKETS + BUCKETS,
+};
+TAPIO_COUNTS(NETWORK_COUNTS)
+
+#define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP 6
+
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_SYN_RECV 3
+#define TCP_CLOSE 7
+#define TCP_LISTEN 10
+
+#define ENETUNREACH 101
+#define ETIMEDOUT 110
+#define ECONNREFUSED 111
+#define EHOSTDOWN 112
+#define EHOSTUNREACH 113
+
+#define SECOND 1000000000ULL
+
+struct peer {
+	u64 cgroup;
+	u8 address[16]; // of IPv4 the first four
+	u16 port; // in the machine's order
+	u16 family;
+	u32 pad;
+};
+
+struct peer_counts {
+	u64 n[OUTCOMES];
+};
+
+// For bpf2go, which makes Go types of these.
+const struct peer *unused_peer __attribute__((unused));
+const struct peer_counts *unused_peer_counts __attribute__((unused));
+
+
+// Who talks to whom.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct peer);
+	__type(value, struct peer_counts);
+} peers SEC(".maps");
+
+struct socket {
+	u64 began;
+	struct peer peer;
+};
+
+// Sockets that have begun to connect, until they close: whose they are is known while their owner is at work, but not when an
+// answer or a timer comes.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct socket);
+} sockets SEC(".maps");
+
+struct port {
+	u32 netns;
+	u32 number;
+};
+
+struct listener {
+	u64 cgroup;
+	u64 sk;
+	u64 drops; // that have been counted
+};
+
+// Who listens where: whose the connections are that come in there.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct port);
+	__type(value, struct listener);
+} listening SEC(".maps");
+
+// The same by their sockets.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, struct port);
+} listeners SEC(".maps");
+
+static __always_inline struct port port_of(struct sock *sk)
+{
+	struct port p = {.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), .number = BPF_CORE_READ(sk, __sk_common.skc_num)};
+
+	return p;
+}
+
+// owner_of returns whose a socket is, or 0.
+static __always_inline u64 owner_of(struct sock *sk)
+{
+	u64 key = (u64)sk;
+	struct socket *known = bpf_map_lookup_elem(&sockets, &key);
+	struct listener *listener;
+	struct cgroup *cgroup;
+	struct port port;
+
+	if (known)
+		return known->peer.cgroup;
+	port = port_of(sk);
+	listener = bpf_map_lookup_elem(&listening, &port);
+	if (listener)
+		return listener->cgroup;
+	// Those from before: the socket's own cgroup is one of v2, which helps where the memory controller is there as well.
+	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return 0;
+	cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	if (!(BPF_CORE_READ(cgroup, root, subsys_mask) >> bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) & 1))
+		return 0;
+	return BPF_CORE_READ(cgroup, kn, id);
+}
+
+static __always_inline struct counts *counts_of(struct sock *sk)
+{
+	u64 cgroup = owner_of(sk);
+
+	return cgroup ? tapio_counts(cgroup) : 0;
+}
+
+static __always_inline void begin(struct sock *sk)
+{
+	struct socket s = {.began = bpf_ktime_get_ns()};
+	u64 key = (u64)sk;
+
+	s.peer.cgroup = tapio_cgroup_id((struct task_struct *)bpf_get_current_task());
+	s.peer.family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	s.peer.port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (s.peer.family == AF_INET6)
+		BPF_CORE_READ_INTO(&s.peer.address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+	else
+		bpf_core_read(&s.peer.address, 4, &sk->__sk_common.skc_daddr);
+	bpf_map_update_elem(&sockets, &key, &s, BPF_ANY);
+}
+
+static __always_inline u32 failure(struct sock *sk, u64 took)
+{
+	switch (BPF_CORE_READ(sk, sk_err)) {
+	case ECONNREFUSED:
+		return REFUSED;
+	case ETIMEDOUT:
+		return TIMED_OUT;
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+		return UNREACHABLE;
+	case 0:
+		// tcp_v4_connect and tcp_v6_connect enter SYN_SENT before they look for a port, and leave it without a SYN when
+		// there is none.
+		if (!BPF_CORE_READ((struct tcp_sock *)sk, segs_out))
+			return NO_PORTS;
+		return took >= SECOND ? ABANDONED : CANCELLED;
+	}
+	return FAILED;
+}
+
+static __always_inline void finish(struct sock *sk, bool connected)
+{
+	u64 key = (u64)sk, took;
+	struct socket *s = bpf_map_lookup_elem(&sockets, &key);
+	static const struct peer_counts zero;
+	struct peer_counts *p;
+	struct counts *c;
+	u32 outcome;
+
+	if (!s)
+		return;
+	took = bpf_ktime_get_ns() - s->began;
+	outcome = connected ? CONNECTED : failure(sk, took);
+	if (outcome >= OUTCOMES)
+		return;
+	c = tapio_counts(s->peer.cgroup);
+	if (c) {
+		tapio_add(&c->n_[outcome], 1);
+		if (connected) {
+			tapio_add(&c->n_[CONNECT_US], took / 1000);
+			tapio_add(&c->n_[CONNECT_BUCKETS + tapio_bucket(took / 1000, BUCKETS)], 1);
+		}
+	}
+	bpf_map_update_elem(&peers, &s->peer, &zero, BPF_NOEXIST);
+	p = bpf_map_lookup_elem(&peers, &s->peer);
+	if (p)
+		tapio_add(&p->n[outcome], 1);
+}
+
+static __always_inline void round_trip(struct sock *sk)
+{
+	u64 us = BPF_CORE_READ((struct tcp_sock *)sk, srtt_us) >> 3;
+	struct counts *c;
+
+	if (!us)
+		return;
+	c = counts_of(sk);
+	if (!c)
+		return;
+	tapio_add(&c->n_[RTT_US], us);
+	tapio_add(&c->n_[RTT_BUCKETS + tapio_bucket(us, BUCKETS)], 1);
+}
+
+// count_drops counts what a listener has dropped since the last time. No tracepoint tells that the queue of who listens was full,
+// but the socket counts it (tcp_listendrop in include/net/tcp.h).
+static __always_inline void count_drops(struct listener *l, struct sock *sk)
+{
+	u64 drops = (u32)BPF_CORE_READ(sk, sk_drops.counter);
+	struct counts *c;
+
+	if (drops <= l->drops)
+		return;
+	c = tapio_counts(l->cgroup);
+	if (c)
+		tapio_add(&c->n_[LISTEN_DROPS], drops - l->drops);
+	l->drops = drops;
+}
+
+// inet_sock_set_state(sk, oldstate, newstate)
+SEC("raw_tp/inet_sock_set_state")
+int tapio_state(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct sock *sk = (struct sock *)ctx->args[0];
+	int old = ctx->args[1], new = ctx->args[2];
+	struct listener listener = {.sk = (u64)sk}, *known;
+	struct port port, *gone;
+	u64 key = (u64)sk;
+
+	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	if (new == TCP_SYN_SENT) {
+		begin(sk);
+	} else if (old == TCP_SYN_SENT) {
+		finish(sk, new == TCP_ESTABLISHED);
+	} else if (old == TCP_ESTABLISHED) {
+		round_trip(sk);
+	} else if (new == TCP_LISTEN) {
+		port = port_of(sk);
+		listener.cgroup = tapio_cgroup_id((struct task_struct *)bpf_get_current_task());
+		bpf_map_update_elem(&listening, &port, &listener, BPF_ANY);
+		bpf_map_update_elem(&listeners, &key, &port, BPF_ANY);
+	} else if (old == TCP_LISTEN) {
+		// Its port is none any more.
+		gone = bpf_map_lookup_elem(&listeners, &key);
+		if (!gone)
+			return 0;
+		port = *gone;
+		known = bpf_map_lookup_elem(&listening, &port);
+		if (known && known->sk == key) {
+			count_drops(known, sk);
+			bpf_map_delete_elem(&listening, &port);
+		}
+		bpf_map_delete_elem(&listeners, &key);
+	}
+	if (new == TCP_CLOSE)
+		bpf_map_delete_elem(&sockets, &key);
+	return 0;
+}
+
+// tcp_retransmit_skb(sk, skb, ...)
+SEC("raw_tp/tcp_retransmit_skb")
+int tapio_retransmit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct sock *sk = (struct sock *)ctx->args[0];
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	struct counts *c = counts_of(sk);
+
+	if (!c)
+		return 0;
+	tapio_add(&c->n_[RETRANSMITS], 1);
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_ESTABLISHED &&
+	    BPF_CORE_READ(tp, total_retrans) * 50ULL >= BPF_CORE_READ(tp, segs_out))
+		tapio_add(&c->n_[RETRANSMITS_HEAVY], 1);
+	return 0;
+}
+
+// tcp_receive_reset(sk)
+SEC("raw_tp/tcp_receive_reset")
+int tapio_reset_received(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct sock *sk = (struct sock *)ctx->args[0];
+	struct counts *c;
+
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_SYN_SENT)
+		return 0; // a connection that is refused
+	c = counts_of(sk);
+	if (c)
+		tapio_add(&c->n_[RESETS_RECEIVED], 1);
+	return 0;
+}
+
+// tcp_send_reset(sk, skb, ...): sk is 0 where nobody listens
+SEC("raw_tp/tcp_send_reset")
+int tapio_reset_sent(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct counts *c;
+
+	if (!ctx->args[0])
+		return 0;
+	c = counts_of((struct sock *)ctx->args[0]);
+	if (c)
+		tapio_add(&c->n_[RESETS_SENT], 1);
+	return 0;
+}
+
+// tapio_drops is run by user space for a key of listening (netns, port).
+SEC("raw_tp/tapio_drops")
+int tapio_drops(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct port port = {.netns = ctx->args[0], .number = ctx->args[1]};
+	struct listener *l = bpf_map_lookup_elem(&listening, &port);
+	struct sock *sk;
+
+	if (!l)
+		return 0;
+	sk = (struct sock *)l->sk;
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN)
+		count_drops(l, sk);
+	return 0;
+}
+
+TAPIO_LICENSE;

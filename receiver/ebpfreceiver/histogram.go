@@ -1,0 +1,61 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"math"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+)
+
+// buckets is how many powers of two (µs) the kernel's programs sort durations into; the last has all that are longer.
+const buckets = 24
+
+// histogram is a distribution of durations among the counts of a group of probes: the sum at sum (µs), the buckets at from.
+type histogram struct {
+	name, description, group string
+	sum, from                int
+}
+
+// histograms are those of a cgroup. (The metrics builder makes gauges and sums only.)
+var histograms = []histogram{
+	{"container.network.tcp.connect.duration", "Time that it took to connect.", "network", networkConnectUS, networkConnectBuckets},
+	{"container.network.tcp.rtt", "Smoothed round trip time of connections, as it was when they ended.", "network", networkRTTUS, networkRTTBuckets},
+}
+
+// bounds are the upper bounds of all buckets but the last (s).
+var bounds = func() []float64 {
+	var b []float64
+	for i := range buckets - 1 {
+		b = append(b, math.Ldexp(1e-6, i+1))
+	}
+	return b
+}()
+
+// add adds the histogram, where anything was counted.
+func (h histogram) add(to pmetric.MetricSlice, began, now pcommon.Timestamp, n []uint64) {
+	if len(n) < h.from+buckets {
+		return
+	}
+	var count uint64
+	for _, in := range n[h.from : h.from+buckets] {
+		count += in
+	}
+	if count == 0 {
+		return
+	}
+	m := to.AppendEmpty()
+	m.SetName(h.name)
+	m.SetDescription(h.description)
+	m.SetUnit("s")
+	d := m.SetEmptyHistogram()
+	d.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	p := d.DataPoints().AppendEmpty()
+	p.SetStartTimestamp(began)
+	p.SetTimestamp(now)
+	p.SetCount(count)
+	p.SetSum(float64(n[h.sum]) / 1e6)
+	p.ExplicitBounds().FromRaw(bounds)
+	p.BucketCounts().FromRaw(n[h.from : h.from+buckets])
+}

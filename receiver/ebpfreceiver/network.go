@@ -1,0 +1,211 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+)
+
+// The indices of a cgroup's counts, as bpf/network.bpf.c has them; the first are the outcomes.
+const (
+	networkOutcomes       = 8
+	networkRetransmits    = networkOutcomes
+	networkHeavy          = networkOutcomes + 1
+	networkResetsSent     = networkOutcomes + 2
+	networkResetsReceived = networkOutcomes + 3
+	networkDrops          = networkOutcomes + 4
+	networkConnectUS      = networkOutcomes + 5
+	networkConnectBuckets = networkOutcomes + 6
+	networkRTTUS          = networkConnectBuckets + buckets
+	networkRTTBuckets     = networkRTTUS + 1
+
+	outcomeCancelled = 6
+
+	eventConnectFailed = "kernel.connect_failed"
+)
+
+// outcomes are how an attempt to connect can end, and the words for it in an event; those without are none.
+var outcomes = [networkOutcomes]struct {
+	metadata.AttributeNetworkConnectOutcome
+	text string
+}{
+	{metadata.AttributeNetworkConnectOutcomeConnected, ""},
+	{metadata.AttributeNetworkConnectOutcomeRefused, "was refused: nothing listens there, or a firewall says so"},
+	{metadata.AttributeNetworkConnectOutcomeTimedOut, "got no answer until the kernel gave up"},
+	{metadata.AttributeNetworkConnectOutcomeUnreachable, "found no way there"},
+	{metadata.AttributeNetworkConnectOutcomeNoPorts, "found no free port on this side"},
+	{metadata.AttributeNetworkConnectOutcomeAbandoned, "got no answer until the program gave up"},
+	{metadata.AttributeNetworkConnectOutcomeCancelled, ""},
+	{metadata.AttributeNetworkConnectOutcomeFailed, "failed"},
+}
+
+func loadNetwork() (*ebpf.CollectionSpec, error) { return bpf.LoadNetwork() }
+
+func recordNetwork(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
+	for i, o := range outcomes {
+		mb.RecordContainerNetworkTCPConnectsDataPoint(now, int64(n[i]), o.AttributeNetworkConnectOutcome)
+	}
+	mb.RecordContainerNetworkTCPRetransmitsDataPoint(now, int64(n[networkRetransmits]))
+	mb.RecordContainerNetworkTCPRetransmitsHeavyDataPoint(now, int64(n[networkHeavy]))
+	mb.RecordContainerNetworkTCPResetsDataPoint(now, int64(n[networkResetsSent]), metadata.AttributeNetworkIoDirectionTransmit)
+	mb.RecordContainerNetworkTCPResetsDataPoint(now, int64(n[networkResetsReceived]), metadata.AttributeNetworkIoDirectionReceive)
+	mb.RecordContainerNetworkTCPListenDropsDataPoint(now, int64(n[networkDrops]))
+}
+
+// countDrops has the kernel count what listeners have dropped.
+func countDrops(a *attached) error {
+	var key bpf.NetworkPort
+	var l bpf.NetworkListener
+	each := a.Maps[bpf.NetworkMapListening].Iterate()
+	for each.Next(&key, &l) {
+		args := [2]uint64{uint64(key.Netns), uint64(key.Number)}
+		if _, err := a.Programs[bpf.NetworkProgTapioDrops].Run(&ebpf.RunOptions{Context: args}); err != nil {
+			return fmt.Errorf("count what listeners dropped: %w", err)
+		}
+	}
+	if err := each.Err(); err != nil {
+		return fmt.Errorf("read who listens: %w", err)
+	}
+	return nil
+}
+
+// peer is one whom a container connects to, and how its attempts ended.
+type peer struct {
+	address netip.AddrPort
+	n       [networkOutcomes]uint64
+}
+
+func (p peer) record(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
+	for i, n := range p.n {
+		if n > 0 {
+			mb.RecordContainerNetworkTCPPeerConnectsDataPoint(now, int64(n), p.address.Addr().String(), int64(p.address.Port()), outcomes[i].AttributeNetworkConnectOutcome)
+		}
+	}
+}
+
+// peers are those of each owner, by the path of its cgroup.
+func (p *probes) peers(ctx context.Context) (map[string][]peer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.attached["network"]
+	if a == nil {
+		return nil, nil
+	}
+	type whom struct {
+		who     string
+		address netip.AddrPort
+	}
+	sums := map[whom]*[networkOutcomes]uint64{}
+	var key bpf.NetworkPeer
+	var counts bpf.NetworkPeerCounts
+	each := a.Maps[bpf.NetworkMapPeers].Iterate()
+	for each.Next(&key, &counts) {
+		path, ok := p.cgroups.path(key.Cgroup)
+		if !ok || path == "/" {
+			continue
+		}
+		w := whom{owner(path), addressOf(key)}
+		if sums[w] == nil {
+			if len(sums) >= p.cfg.MaxPeers {
+				p.telemetry.ReceiverEbpfPeersDropped.Add(ctx, 1)
+				continue
+			}
+			sums[w] = new([networkOutcomes]uint64)
+		}
+		for i, n := range counts.N {
+			sums[w][i] += n
+		}
+	}
+	if err := each.Err(); err != nil {
+		return nil, fmt.Errorf("read the peers: %w", err)
+	}
+	all := map[string][]peer{}
+	for w, n := range sums {
+		all[w.who] = append(all[w.who], peer{w.address, *n})
+	}
+	for _, of := range all {
+		slices.SortFunc(of, func(a, b peer) int { return a.address.Compare(b.address) })
+	}
+	return all, nil
+}
+
+func addressOf(key bpf.NetworkPeer) netip.AddrPort {
+	addr := netip.AddrFrom16(key.Address).Unmap()
+	if key.Family == unix.AF_INET {
+		addr = netip.AddrFrom4([4]byte(key.Address[:4]))
+	}
+	return netip.AddrPortFrom(addr, key.Port)
+}
+
+// failures tells what failed since the last look, once for each peer and way to fail.
+type failures struct {
+	probes *probes
+	before map[string]map[netip.AddrPort][networkOutcomes]uint64
+}
+
+func (f *failures) tell(ctx context.Context) error {
+	all, err := f.probes.peers(ctx)
+	if err != nil {
+		return err
+	}
+	now := map[string]map[netip.AddrPort][networkOutcomes]uint64{}
+	for cgroup, peers := range all {
+		now[cgroup] = map[netip.AddrPort][networkOutcomes]uint64{}
+		for _, p := range peers {
+			now[cgroup][p.address] = p.n
+			var since [networkOutcomes]uint64
+			var attempts uint64
+			for i, n := range p.n {
+				// A peer that was forgotten and came again begins at zero.
+				if before := f.before[cgroup][p.address][i]; before <= n {
+					n -= before
+				}
+				since[i] = n
+				if i != outcomeCancelled {
+					attempts += n
+				}
+			}
+			for i, n := range since {
+				if n > 0 && outcomes[i].text != "" {
+					f.probes.tell(ctx, cgroup, f.probes.cgroups.version, time.Now(), func(r plog.LogRecord) { fillFailure(r, p.address, i, n, attempts) })
+				}
+			}
+		}
+	}
+	f.before = now
+	return nil
+}
+
+func fillFailure(r plog.LogRecord, to netip.AddrPort, outcome int, n, attempts uint64) {
+	r.SetEventName(eventConnectFailed)
+	r.SetSeverityNumber(plog.SeverityNumberWarn)
+	a := r.Attributes()
+	a.PutStr("network.peer.address", to.Addr().String())
+	a.PutInt("network.peer.port", int64(to.Port()))
+	a.PutStr("network.transport", "tcp")
+	a.PutStr("network.connect.outcome", outcomes[outcome].String())
+	a.PutInt("network.connect.count", int64(n))
+	a.PutInt("network.connect.attempts", int64(attempts))
+	r.Body().SetStr(fmt.Sprintf("%d of %d attempts to connect to %s %s", n, attempts, to, failed(outcome, n)))
+}
+
+// failed is how it failed, as the end of a sentence about one or many.
+func failed(outcome int, n uint64) string {
+	text := outcomes[outcome].text
+	if n > 1 && outcome == 1 {
+		return "were" + text[len("was"):]
+	}
+	return text
+}

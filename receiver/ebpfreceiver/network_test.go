@@ -1,0 +1,160 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// Connections are counted by how they ended, for whom, and to whom; what failed is told once for each peer and way to fail.
+func TestRealNetwork(t *testing.T) {
+	c, id := realCgroup(t, 256*mib)
+	cfg := createDefaultConfig().(*Config)
+	cfg.CollectionInterval = time.Second
+	m := startMetrics(t, cfg)
+	sink := startEvents(t, cfg)
+	w := workload(t, c, "network")
+	require.NoError(t, w.Wait())
+	m.await(t, "/"+c.Name, map[string]int64{
+		"container.network.tcp.connects refused":                       3,
+		"container.network.tcp.connects timed_out":                     1,
+		"container.network.tcp.connects abandoned":                     1,
+		"container.network.tcp.connects no_ports":                      1,
+		"container.network.tcp.peer.connects 127.0.0.1 7002 refused":   3,
+		"container.network.tcp.peer.connects 127.0.0.1 7001 connected": 5 + 2,     // the last of which take all ports
+		"container.network.tcp.connects connected":                     5 + 1 + 2, // and one that is in the queue
+	})
+	got := m.of(t, "/"+c.Name)
+	assert.GreaterOrEqual(t, got["container.network.tcp.listen_drops"], int64(2), "each SYN that came to the full queue")
+	assert.GreaterOrEqual(t, got["container.network.tcp.retransmits"], int64(2), "each SYN that was sent again")
+	for _, h := range []string{"container.network.tcp.connect.duration", "container.network.tcp.rtt"} {
+		assert.Positive(t, m.histogram(t, "/"+c.Name, h), h)
+	}
+
+	want := map[string]int64{"7002 refused": 3, "7003 timed_out": 1, "7003 abandoned": 1, "7001 no_ports": 1}
+	told := map[string]int64{}
+	require.Eventually(t, func() bool {
+		clear(told)
+		for _, e := range sink.named(eventConnectFailed) {
+			if e.resource["container.id"] == id {
+				told[fmt.Sprint(e.attribute("network.peer.port").Int(), " ", e.attribute("network.connect.outcome").Str())] += e.attribute("network.connect.count").Int()
+			}
+		}
+		return len(told) >= len(want)
+	}, patience, 100*time.Millisecond, "%v", told)
+	assert.Equal(t, want, told)
+}
+
+// useNetwork makes connections of all kinds, in a network namespace of its own.
+func useNetwork() error {
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	if err := loopbackUp(); err != nil {
+		return err
+	}
+	listen := func(port, backlog int) (int, error) {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return 0, err
+		}
+		return fd, errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}), unix.Listen(fd, backlog))
+	}
+	connect := func(port int, prepare func(fd int)) (int, error) {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return 0, err
+		}
+		if prepare != nil {
+			prepare(fd)
+		}
+		return fd, unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port})
+	}
+	open, err := listen(7001, 16)
+	if err != nil {
+		return err
+	}
+	for range 5 {
+		fd, err := connect(7001, nil)
+		if err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+		accepted, _, err := unix.Accept(open)
+		if err != nil {
+			return err
+		}
+		// An answer to something that was sent makes a round trip time.
+		if _, err := unix.Write(fd, []byte("hello")); err != nil {
+			return err
+		}
+		if _, err := unix.Read(accepted, make([]byte, 5)); err != nil {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+		_, _ = unix.Close(fd), unix.Close(accepted)
+	}
+	for range 3 {
+		if fd, err := connect(7002, nil); !errors.Is(err, syscall.ECONNREFUSED) {
+			return fmt.Errorf("want a refusal, got %v", err)
+		} else {
+			unix.Close(fd)
+		}
+	}
+	// One waits in the queue of who does not accept, and all others find it full.
+	if _, err := listen(7003, 0); err != nil {
+		return err
+	}
+	if _, err := connect(7003, nil); err != nil {
+		return err
+	}
+	if fd, err := connect(7003, func(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_SYNCNT, 1) }); !errors.Is(err, syscall.ETIMEDOUT) {
+		return fmt.Errorf("want no answer, got %v", err)
+	} else {
+		unix.Close(fd)
+	}
+	if fd, err := connect(7003, func(fd int) {
+		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 1, Usec: 200000})
+	}); !errors.Is(err, syscall.EINPROGRESS) {
+		return fmt.Errorf("want no answer in time, got %v", err)
+	} else {
+		unix.Close(fd)
+	}
+	// All ports that there are.
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("40000 40001"), 0); err != nil {
+		return err
+	}
+	for range 2 {
+		if _, err := connect(7001, nil); err != nil {
+			return err
+		}
+	}
+	if _, err := connect(7001, nil); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return fmt.Errorf("want no port, got %v", err)
+	}
+	return nil
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	r, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
+}
