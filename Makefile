@@ -13,7 +13,7 @@ FUZZTIME ?= 30s
 # The collector needs cgo for the journal (libsystemd), and with it a C compiler. Without, all but the journal is there.
 COLLECTOR_CGO := $(shell command -v $${CC:-gcc} >/dev/null && echo 1 || echo 0)
 
-.PHONY: help setup build test demo generate check-generated lint fuzz bench bench-forecast bench-check bench-journald release install clean
+.PHONY: help setup build test e2e demo generate check-generated lint fuzz bench bench-forecast bench-check bench-journald release install clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,6 +24,9 @@ setup: ## install what demo and test need on a Debian machine (root); nothing wh
 build: ## build bin/tapio and bin/tapio-collector
 	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tapio
 	CGO_ENABLED=$(COLLECTOR_CGO) go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tapio-collector
+
+e2e: setup build ## run real pods under a real kubelet, and see that each failure is told as what it is (root; 2 minutes)
+	@test/kube/e2e.sh
 
 demo: build ## show a real leak, its prediction, and the kernel's OOM kill (root; 3 minutes after the build)
 	@CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo

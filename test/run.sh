@@ -20,7 +20,17 @@ run() {
 
 # Other kernels, and a real systemd.
 systems() {
-  if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
+  if [ "$(id -u)" != 0 ]; then
+  skipped="$skipped
+  real pods under a real kubelet: this is not root"
+elif [ -z "${TAPIO_KUBE_BINARY-}" ] || [ ! -x /usr/lib/cni/bridge ] || ! command -v containerd > /dev/null; then
+  skipped="$skipped
+  real pods under a real kubelet: containerd or containernetworking-plugins is missing (make setup), or Kubernetes is not built"
+else
+  run "real pods, under a real kubelet" test/kube/e2e.sh
+fi
+
+if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
     # shellcheck disable=SC2086
     run "the cgroup receiver, under other kernels" test/vm/receiver.sh ${TAPIO_TEST_KERNELS-}
     # shellcheck disable=SC2086

@@ -14,6 +14,8 @@ need debootstrap debootstrap
 need prometheus prometheus # tapio forecast --prometheus
 need containerd containerd # a real container runtime: receiver/crireceiver
 need runc runc
+need ip iproute2 # a real node: test/kube/node.sh
+[ -x /usr/lib/cni/bridge ] || packages="$packages containernetworking-plugins"
 need journalctl systemd    # real journals: receiver/journaldreceiver
 need clang clang           # programs for the kernel: make generate
 need llvm-strip llvm

@@ -8,7 +8,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 )
 
 // Image is the image of all pods. Its program is /workload.
@@ -17,17 +19,26 @@ const Image = "tapio.test/workload:1"
 // writeImage writes an archive of the image, as `docker save` makes them: one layer with one static program. What is run
 // without arguments is `workload pause`, which is what the sandbox of a pod needs.
 func writeImage(archive, name, program string) error {
-	text, err := os.ReadFile(program)
-	if err != nil {
-		return fmt.Errorf("make an image: %w", err)
+	return WriteImage(archive, name, map[string]string{"workload": program}, "/workload", "pause")
+}
+
+// WriteImage writes an archive of an image of one layer: files of this machine by their path in it, and what is run without arguments.
+func WriteImage(archive, name string, files map[string]string, command ...string) error {
+	texts := map[string][]byte{}
+	for path, from := range files {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			return fmt.Errorf("make an image: %w", err)
+		}
+		texts[path] = text
 	}
-	layer, err := tarOf(map[string][]byte{"workload": text}, "workload")
+	layer, err := tarOf(texts, slices.Sorted(maps.Keys(texts))...)
 	if err != nil {
 		return err
 	}
 	config, err := json.Marshal(map[string]any{
 		"architecture": "amd64", "os": "linux",
-		"config":  map[string]any{"Cmd": []string{"/workload", "pause"}, "Env": []string{"PATH=/"}},
+		"config":  map[string]any{"Cmd": command, "Env": []string{"PATH=/bin"}},
 		"rootfs":  map[string]any{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer))}},
 		"history": []any{map[string]any{"created_by": "test/containerd", "comment": name}},
 	})

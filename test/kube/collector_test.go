@@ -23,7 +23,11 @@ import (
 )
 
 // watcher is a real tapio-collector of the cluster.
-type watcher struct{ *harness.Collector }
+type watcher struct {
+	*harness.Collector
+	// otlp is where it takes in what nodes have found.
+	otlp string
+}
 
 // newCollector prepares one that has the rights of the service account in deploy.
 func newWatcher(t *testing.T, kubeconfig string) watcher {
@@ -46,7 +50,7 @@ func newWatcher(t *testing.T, kubeconfig string) watcher {
 			t.Logf("the collector:\n%s", tail(string(log), 40))
 		}
 	})
-	return watcher{c}
+	return watcher{c, "127.0.0.1:" + ports[0]}
 }
 
 func (c watcher) start(t *testing.T) {

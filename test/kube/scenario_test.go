@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"path"
 	"strings"
 	"testing"
 	"text/template"
@@ -128,6 +129,7 @@ func inPEM(kind string, der []byte) string {
 // all pods with these labels, this status, and events about them. Kind Status is played by `replay`.
 func (c *Cluster) apply(ctx context.Context, t *testing.T, name string) {
 	all := read(t, name+".yaml")
+	name = path.Base(name)
 	space := unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
 	for _, o := range all {
 		if o.GetKind() == "Namespace" {
