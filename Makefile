@@ -91,6 +91,7 @@ release: ## cross-build the CLI and the collector (static; where there is a C co
 install: build ## install both programs into /usr/local/bin, and tapio as a kubectl plugin
 	install -m 0755 bin/tapio bin/tapio-collector /usr/local/bin/
 	ln -sf tapio /usr/local/bin/kubectl-tapio
+	ln -sf tapio /usr/local/bin/kubectl_complete-tapio
 
 clean: ## remove what was built
 	rm -rf bin dist test/.cache

@@ -5,9 +5,11 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,8 +68,17 @@ func (c *Client) Scope(namespace string, all bool) string {
 	return namespace
 }
 
-// Connect finds the cluster and the credentials. It does not ask the API server anything yet.
-func Connect(o Options) (*Client, error) {
+// Contexts are the names of the contexts of the kubeconfig, in order; none where there is no kubeconfig that can be read.
+func Contexts(o Options) []string {
+	raw, err := o.load()
+	if err != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(raw.Contexts))
+}
+
+// load reads the kubeconfig.
+func (o Options) load() (*api.Config, error) {
 	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: o.Kubeconfig}
 	if o.Kubeconfig == "" {
 		rules.Precedence = filepath.SplitList(o.Getenv("KUBECONFIG"))
@@ -80,6 +91,15 @@ func Connect(o Options) (*Client, error) {
 	raw, err := rules.Load()
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	return raw, nil
+}
+
+// Connect finds the cluster and the credentials. It does not ask the API server anything yet.
+func Connect(o Options) (*Client, error) {
+	raw, err := o.load()
+	if err != nil {
+		return nil, err
 	}
 	c := &Client{}
 	var config *rest.Config

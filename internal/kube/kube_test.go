@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/your-org/tapio/internal/correlation/extract/objects"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -80,6 +81,7 @@ func TestConnect(t *testing.T) {
 			}
 			assert.Equal(t, c.want, client.String())
 			assert.Equal(t, "shop", client.namespace)
+			assert.Equal(t, []string{"broken", "home"}, Contexts(c.options))
 		})
 	}
 }
@@ -199,4 +201,15 @@ func TestWatchFailsAtFirst(t *testing.T) {
 	see := func(finding.Report) error { return nil }
 	assert.ErrorContains(t, connect(t, server.URL).Watch(t.Context(), Query{}, time.Now, see), "does not know who asks (401)")
 	assert.ErrorContains(t, connect(t, server.URL).Watch(t.Context(), Query{Exclude: []string{"x"}}, time.Now, see), "there is no such pattern")
+}
+
+// Whatever a server of metrics sends, reading it ends.
+func FuzzMetrics(f *testing.F) {
+	f.Add([]byte(`{"items":[{"metadata":{"name":"a","namespace":"b"},"timestamp":"2026-11-23T12:00:00Z","containers":[{"name":"c","usage":{"cpu":"12m","memory":"3Mi"}}]}]}`))
+	f.Add([]byte(`{"items":[{"containers":[{"usage":{"cpu":1e400,"memory":"-"}}]}]}`))
+	f.Fuzz(func(_ *testing.T, body []byte) {
+		if all, err := metrics(body); err == nil {
+			use(objects.New(), all)
+		}
+	})
 }

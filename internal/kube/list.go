@@ -177,7 +177,11 @@ func refusal(k kind, namespace string, err error) string {
 		where = " in namespace " + namespace
 	}
 	if apierrors.IsForbidden(err) {
-		return fmt.Sprintf("you may not list %s%s", k.Resource, where)
+		verb := "list"
+		if strings.Contains(err.Error(), "cannot watch resource") {
+			verb = "watch"
+		}
+		return fmt.Sprintf("you may not %s %s%s", verb, k.Resource, where)
 	}
 	return fmt.Sprintf("cannot list %s%s: %v", k.Resource, where, err)
 }

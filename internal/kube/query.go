@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -48,6 +49,9 @@ type asked struct {
 	patterns []*pattern.Pattern
 }
 
+// builtin are the patterns of this program. They are compiled once, however many clusters are looked at.
+var builtin = sync.OnceValues(func() ([]*pattern.Pattern, error) { return pattern.Load(patterns.Files) })
+
 // understand reads a query. Its errors name the flag.
 func (q Query) understand() (asked, error) {
 	a := asked{Query: q}
@@ -55,7 +59,7 @@ func (q Query) understand() (asked, error) {
 	if a.selector, err = labels.Parse(q.Selector); err != nil {
 		return a, fmt.Errorf("--selector is %q: %w", q.Selector, err)
 	}
-	if a.patterns, err = pattern.Load(patterns.Files); err != nil {
+	if a.patterns, err = builtin(); err != nil {
 		return a, fmt.Errorf("load the patterns: %w", err)
 	}
 	known := pattern.Names(a.patterns)

@@ -36,9 +36,9 @@ func (c *Client) usage(ctx context.Context, namespace string) ([]podMetrics, fin
 	defer cancel()
 	// A server behind the API server that does not answer is not waited for by asking again.
 	body, err := c.api.Get().AbsPath(append(path, "pods")...).SetHeader("Accept", "application/json").MaxRetries(0).Do(ctx).Raw()
-	var list struct{ Items []podMetrics }
+	var all []podMetrics
 	if err == nil {
-		err = json.Unmarshal(body, &list)
+		all, err = metrics(body)
 	}
 	covered := finding.Coverage{Layer: layerMetrics, State: finding.CoverageOK}
 	switch {
@@ -50,7 +50,16 @@ func (c *Client) usage(ctx context.Context, namespace string) ([]podMetrics, fin
 	default:
 		covered.State, covered.Reason = finding.CoverageDegraded, fmt.Sprintf("metrics.k8s.io does not answer: %v", err)
 	}
-	return list.Items, covered
+	return all, covered
+}
+
+// metrics reads a PodMetricsList.
+func metrics(body []byte) ([]podMetrics, error) {
+	var list struct{ Items []podMetrics }
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, fmt.Errorf("read the metrics: %w", err)
+	}
+	return list.Items, nil
 }
 
 // use takes what containers use into a view.

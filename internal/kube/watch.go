@@ -232,7 +232,7 @@ func (s *store) run(ctx context.Context) {
 func (s *store) failed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if changed := (s.err == nil) != (err == nil); !changed && err == nil {
+	if s.err == nil && err == nil {
 		return
 	}
 	s.err = err

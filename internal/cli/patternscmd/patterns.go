@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -53,13 +54,13 @@ that one: by which signals it is known, how bad it is, and what helps. A collect
 	return cmd
 }
 
-// Names are the names of all patterns.
+// Names are the names of all patterns: those of their files.
 func Names() []string {
-	all, err := pattern.Load(patterns.Files)
-	if err != nil {
-		return nil
+	files, _ := fs.Glob(patterns.Files, "*.yaml")
+	for i := range files {
+		files[i] = strings.TrimSuffix(files[i], ".yaml")
 	}
-	return pattern.Names(all)
+	return files
 }
 
 // Explain says what a pattern means, for people or, as json or yaml, as it is.

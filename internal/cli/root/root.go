@@ -33,7 +33,7 @@ func New(env cli.Env, program string) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	if strings.HasPrefix(filepath.Base(program), "kubectl-") {
+	if strings.HasPrefix(filepath.Base(program), "kubectl") {
 		cmd.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl tapio"}
 	}
 	cmd.SetIn(env.In)
@@ -42,6 +42,7 @@ func New(env cli.Env, program string) *cobra.Command {
 	// Only the commands that read findings have the flags that say where they are.
 	for _, c := range []*cobra.Command{check.New(env, from), why.New(env, from), promcmd.New(env, from)} {
 		from.Flags(c.Flags())
+		cli.CompleteBy(c, "context", func() []string { return from.ContextNames(env.Getenv) })
 		cmd.AddCommand(c)
 	}
 	cmd.AddCommand(patternscmd.New(env), forecastcmd.New(env.In, env.Out, env.ErrOut), versioncmd.New(env))
@@ -52,6 +53,9 @@ func New(env cli.Env, program string) *cobra.Command {
 func Run(ctx context.Context, env cli.Env, args []string) int {
 	cmd := New(env, args[0])
 	cmd.SetArgs(args[1:])
+	if filepath.Base(args[0]) == "kubectl_complete-tapio" { // by which kubectl completes what its plugins take
+		cmd.SetArgs(append([]string{cobra.ShellCompRequestCmd}, args[1:]...))
+	}
 	switch err := cmd.ExecuteContext(ctx); {
 	case err == nil:
 		return cli.ExitOK

@@ -208,6 +208,14 @@ func TestKubectlPlugin(t *testing.T) {
 	e := cli.Env{In: strings.NewReader(""), Out: &out, ErrOut: &out, Getenv: func(string) string { return "" }, Now: time.Now}
 	assert.Equal(t, 0, Run(t.Context(), e, []string{"/usr/local/bin/kubectl-tapio", "check", "--help"}))
 	assert.Contains(t, out.String(), "kubectl tapio check [entity] [flags]")
+	out.Reset()
+	assert.Equal(t, 0, Run(t.Context(), e, []string{"/usr/local/bin/kubectl_complete-tapio", "check", "--fail-on", "cri"}))
+	assert.Contains(t, out.String(), "critical\n")
+	// It knows the contexts.
+	config := filepath.Join(t.TempDir(), "config")
+	require.NoError(t, os.WriteFile(config, []byte("contexts: [{name: east, context: {cluster: c}}, {name: west, context: {cluster: c}}]"), 0o600))
+	stdout, _, _ := run(t, map[string]string{"KUBECONFIG": config}, nil, "__complete", "check", "--context", "")
+	assert.Equal(t, "east\nwest\n:4\n", stdout)
 }
 
 func golden(t *testing.T, name, got string) {

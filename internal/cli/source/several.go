@@ -215,6 +215,11 @@ func update(r *finding.Report, id string, f *finding.Finding) {
 	}
 }
 
+// ContextNames are the names of the contexts of the kubeconfig, for shells to complete.
+func (o Options) ContextNames(getenv func(string) string) []string {
+	return kube.Contexts(kube.Options{Kubeconfig: o.Kubeconfig, Getenv: getenv})
+}
+
 // clusters opens the contexts.
 func (o Options) clusters(getenv func(string) string) (Source, error) {
 	contexts := o.Contexts

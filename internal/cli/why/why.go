@@ -22,6 +22,7 @@ type Options struct {
 	// Subject is an entity or the id of a finding.
 	Subject   string
 	Namespace string
+	All       bool
 	Output    string
 }
 
@@ -39,6 +40,7 @@ func New(env cli.Env, from *source.Options) *cobra.Command {
 		Long: `Tell the story behind what is found about an entity, or behind one finding by its id: the course of the resource, the
 evidence in order, the cause, how sure that is and how it was reached, and what helps. What is over is told as well.`,
 		Example: `  tapio why api-service
+  tapio why deploy/api -n shop --context production
   tapio why 4f1c2a9be0d37718 -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,6 +57,8 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
 	}
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "text", "one of text, json, yaml")
 	cmd.Flags().StringVarP(&o.Namespace, "namespace", "n", "", "the Kubernetes namespace of the entity")
+	cmd.Flags().BoolVarP(&o.All, "all-namespaces", "A", false, "look in all namespaces (the default where the kubeconfig's context names none)")
+	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
 	cli.Complete(cmd, "output", outputs)
 	return cmd
 }
@@ -92,7 +96,7 @@ func find(ctx context.Context, o *Options) ([]finding.Finding, error) {
 			return []finding.Finding{f}, nil
 		}
 	}
-	report, err := o.Source.Report(ctx, source.Query{Namespace: o.Namespace, Entity: o.Subject, States: []finding.State{finding.Active, finding.Resolved}})
+	report, err := o.Source.Report(ctx, source.Query{Namespace: o.Namespace, All: o.All, Entity: o.Subject, States: []finding.State{finding.Active, finding.Resolved}})
 	if err != nil {
 		return nil, err
 	}
