@@ -226,7 +226,10 @@ func (t *tracker) adopt(ctx context.Context, b *bus, name string, at dbus.Object
 func (t *tracker) put(ctx context.Context, at dbus.ObjectPath, u, before *unit) {
 	u.told = u.mainExited
 	if before != nil {
-		u.told = max(u.mainExited, before.told)
+		u.told, u.said = max(u.mainExited, before.told), before.said
+	}
+	if u.result == "oom-kill" || u.result == "watchdog" {
+		u.said = u.invocation + " " + u.result
 	}
 	t.mu.Lock()
 	t.units[at] = u // from here on it is read by others, and not changed

@@ -27,7 +27,9 @@ type unit struct {
 	mainStatus int32  // ExecMainStatus: exit code or signal
 	mainExited uint64 // ExecMainExitTimestamp: µs since 1970, 0 while it runs
 	// told is the latest end of a main process that was told of: signals that were sent before a unit was read come after that.
-	told    uint64
+	told uint64
+	// said is, in the same way, the latest result that was told of, and of which invocation.
+	said    string
 	service bool
 }
 
@@ -129,10 +131,14 @@ func (u *unit) since(before *unit) []happening {
 			all[len(all)-1].at = time.UnixMicro(int64(u.mainExited))
 		}
 	}
-	if u.result != before.result {
+	if u.result != before.result && u.invocation+" "+u.result != before.said {
 		switch u.result {
 		case "oom-kill":
 			tell(eventOOMKill, fmt.Sprintf("systemd saw that a process of %s was killed for want of memory", u.name), true, map[string]any{})
+			// systemd does not say when; where the main process ended with it, and is told of at the same time, that is known.
+			if len(all) > 1 {
+				all[len(all)-1].at = all[len(all)-2].at
+			}
 		case "watchdog":
 			tell(eventWatchdog, u.name+" gave no sign of life for longer than WatchdogSec", true, map[string]any{})
 		}

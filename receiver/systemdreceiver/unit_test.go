@@ -1,6 +1,7 @@
 package systemdreceiver
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -60,6 +61,28 @@ func TestSince(t *testing.T) {
 			assert.Equal(t, c.want, got)
 		})
 	}
+}
+
+// systemd's signals may be older than what was read of the unit: what they repeat is not told again, what is new is.
+func TestSignalsThatAreLate(t *testing.T) {
+	tr := &tracker{units: map[dbus.ObjectPath]*unit{}, failing: map[dbus.ObjectPath]time.Time{}}
+	var told []string
+	tr.happened = func(_ context.Context, _ *unit, h happening) { told = append(told, h.event) }
+	read := unit{name: "a.service", result: "oom-kill", invocation: "1"}
+	tr.put(t.Context(), "/a", &read, fresh())
+	assert.Equal(t, []string{eventOOMKill}, told)
+	change := func(result, invocation string) {
+		before := tr.units["/a"]
+		u := *before
+		u.result, u.invocation = result, invocation
+		tr.put(t.Context(), "/a", &u, before)
+	}
+	change("success", "1")
+	change("oom-kill", "1")
+	assert.Len(t, told, 1)
+	change("success", "2")
+	change("oom-kill", "2")
+	assert.Len(t, told, 2, "it was started again, and killed again")
 }
 
 func TestManyMissedRestartsAreBounded(t *testing.T) {
