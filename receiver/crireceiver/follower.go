@@ -109,16 +109,22 @@ func (f *follower) session(ctx context.Context) error {
 	events, why := r.subscribe(ctx)
 	every := time.NewTicker(relist)
 	defer every.Stop()
+	var soon <-chan time.Time // where there is something to ask again
 	for {
 		if err := f.sync(ctx, r); err != nil {
 			return err
 		}
 		for more := true; more; {
+			if soon == nil && len(f.tracker.doubtful) > 0 {
+				soon = time.After(f.poll)
+			}
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-every.C:
 				more = false
+			case <-soon:
+				more, soon = false, nil
 			case e, ok := <-events:
 				if ok {
 					f.tracker.take(ctx, e)

@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/plog"
 	"golang.org/x/sys/unix"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // The log events, and their attributes.
@@ -14,6 +15,7 @@ const (
 	eventCreated        = "cri.container.created"
 	eventStarted        = "cri.container.started"
 	eventStopped        = "cri.container.stopped"
+	eventOOMKilled      = "cri.container.oom_killed"
 	eventRestarted      = "cri.container.restarted"
 	eventRemoved        = "cri.container.removed"
 	eventSandboxCreated = "cri.sandbox.created"
@@ -71,6 +73,24 @@ func (c *container) stoppedNow() happening {
 		severity = plog.SeverityNumberError
 	}
 	return c.happening(eventStopped, severity, c.finished, text, attributes)
+}
+
+// What runtimes say of a container of which the kernel killed a process for want of memory (CRI, ContainerStatus.reason), and the exit
+// code of one whose first process SIGKILL ended. Only both together say when that was: the reason stays with a container that lives
+// on without a child.
+const (
+	oomKilled = "OOMKilled"
+	killed    = 128 + 9
+)
+
+// outOfMemory says whether the container ended because the kernel killed its first process for want of memory.
+func (c *container) outOfMemory() bool {
+	return c.state == cri.ContainerState_CONTAINER_EXITED && c.exit == killed && c.reason == oomKilled
+}
+
+func (c *container) oomKilledNow() happening {
+	return c.happening(eventOOMKilled, plog.SeverityNumberError, c.finished,
+		"the container runtime was told that the kernel killed "+c.display()+" for want of memory", nil)
 }
 
 // restartedNow tells of a container that next has taken its place.

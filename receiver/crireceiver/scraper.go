@@ -66,16 +66,16 @@ func (s *metricsScraper) ask(ctx context.Context, socket string) error {
 		s.telemetry.ReceiverCriConnects.Add(ctx, 1)
 		s.runtimes[socket] = r
 	}
+	now := pcommon.NewTimestampFromTime(time.Now()) // what is listed was so then, however long that takes
 	inv, err := r.list(ctx)
 	if err != nil {
 		return err
 	}
-	s.record(ctx, r.name, inv)
+	s.record(ctx, now, r.name, inv)
 	return nil
 }
 
-func (s *metricsScraper) record(ctx context.Context, runtime string, inv *inventory) {
-	now := pcommon.NewTimestampFromTime(time.Now())
+func (s *metricsScraper) record(ctx context.Context, now pcommon.Timestamp, runtime string, inv *inventory) {
 	pods := make(map[string]pod, min(len(inv.sandboxes), s.cfg.MaxContainers))
 	for i, box := range inv.sandboxes {
 		if i >= s.cfg.MaxContainers {

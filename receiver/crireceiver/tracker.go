@@ -3,6 +3,7 @@ package crireceiver
 import (
 	"context"
 	"slices"
+	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -23,6 +24,8 @@ type tracker struct {
 	sandboxes  map[string]*sandbox
 	images     names
 	gone       []string
+	// doubtful are the containers that ended by SIGKILL just now, since when: a runtime may learn why a moment after it learned that.
+	doubtful map[string]time.Time
 	// synced says that all was listed before: what is not known then is new.
 	synced bool
 	// since is when the latest event that was taken in happened (ns since 1970): a runtime repeats older ones.
@@ -48,7 +51,8 @@ type sandbox struct {
 }
 
 func newTracker(most int, telemetry *metadata.TelemetryBuilder, happened func(context.Context, happening)) *tracker {
-	return &tracker{max: most, telemetry: telemetry, happened: happened, containers: map[string]*container{}, sandboxes: map[string]*sandbox{}}
+	return &tracker{max: most, telemetry: telemetry, happened: happened, containers: map[string]*container{},
+		sandboxes: map[string]*sandbox{}, doubtful: map[string]time.Time{}}
 }
 
 // sync takes in all that there is. Of what it finds for the first time, or changed, it asks status for more.
@@ -85,7 +89,7 @@ func (t *tracker) sync(ctx context.Context, inv *inventory, status func(context.
 		t.removeSandbox(ctx, id)
 	}
 	t.synced = true
-	return nil
+	return t.doubt(ctx, status)
 }
 
 // missing are the ids of what is known and not listed, in order.
@@ -187,9 +191,42 @@ func (t *tracker) see(ctx context.Context, now *container) {
 			t.tell(ctx, p.restartedNow(now))
 		}
 	}
-	if now.state == cri.ContainerState_CONTAINER_EXITED {
-		t.tell(ctx, now.stoppedNow())
+	if now.state != cri.ContainerState_CONTAINER_EXITED {
+		return
 	}
+	if now.outOfMemory() {
+		t.tell(ctx, now.oomKilledNow())
+	} else if now.exit == killed && t.synced {
+		t.doubtful[now.id] = time.Now()
+	}
+	t.tell(ctx, now.stoppedNow())
+}
+
+// settled is how long a runtime may take to learn why a container was killed. (containerd learns of the end of a process and of
+// its cgroup's shortage in two ways, in either order; 2.x waits for the second for 1 s itself.)
+const settled = 10 * time.Second
+
+// doubt asks once more about the containers of which it was not known yet why they were killed.
+func (t *tracker) doubt(ctx context.Context, status func(context.Context, string) (*cri.ContainerStatus, error)) error {
+	for id, since := range t.doubtful {
+		c := t.containers[id]
+		if c == nil || time.Since(since) > settled {
+			delete(t.doubtful, id)
+			continue
+		}
+		s, err := status(ctx, id)
+		if err != nil {
+			return err
+		}
+		if s == nil {
+			continue
+		}
+		if c.reason = cut(s.GetReason()); c.outOfMemory() {
+			delete(t.doubtful, id)
+			t.tell(ctx, c.oomKilledNow())
+		}
+	}
+	return nil
 }
 
 // previous is the container that this one takes the place of: the one of its name in its pod before it.

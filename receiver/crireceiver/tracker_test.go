@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -138,6 +139,45 @@ func TestEndings(t *testing.T) {
 			assert.Equal(t, "container c1 "+c.want, ended.stoppedNow().text)
 		})
 	}
+}
+
+// A runtime may learn a moment later why a container was killed; and its reason is of that end only if the first process ended by it.
+func TestOOMKilled(t *testing.T) {
+	ended := func(code int32, reason string) *cri.ContainerStatus {
+		s := state("c1", "api", 0, isExited)
+		s.ExitCode, s.Reason = code, reason
+		return s
+	}
+	const kill = "container.oom_killed: the container runtime was told that the kernel killed container api of shop/api-1 for want of memory"
+	w := newWorld(t, 10)
+	w.containers["c1"] = state("c1", "api", 0, isRunning)
+	w.list(t)
+	w.containers["c1"] = ended(137, "OOMKilled")
+	assert.Equal(t, []string{kill, "container.stopped: container api of shop/api-1 ended with exit code 137 (SIGKILL), reason OOMKilled"}, w.list(t))
+	assert.Empty(t, w.list(t))
+
+	w = newWorld(t, 10)
+	w.list(t)
+	w.containers["c1"] = ended(137, "Error")
+	assert.Len(t, w.list(t), 3)
+	assert.Empty(t, w.list(t))
+	w.containers["c1"] = ended(137, "OOMKilled")
+	assert.Equal(t, []string{kill}, w.list(t))
+	assert.Empty(t, w.list(t))
+	assert.Empty(t, w.doubtful)
+
+	w = newWorld(t, 10)
+	w.list(t)
+	w.containers["c1"] = ended(137, "Error")
+	w.list(t)
+	w.doubtful["c1"] = time.Now().Add(-2 * settled)
+	w.list(t)
+	assert.Empty(t, w.doubtful, "it was just killed")
+
+	w = newWorld(t, 10)
+	w.list(t)
+	w.containers["c1"] = ended(1, "OOMKilled")
+	assert.NotContains(t, w.list(t), kill, "a child was killed, at some time")
 }
 
 func TestSandboxesAndImages(t *testing.T) {
