@@ -143,8 +143,8 @@ func (o owner) take(s signal.Signal) signal.Batch {
 	return signal.Batch{Entity: o.entity, Signals: []signal.Signal{s}}
 }
 
-// release ends the waiting of what has waited for long enough: it is of the one entity whose own counter shows a kill at that
-// time and nothing else explains, or else of the node.
+// release ends the waiting of what has waited for long enough: it is of the one entity of which another layer shows a kill at
+// that time that nothing else explains, or else of the node.
 func (e *Engine) release(now time.Time) {
 	kept := e.victims.waiting[:0]
 	for _, w := range e.victims.waiting {
@@ -161,8 +161,8 @@ func (e *Engine) release(now time.Time) {
 	e.victims.waiting = kept
 }
 
-// suspect is the entity in which, by its counter, something was killed at the time, and by whom the kernel's own word is still
-// missing. Of several there is none: to guess would be worse than not to know.
+// suspect is the entity in which, by its counter, its runtime or systemd, something was killed at the time, and of which the
+// kernel's own word is still missing. Of several there is none: to guess would be worse than not to know.
 func (e *Engine) suspect(w waiting) (entity.Entity, bool) {
 	var found *subject
 	for _, s := range e.subjects {
@@ -182,7 +182,7 @@ func (e *Engine) suspect(w waiting) (entity.Entity, bool) {
 	return found.entity, true
 }
 
-// unexplained says whether a kill was counted around a time of which the kernel has told nothing.
+// unexplained says whether a kill was seen around a time of which the kernel has told nothing.
 func (s *subject) unexplained(at time.Time) bool {
 	around := func(first, last time.Time) bool { return !at.Before(first.Add(-exact)) && !at.After(last.Add(exact)) }
 	for _, told := range s.timeline.Events(at.Add(-reuse), signal.KernelOOMKill) {
@@ -190,7 +190,7 @@ func (s *subject) unexplained(at time.Time) bool {
 			return false
 		}
 	}
-	for _, counted := range s.timeline.Events(at.Add(-reuse), signal.OOMKill) {
+	for _, counted := range s.timeline.Events(at.Add(-reuse), signal.OOMKill, signal.UnitOOMKill, signal.RuntimeOOMKill) {
 		first := counted.First
 		if !counted.After.IsZero() && !counted.Vague() {
 			first = counted.After // it happened between two readings

@@ -156,3 +156,47 @@ func FuzzLogs(f *testing.F) {
 		})
 	})
 }
+
+// A container's scope is the container, for whoever speaks of the unit; what systemd says of the slices around a unit is said already.
+func TestScopesOfContainersAndSlices(t *testing.T) {
+	const id = "0f32894de86edf3d3832702af794874ef8d400b4969acdea4976b12040756e0d"
+	rules, err := lines.Load()
+	require.NoError(t, err)
+	for unit, want := range map[string]string{
+		"api.service":                                    "unit:n1:api.service",
+		"cri-containerd-" + id + ".scope":                "container:" + id,
+		"crio-" + id + ".scope":                          "container:" + id,
+		"session-1.scope":                                "unit:n1:session-1.scope",
+		"kubepods-burstable-pod0a1b2c3d_0000_4000.slice": "",
+		"system.slice":                                   "",
+	} {
+		t.Run(unit, func(t *testing.T) {
+			said := plog.NewLogs()
+			rec := said.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+			rec.Body().SetStr(unit + ": A process of this unit has been killed by the OOM killer.")
+			for name, v := range map[string]string{"systemd.journal._transport": "journal", "process.pid": "1"} {
+				rec.Attributes().PutStr(name, v)
+			}
+			event := plog.NewLogs()
+			rl := event.ResourceLogs().AppendEmpty()
+			rl.Resource().Attributes().PutStr("systemd.unit", unit)
+			rl.ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().SetEventName("systemd.unit.oom_kill")
+			for source, ld := range map[string]plog.Logs{"journal": said, "bus": event} {
+				if source == "bus" && want == "" {
+					continue // the systemd receiver follows no slices
+				}
+				var got []string
+				extract.Logs(ld, "n1", rules, func(b signal.Batch) {
+					for _, s := range b.Signals {
+						got = append(got, string(b.Entity.ID)+" "+s.Kind)
+					}
+				})
+				if want == "" {
+					assert.Empty(t, got, source)
+				} else {
+					assert.Equal(t, []string{want + " unit.oom_kill"}, got, source)
+				}
+			}
+		})
+	}
+}

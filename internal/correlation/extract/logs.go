@@ -24,9 +24,8 @@ var events = map[string]event{
 		count := max(number(r, "memory.event.count"), 1)
 		return []signal.Signal{{Kind: signal.OOMKill, Layer: finding.LayerCgroup, Value: count, Unit: "{event}"}}
 	},
-	"cri.container.restarted": func(r plog.LogRecord) []signal.Signal {
-		return []signal.Signal{{Kind: signal.RuntimeRestarted, Layer: finding.LayerRuntime, Value: 1, Unit: "{event}", Text: r.Body().AsString()}}
-	},
+	"cri.container.oom_killed": runtimeEvent(signal.RuntimeOOMKill),
+	"cri.container.restarted":  runtimeEvent(signal.RuntimeRestarted),
 	"cri.container.started":    func(plog.LogRecord) []signal.Signal { return []signal.Signal{running(1)} },
 	"cri.container.stopped":    stopped,
 	"kernel.oom_kill":          kernelEvent(signal.KernelOOMKill, oomFacts),
@@ -51,29 +50,27 @@ func unitEvent(kind string, facts map[string]string) event {
 	}
 }
 
+func runtimeEvent(kind string) event {
+	return func(r plog.LogRecord) []signal.Signal {
+		return []signal.Signal{{Kind: kind, Layer: finding.LayerRuntime, Value: 1, Unit: "{event}", Text: r.Body().AsString()}}
+	}
+}
+
 // running says whether the runtime runs a container.
 func running(is float64) signal.Signal {
 	return signal.Signal{Kind: signal.RuntimeRunning, Layer: finding.LayerRuntime, Shape: signal.Gauge, Value: is, Unit: units[signal.RuntimeRunning]}
 }
 
-// killed is the exit code of a process that SIGKILL ended, as container runtimes tell it.
-const killed = 128 + 9
-
-// stopped is a container that ended. OOMKilled as a reason says that the kernel killed a process of it at some time; only of the
-// first process, with which the container ended, is that time known.
+// stopped is a container that ended.
 func stopped(r plog.LogRecord) []signal.Signal {
-	code, reason := number(r, "process.exit.code"), ""
+	reason := ""
 	if v, ok := r.Attributes().Get("k8s.container.status.reason"); ok {
 		reason = v.AsString()
 	}
-	s := signal.Signal{Kind: signal.RuntimeExited, Layer: finding.LayerRuntime, Value: 1, Unit: "{event}", Text: r.Body().AsString(),
-		Attributes: map[string]string{"code": strconv.Itoa(int(code)), "reason": reason}}
-	if reason != "OOMKilled" || code != killed {
-		return []signal.Signal{s, running(0)}
-	}
-	kill := s
-	kill.Kind, kill.Text, kill.Attributes = signal.RuntimeOOMKill, "the container runtime was told that the kernel killed it for want of memory", nil
-	return []signal.Signal{kill, s, running(0)}
+	over := running(0)
+	over.Time = r.ObservedTimestamp().AsTime() // until then a runtime that is busy may have said that it runs
+	return []signal.Signal{{Kind: signal.RuntimeExited, Layer: finding.LayerRuntime, Value: 1, Unit: "{event}", Text: r.Body().AsString(),
+		Attributes: map[string]string{"code": strconv.Itoa(int(number(r, "process.exit.code"))), "reason": reason}}, over}
 }
 
 // Logs calls visit for what log records say: Tapio's own events of the entity they name, and lines of the system that the
@@ -110,7 +107,10 @@ func Logs(ld plog.Logs, node string, rules *lines.Rules, visit func(signal.Batch
 					continue
 				}
 				for i := range b.Signals {
-					b.Signals[i].Entity, b.Signals[i].Time = about.ID, occurred(r)
+					b.Signals[i].Entity = about.ID
+					if b.Signals[i].Time.IsZero() {
+						b.Signals[i].Time = occurred(r)
+					}
 				}
 				visit(b)
 				for _, s := range b.Signals {

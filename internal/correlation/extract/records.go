@@ -203,6 +203,10 @@ func (r record) say(f lines.Found, layer finding.Layer, node string, visit func(
 	for name, v := range f.About {
 		at[name] = v
 	}
+	// systemd says it of the unit, and then of every slice around it, where the kernel counts the kill as well.
+	if s.Kind == signal.UnitOOMKill && strings.HasSuffix(at[entity.AttrUnit], ".slice") {
+		return
+	}
 	if f.Cgroup != "" {
 		inhabit(at, f.Cgroup)
 	}
