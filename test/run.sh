@@ -50,6 +50,14 @@ if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null &
   else
     skip "the systemd receiver under a real systemd: systemd-container or debootstrap is missing (make setup), or this is not root"
   fi
+
+  if command -v qemu-system-x86_64 > /dev/null && command -v mke2fs > /dev/null && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
+    go test -c -o bin/e2e.test ./test/e2e
+    run "all layers at once, in a machine with systemd and containers" env SECONDS_AT_MOST=900 test/systemd/vm.sh -f bin/tapio -f bin/tapio-collector \
+      -f bin/workload -f bin/demo -f bin/e2e.test env TAPIO_TEST_REAL=1 TAPIO_TEST_BIN=/job ./e2e.test -test.run '^(TestEveryLayerTellsOneKill|TestAKillThatSystemdSaw)$'
+  else
+    skip "all layers at once, in a machine with systemd: qemu-system-x86, e2fsprogs or debootstrap is missing (make setup), or this is not root"
+  fi
 }
 
 CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo

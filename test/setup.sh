@@ -11,6 +11,7 @@ need busybox busybox-static
 need cpio cpio
 need systemd-nspawn systemd-container # a real systemd: test/systemd
 need debootstrap debootstrap
+need mke2fs e2fsprogs
 need prometheus prometheus # tapio forecast --prometheus
 need containerd containerd # a real container runtime: receiver/crireceiver
 need runc runc

@@ -27,6 +27,8 @@ type Daemon struct {
 	// Cgroup is the cgroup that all pods are below.
 	Cgroup string
 
+	// systemd makes the cgroups, each container a scope of its own, as on most nodes.
+	systemd        bool
 	folder, binary string
 	cmd            *exec.Cmd
 	conn           *grpc.ClientConn
@@ -74,13 +76,34 @@ oom_score = 0
   path = "FOLDER/opt"
 `
 
+// runc lets systemd make the cgroups.
+const runc = `
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+    SystemdCgroup = true
+`
+
 // Start starts containerd, the program at binary, with an image of the program workload. It says what is missing.
 func Start(ctx context.Context, binary, workload string) (*Daemon, error) {
+	return start(ctx, binary, workload, false)
+}
+
+// StartSystemd starts one as on a node whose kubelet and runtime leave cgroups to systemd: each container is a scope. It is for
+// a machine that is thrown away: neither namespaces nor cgroups are its own.
+func StartSystemd(ctx context.Context, binary, workload string) (*Daemon, error) {
+	return start(ctx, binary, workload, true)
+}
+
+func start(ctx context.Context, binary, workload string, systemd bool) (*Daemon, error) {
 	folder, err := os.MkdirTemp("", "tapio") // the path of a socket must be short
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{Socket: filepath.Join(folder, "sock"), Cgroup: "/" + filepath.Base(folder), folder: folder, binary: binary}
+	d := &Daemon{Socket: filepath.Join(folder, "sock"), Cgroup: "/" + filepath.Base(folder), systemd: systemd, folder: folder, binary: binary}
+	if systemd {
+		d.Cgroup = "/kubepods.slice"
+	}
 	if err := d.start(ctx, workload); err != nil {
 		return nil, errors.Join(err, d.Stop())
 	}
@@ -95,6 +118,9 @@ func (d *Daemon) start(ctx context.Context, workload string) error {
 	config := settings
 	if strings.Contains(string(out), " v2.") || strings.Contains(string(out), " 2.") {
 		config = settings3
+	}
+	if d.systemd {
+		config += runc
 	}
 	if err := os.WriteFile(filepath.Join(d.folder, "config"), []byte(strings.ReplaceAll(config, "FOLDER", d.folder)), 0o600); err != nil {
 		return err
@@ -124,6 +150,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.cmd = exec.Command("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
 		`mkdir -p /run/containerd && mount -t tmpfs tapio /run/containerd || exit
 		"$1" --config "$2" & wait $!`, "sh", d.binary, filepath.Join(d.folder, "config"))
+	if d.systemd {
+		d.cmd = exec.Command(d.binary, "--config", filepath.Join(d.folder, "config"))
+	}
 	log, err := os.OpenFile(d.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -174,12 +203,15 @@ func (d *Daemon) Halt() {
 	}
 }
 
-// Stop ends everything, and removes what it left.
+// Stop ends everything, and removes what it left. Of one whose cgroups are systemd's it ends the daemon only.
 func (d *Daemon) Stop() error {
 	if d.conn != nil {
 		_ = d.conn.Close()
 	}
 	d.Halt()
+	if d.systemd {
+		return nil
+	}
 	var errs []error
 	for range 100 { // the kernel needs a moment to end what was killed
 		errs = nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -27,7 +28,7 @@ func (d *Daemon) NewPod(ctx context.Context, namespace, name, uid string) (*Pod,
 		Metadata:     &cri.PodSandboxMetadata{Name: name, Namespace: namespace, Uid: uid},
 		Labels:       map[string]string{"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace, "io.kubernetes.pod.uid": uid},
 		LogDirectory: filepath.Join(d.folder, "logs", uid),
-		Linux: &cri.LinuxPodSandboxConfig{CgroupParent: d.Cgroup + "/pod" + uid,
+		Linux: &cri.LinuxPodSandboxConfig{CgroupParent: d.parent(uid),
 			SecurityContext: &cri.LinuxSandboxSecurityContext{NamespaceOptions: node}},
 	}}
 	r, err := d.runtime.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: p.config})
@@ -36,6 +37,14 @@ func (d *Daemon) NewPod(ctx context.Context, namespace, name, uid string) (*Pod,
 	}
 	p.Sandbox = r.GetPodSandboxId()
 	return p, nil
+}
+
+// parent is the cgroup of a pod, by the name that the kubelet gives it.
+func (d *Daemon) parent(uid string) string {
+	if d.systemd {
+		return "kubepods-burstable-pod" + strings.ReplaceAll(uid, "-", "_") + ".slice"
+	}
+	return d.Cgroup + "/pod" + uid
 }
 
 // Start makes a container that runs `workload ARGS`, and starts it; attempt is how often one of its name was started before. limit

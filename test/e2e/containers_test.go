@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,14 +19,14 @@ import (
 	"github.com/your-org/tapio/test/harness"
 )
 
-// newContainerd runs a real containerd.
-func newContainerd(t *testing.T) *containerd.Daemon {
+// newContainerd runs a real containerd; start is one of those of test/containerd.
+func newContainerd(t *testing.T, start func(context.Context, string, string) (*containerd.Daemon, error)) *containerd.Daemon {
 	t.Helper()
 	const program = "/usr/bin/containerd"
 	if _, err := os.Stat(program); err != nil {
 		t.Skip("containerd is missing (make setup, as root)")
 	}
-	d, err := containerd.Start(t.Context(), program, filepath.Join(bin(t), "workload"))
+	d, err := start(t.Context(), program, filepath.Join(bin(t), "workload"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, d.Stop()) })
 	return d
@@ -49,7 +50,7 @@ func layersOf(f finding.Finding) (all []string) {
 func TestContainersByName(t *testing.T) {
 	t.Parallel()
 	newCgroup(t, "probe4", 16*mebi) // skips where containers cannot have limits
-	d := newContainerd(t)
+	d := newContainerd(t, containerd.Start)
 	collector := newCollector(t, everySecond,
 		"--config=yaml:receivers::cri::endpoints: ["+d.Socket+"]",
 		"--config=yaml:receivers::cri::collection_interval: 2s",
@@ -78,7 +79,7 @@ func TestContainersByName(t *testing.T) {
 	assert.Equal(t, 1, countFindings(t, collector, "oom-killed"), "one kill is one finding, whoever saw it")
 	story, _, _ := collector.Tapio(t.Context(), "why", "api-7d4")
 	for _, want := range []string{"api-7d4/api was OOM-killed", "the kernel killed workload (pid ", "in this cgroup for want of memory",
-		"container api of shop/api-7d4 ended with exit code 137 (SIGKILL), reason OOMKilled", "kubectl patch pod api-7d4 -n shop"} {
+		"the container runtime was told that the kernel killed container api of shop/api-7d4", "ended with exit code 137 (SIGKILL)", "kubectl patch pod api-7d4 -n shop"} {
 		assert.Contains(t, story, want)
 	}
 

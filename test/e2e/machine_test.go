@@ -80,7 +80,7 @@ func newCollector(t *testing.T, env []string, args ...string) *harness.Collector
 
 func start(t *testing.T, c *harness.Collector) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // it is a second, but on an emulated machine beside others
 	defer cancel()
 	require.NoError(t, c.Start(ctx))
 }
