@@ -85,14 +85,11 @@ func (c *Client) look(ctx context.Context, q Query) (*sight, error) {
 	s.metrics = covered
 	s.view.Within(s.namespace)
 	for _, l := range all {
-		switch {
-		case l.err == nil:
+		if l.err == nil {
 			s.view.Listed(l.kind.Resource)
-		case apierrors.IsNotFound(l.err):
-		default:
-			s.lack("%s", refusal(l.kind, s.namespace, l.err))
 		}
 	}
+	s.lacks = refusals(all, s.namespace)
 	c.refer(ctx, s)
 	return s, nil
 }

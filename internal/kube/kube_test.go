@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -201,6 +203,21 @@ func TestWatchFailsAtFirst(t *testing.T) {
 	see := func(finding.Report) error { return nil }
 	assert.ErrorContains(t, connect(t, server.URL).Watch(t.Context(), Query{}, time.Now, see), "does not know who asks (401)")
 	assert.ErrorContains(t, connect(t, server.URL).Watch(t.Context(), Query{Exclude: []string{"x"}}, time.Now, see), "there is no such pattern")
+}
+
+// What kinds have in common is said once.
+func TestRefusals(t *testing.T) {
+	forbidden := func(k kind) error { return apierrors.NewForbidden(k.GroupResource(), "", errors.New("no")) }
+	all := []listing{{kinds[0], nil}, {kinds[1], apierrors.NewNotFound(kinds[1].GroupResource(), "")}}
+	assert.Empty(t, refusals(all, "shop"))
+	for _, k := range kinds[2:6] {
+		all = append(all, listing{k, forbidden(k)})
+	}
+	for _, k := range kinds[6:8] {
+		all = append(all, listing{k, errors.New("connection refused")})
+	}
+	assert.Equal(t, []string{"cannot list statefulsets, daemonsets in namespace shop: connection refused", "you may not list nodes",
+		"you may not list replicasets, deployments, services in namespace shop"}, refusals(all, "shop"))
 }
 
 // Whatever a server of metrics sends, reading it ends.

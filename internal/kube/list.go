@@ -170,18 +170,33 @@ func (c *Client) reached(all []listing) error {
 	return fmt.Errorf("%s lets you list nothing: %w", c, all[0].err)
 }
 
-// refusal says in words why a kind could not be listed.
-func refusal(k kind, namespace string, err error) string {
-	where := ""
-	if namespace != "" && !k.everywhere {
-		where = " in namespace " + namespace
-	}
-	if apierrors.IsForbidden(err) {
-		verb := "list"
-		if strings.Contains(err.Error(), "cannot watch resource") {
-			verb = "watch"
+// refusals say in words which kinds could not be listed or watched, and why. What several have in common is said once. A kind that the
+// cluster does not have is none of them.
+func refusals(all []listing, namespace string) []string {
+	kinds := map[[2]string][]string{} // by what is said before and after them
+	for _, l := range all {
+		if l.err == nil || apierrors.IsNotFound(l.err) {
+			continue
 		}
-		return fmt.Sprintf("you may not %s %s%s", verb, k.Resource, where)
+		verb, where, why := "list ", "", ": "+l.err.Error()
+		if strings.Contains(l.err.Error(), "cannot watch resource") {
+			verb = "watch "
+		}
+		if namespace != "" && !l.kind.everywhere {
+			where = " in namespace " + namespace
+		}
+		said := [2]string{"cannot " + verb, where + why}
+		if apierrors.IsForbidden(l.err) {
+			said = [2]string{"you may not " + verb, where}
+		}
+		if !slices.Contains(kinds[said], l.kind.Resource) {
+			kinds[said] = append(kinds[said], l.kind.Resource)
+		}
 	}
-	return fmt.Sprintf("cannot list %s%s: %v", k.Resource, where, err)
+	var out []string
+	for said, names := range kinds {
+		out = append(out, said[0]+strings.Join(names, ", ")+said[1])
+	}
+	slices.Sort(out)
+	return out
 }

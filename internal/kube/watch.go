@@ -141,12 +141,7 @@ func (w *watcher) tell(ctx context.Context, a asked, now func() time.Time, see f
 
 // look is what is seen now.
 func (w *watcher) look(ctx context.Context) *sight {
-	s := &sight{view: w.view, namespace: w.namespace}
-	for _, l := range w.listings() {
-		if l.err != nil && !apierrors.IsNotFound(l.err) {
-			s.lack("%s", refusal(l.kind, w.namespace, l.err))
-		}
-	}
+	s := &sight{view: w.view, namespace: w.namespace, lacks: refusals(w.listings(), w.namespace)}
 	if time.Since(w.metered) >= fresh {
 		var used []podMetrics
 		used, w.metrics = w.client.usage(ctx, w.namespace)

@@ -79,6 +79,7 @@ func watch(ctx context.Context, o *Options) error {
 
 // watchPage shows the present state, drawn anew every second: the countdowns count.
 func watchPage(ctx context.Context, o *Options) error {
+	o.Query.Whole = true
 	var mu sync.Mutex
 	var report *finding.Report
 	ctx, cancel := context.WithCancel(ctx)

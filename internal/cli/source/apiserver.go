@@ -64,7 +64,7 @@ func (a *apiServer) Watch(ctx context.Context, q Query, see func(Change) error) 
 		a.keep(&r)
 		before := last
 		last = &r
-		if before == nil {
+		if before == nil || q.Whole {
 			return see(Change{Report: &r})
 		}
 		for _, c := range changes(*before, r) {

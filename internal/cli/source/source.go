@@ -42,6 +42,8 @@ type Query struct {
 	// Exclude are names of patterns that are left out, Since leaves out what began before.
 	Exclude []string
 	Since   time.Time
+	// Whole asks a watch for whole reports in place of changes, from a source that makes them anyway.
+	Whole bool
 	// Progress is told how far a look at a cluster is; nil: nobody is.
 	Progress func(kube.Progress)
 }
