@@ -72,7 +72,7 @@ func TestContainersByName(t *testing.T) {
 		return len(layersOf(f)) == 3 && slices.ContainsFunc(f.Evidence, func(e finding.Evidence) bool { return e.Signal == "runtime.restarted" })
 	})
 	assert.Equal(t, "api-7d4/api was OOM-killed", f.Title)
-	assert.Equal(t, finding.Entity{Kind: "Container", Namespace: "shop", Name: "api-7d4", Container: "api", UID: "0a1b2c3d-0000-4000-8000-000000000001", Node: f.Entity.Node}, f.Entity)
+	assert.Equal(t, finding.Entity{Kind: "Container", Namespace: "shop", Name: "api-7d4", Container: "api", UID: "0a1b2c3d-0000-4000-8000-000000000001", ContainerID: id, Node: f.Entity.Node}, f.Entity)
 	assert.ElementsMatch(t, []string{"cgroup cgroup.oom_kill", "journald kernel.oom_kill", "runtime runtime.oom_kill"}, layersOf(f))
 	assert.True(t, slices.IsSortedFunc(f.Evidence, func(a, b finding.Evidence) int { return a.Time.Compare(b.Time) }))
 	assert.Contains(t, f.Explanation, "It ended with that. It was started anew.")
