@@ -16,7 +16,7 @@ COLLECTOR_CGO := $(shell command -v $${CC:-gcc} >/dev/null && echo 1 || echo 0)
 .PHONY: help setup build test e2e demo generate check-generated lint fuzz bench bench-forecast bench-check bench-journald release install clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: ## install what demo and test need on a Debian machine (root); nothing where it is there
 	@test/setup.sh

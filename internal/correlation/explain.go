@@ -48,6 +48,7 @@ func (e *Engine) explain(now time.Time, held map[string]bool) {
 			}
 			l.Finding.Causes = []string{cause.ID}
 			l.resolve(now)
+			l.Pending = now // it may hold longer than its cause
 		}
 	}
 }

@@ -94,6 +94,9 @@ func (c *Collector) Start(ctx context.Context) error {
 	}
 }
 
+// PID is the process's.
+func (c *Collector) PID() int { return c.cmd.Process.Pid }
+
 // Kill ends the collector as kill -9 does.
 func (c *Collector) Kill() error {
 	if err := c.cmd.Process.Kill(); err != nil {

@@ -30,7 +30,7 @@ type watcher struct {
 }
 
 // newCollector prepares one that has the rights of the service account in deploy.
-func newWatcher(t *testing.T, kubeconfig string) watcher {
+func newWatcher(t testing.TB, kubeconfig string) watcher {
 	t.Helper()
 	const bin = "../../bin"
 	if _, err := os.Stat(bin + "/tapio-collector"); err != nil {
@@ -53,7 +53,7 @@ func newWatcher(t *testing.T, kubeconfig string) watcher {
 	return watcher{c, "127.0.0.1:" + ports[0]}
 }
 
-func (c watcher) start(t *testing.T) {
+func (c watcher) start(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -32,7 +32,7 @@ var deployed = map[string]schema.GroupVersionResource{
 }
 
 // manifests are the objects that people apply, namespaces first.
-func manifests(t *testing.T) []unstructured.Unstructured {
+func manifests(t testing.TB) []unstructured.Unstructured {
 	files, err := filepath.Glob(deploy + "/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -59,7 +59,7 @@ func manifests(t *testing.T) []unstructured.Unstructured {
 }
 
 // deploy applies what people apply. The API server checks every field, and takes each name as it is.
-func (c *Cluster) deploy(t *testing.T, kinds ...string) {
+func (c *Cluster) deploy(t testing.TB, kinds ...string) {
 	for _, o := range manifests(t) {
 		if len(kinds) > 0 && !slices.Contains(kinds, o.GetKind()) {
 			continue
@@ -72,7 +72,7 @@ func (c *Cluster) deploy(t *testing.T, kinds ...string) {
 }
 
 // As has a kubeconfig with a service account's own token.
-func (c *Cluster) as(t *testing.T, namespace, account string) string {
+func (c *Cluster) as(t testing.TB, namespace, account string) string {
 	request := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": map[string]any{"name": account},
 		"spec": map[string]any{"expirationSeconds": int64(3600)}}}
 	made, err := c.API.Resource(deployed["ServiceAccount"]).Namespace(namespace).Create(t.Context(), request, metav1.CreateOptions{}, "token")

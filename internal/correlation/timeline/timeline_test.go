@@ -250,3 +250,33 @@ func TestHistoryThatCannotBeGoneOnWith(t *testing.T) {
 		assert.False(t, h.Valid(), "%+v", h)
 	}
 }
+
+// An event that is told again under its name, with a higher count or after a restart, is the same one.
+func TestEventIsToldAgain(t *testing.T) {
+	named := func(sec, v float64, id string) signal.Signal {
+		s := event(sec, v)
+		s.ID = id
+		return s
+	}
+	tl := timeline.New(start)
+	for _, s := range []signal.Signal{named(10, 3, "a"), named(10, 3, "a"), named(20, 4, "a"), named(15, 1, "b")} {
+		assert.True(t, tl.Observe(s))
+	}
+	tl = timeline.Restore(at(21), tl.State(at(21)))
+	tl.Observe(named(20, 4, "a"))
+	got := tl.Events(start, "c")
+	require.Len(t, got, 2)
+	assert.Equal(t, []float64{1, 4}, []float64{got[0].Value, got[1].Value})
+	assert.Equal(t, at(10), got[1].First)
+}
+
+// A state that is over is not there any more, and may come again.
+func TestStateIsOver(t *testing.T) {
+	tl := timeline.New(start)
+	tl.Observe(gauge(10, 1))
+	tl.Observe(signal.Signal{Kind: "g", Time: at(11), Shape: signal.Over})
+	_, known := tl.Latest("g")
+	assert.False(t, known)
+	assert.Empty(t, tl.Values())
+	assert.True(t, tl.Observe(gauge(12, 2)))
+}
