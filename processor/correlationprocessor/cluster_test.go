@@ -1,0 +1,153 @@
+package correlationprocessor
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"sigs.k8s.io/yaml"
+
+	"github.com/your-org/tapio/internal/correlation"
+	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/finding/findinglog"
+)
+
+// object is a record of an object, as it is listed or, with a change, watched.
+func object(t testing.TB, resource, change, text string) plog.Logs {
+	t.Helper()
+	var o map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(text), &o))
+	if change != "" {
+		o = map[string]any{"type": change, "object": o}
+	}
+	ld := plog.NewLogs()
+	r := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+	r.Attributes().PutStr("k8s.resource.name", resource)
+	require.NoError(t, r.Body().SetEmptyMap().FromRaw(o))
+	return ld
+}
+
+// seen is how well a resource is seen, as the kubernetes receiver tells it.
+func seen(resource, state, reason string) plog.Logs {
+	ld := plog.NewLogs()
+	r := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+	r.SetEventName("kubernetes.resource.status")
+	r.Attributes().PutStr("k8s.resource.name", resource)
+	r.Attributes().PutStr("kubernetes.resource.state", state)
+	r.Attributes().PutStr("kubernetes.resource.reason", reason)
+	r.Attributes().PutBool("kubernetes.resource.complete", state == "watched")
+	return ld
+}
+
+func killedPod(ended time.Time) string {
+	return fmt.Sprintf(`{metadata: {name: api-1, namespace: shop, uid: u1, ownerReferences: [{kind: StatefulSet, name: api, controller: true}]},
+		spec: {nodeName: n1, containers: [{name: api, resources: {limits: {memory: 64Mi}}}]},
+		status: {phase: Running, containerStatuses: [{name: api, restartCount: 1, image: x, imageID: x, ready: true, containerID: "containerd://c2", state: {running: {startedAt: %[1]q}},
+		lastState: {terminated: {exitCode: 137, reason: OOMKilled, containerID: "containerd://c1", finishedAt: %[1]q}}}]}}`, ended.UTC().Format(time.RFC3339))
+}
+
+// Objects become findings, pulled or watched; and what a node has found of the same container, known to it by the runtime's id only,
+// is the same finding.
+func TestObjectsAndNodesAreOne(t *testing.T) {
+	for _, change := range []string{"", "ADDED", "MODIFIED"} {
+		r := newRig(t, nil)
+		var out sink
+		l := r.logs(&out)
+		ended := time.Now().Add(-5 * time.Second)
+		require.NoError(t, l.ConsumeLogs(ctx, object(t, "pods", change, killedPod(ended))))
+		eventually(t, "the kill is told", func() bool { return out.found()["oom-killed"].ID != "" })
+		first := out.found()["oom-killed"]
+
+		v := 1.0
+		w := findinglog.New()
+		w.Append(finding.Finding{ID: "there", Kind: finding.Diagnosis, Pattern: "oom-killed", Severity: finding.Critical, State: finding.Active, Title: "c1 was OOM-killed",
+			Explanation: "It was.", Entity: finding.Entity{Kind: "Container", Name: "c1", UID: "u1", ContainerID: "c1", Node: "n1"}, Confidence: 0.9, FirstSeen: ended, LastSeen: time.Now(),
+			Evidence: []finding.Evidence{{Time: ended, Layer: finding.LayerCgroup, Signal: "cgroup.oom_kill", Text: "a kill", Value: &v}}})
+		w.AppendStatus(finding.Status{Time: time.Now(), Node: "elsewhere", Coverage: []finding.Coverage{{Layer: finding.LayerCgroup, State: finding.CoverageOK}}})
+		require.NoError(t, l.ConsumeLogs(ctx, w.Logs()))
+		eventually(t, "the node's evidence is told with it", func() bool { return len(out.found()["oom-killed"].Evidence) > len(first.Evidence) })
+		both := out.found()["oom-killed"]
+		assert.Equal(t, first.ID, both.ID)
+		assert.Equal(t, &finding.Owner{Kind: "StatefulSet", Name: "api"}, both.Entity.Owner)
+		assert.Contains(t, both.Title, "api was OOM-killed")
+		assert.Contains(t, nodes(&out), "elsewhere", "what a node says of itself goes on")
+
+		require.NoError(t, l.ConsumeLogs(ctx, object(t, "pods", "DELETED", killedPod(ended))))
+		r.stop(l)
+	}
+}
+
+// nodes are the sources of the statuses so far.
+func nodes(s *sink) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for _, ld := range s.logs {
+		for _, rl := range ld.ResourceLogs().All() {
+			for _, sl := range rl.ScopeLogs().All() {
+				for _, rec := range sl.LogRecords().All() {
+					if st, err := findinglog.ParseStatus(rl.Resource(), rec); err == nil {
+						all = append(all, st.Node)
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// A finding that cannot be read is counted, and nothing else suffers.
+func TestInvalidFindings(t *testing.T) {
+	r := newRig(t, nil)
+	var out sink
+	l := r.logs(&out)
+	ld := plog.NewLogs()
+	ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().SetEventName(findinglog.EventDiagnosis)
+	require.NoError(t, l.ConsumeLogs(ctx, ld))
+	m, err := r.tel.GetMetric("otelcol_processor_correlation_findings_invalid")
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, sum(m))
+	r.stop(l)
+}
+
+// Coverage says of the cluster's objects what is not seen, and why.
+func TestClusterCoverage(t *testing.T) {
+	now := time.Now()
+	known, err := createDefaultConfig().(*Config).load()
+	require.NoError(t, err)
+	e, err := correlation.New(correlation.Settings{Patterns: known, MaxEntities: 10, MaxFindings: 10, EntityTTL: time.Hour, Retention: time.Hour, Refresh: time.Hour})
+	require.NoError(t, err)
+	state := func(c *cluster, at time.Time) finding.Coverage {
+		st := e.Status(at)
+		c.describe(&st, nil, at)
+		for _, l := range st.Coverage {
+			if l.Layer == finding.LayerKubernetes {
+				return l
+			}
+		}
+		return finding.Coverage{}
+	}
+	var c cluster
+	assert.Equal(t, finding.CoverageAbsent, state(&c, now).State, "no record has come")
+	c.take(seen("pods", "watched", ""), now)
+	c.take(seen("jobs", "unserved", "the API server does not serve jobs"), now)
+	assert.Equal(t, finding.Coverage{Layer: finding.LayerKubernetes, State: finding.CoverageOK}, state(&c, now))
+	c.take(seen("nodes", "blind", "the service account may not list nodes"), now)
+	assert.Equal(t, finding.Coverage{Layer: finding.LayerKubernetes, State: finding.CoverageDegraded, Reason: "the service account may not list nodes"}, state(&c, now))
+	for _, resource := range []string{"a", "b", "c", "d"} {
+		c.take(seen(resource, "blind", resource), now)
+	}
+	assert.Equal(t, "a; b; c; and 2 more reasons", state(&c, now).Reason)
+	assert.Contains(t, state(&c, now.Add(time.Hour)).Reason, "the Kubernetes receiver has been silent since")
+	for _, resource := range []string{"a", "b", "c", "d", "pods", "jobs", "nodes"} {
+		c.take(seen(resource, "standby", "another replica watches the cluster"), now)
+	}
+	assert.Equal(t, finding.Coverage{Layer: finding.LayerKubernetes, State: finding.CoverageAbsent, Reason: "another replica watches the cluster"}, state(&c, now))
+	for i := range 2 * maxResources {
+		c.take(seen(fmt.Sprint(i), "watched", ""), now)
+	}
+	assert.Len(t, c.states, maxResources)
+}
