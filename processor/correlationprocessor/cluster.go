@@ -22,6 +22,9 @@ const (
 	// lookEvery is how often the objects are looked at while they change, lookLeast how often while they do not: some of what they
 	// tell is a matter of time alone.
 	lookEvery = 2 * time.Second
+	// leisure is how many times as long as the last look took at least passes before the next: of a large cluster, it may take a
+	// fortieth of a core.
+	leisure   = 40
 	lookLeast = 15 * time.Second
 	// silentStates is how long the receiver may tell nothing of how well it sees.
 	silentStates = 2 * time.Minute
@@ -39,6 +42,7 @@ type cluster struct {
 	// changed says that the view is not what was looked at last, at looked; linked, that links are of the view.
 	changed bool
 	looked  time.Time
+	took    time.Duration
 	links   causes.Links
 	linked  bool
 	// held are the states that were told last; what is not told any more is over.
@@ -118,9 +122,11 @@ func (c *cluster) tell(now time.Time) (first bool, all []signal.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	since := now.Sub(c.looked)
-	if c.view == nil || since < lookEvery || !c.changed && since < lookLeast {
+	if c.view == nil || since < min(max(lookEvery, leisure*c.took), lookLeast) || !c.changed && since < lookLeast {
 		return false, nil
 	}
+	began := time.Now()
+	defer func() { c.took = time.Since(began) }()
 	first = c.looked.IsZero()
 	c.looked, c.changed, c.linked = now, false, false
 	c.view.Expire(now)

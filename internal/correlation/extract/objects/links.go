@@ -13,13 +13,17 @@ import (
 // not ready, an ingress and a webhook on their services, and so on. What is wrong with one of these explains the other.
 func (c *Cluster) Links() causes.Links {
 	l := linking{c, causes.Links{}, map[string][]object{}}
-	for _, pod := range c.sorted("pods") {
+	pods := c.sorted("pods")
+	for _, pod := range pods {
 		l.bySpace[pod.namespace()] = append(l.bySpace[pod.namespace()], pod)
 		l.pod(pod)
 	}
+	labels := index(pods)
 	for _, s := range c.sorted("services") {
 		if wants := s.words("spec", "selector"); len(wants) > 0 {
-			l.pods(ref(entity.Service, s), func(pod object) bool { return matches(wants, pod) })
+			for _, pod := range labels.with(s.namespace(), wants) {
+				l.add(ref(entity.Service, s), ref(entity.Pod, pod))
+			}
 		}
 	}
 	for _, b := range c.sorted("poddisruptionbudgets") {

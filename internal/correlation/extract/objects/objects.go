@@ -4,6 +4,7 @@ package objects
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -255,13 +256,14 @@ func (c *Cluster) Signals(now time.Time, visit func(signal.Batch)) {
 
 // sorted are a resource's objects in order of name, so that what is told comes in the same order each time.
 func (c *Cluster) sorted(resource string) []object {
-	all := make([]object, 0, len(c.kinds[resource]))
-	for _, o := range c.kinds[resource] {
-		all = append(all, o)
-	}
-	slices.SortFunc(all, func(a, b object) int {
-		return cmp.Or(cmp.Compare(a.namespace(), b.namespace()), cmp.Compare(a.name(), b.name()))
+	of := c.kinds[resource]
+	keys := slices.SortedFunc(maps.Keys(of), func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
 	})
+	all := make([]object, len(keys))
+	for i, k := range keys {
+		all[i] = of[k]
+	}
 	return all
 }
 
@@ -272,6 +274,8 @@ type telling struct {
 	visit func(signal.Batch)
 	// bySpace are the pods by namespace, made when a service asks.
 	bySpace map[string][]object
+	// labels are the pods by label, made likewise.
+	labels byLabel
 	// dead are the services that have no pod that is ready, and should.
 	dead map[key]bool
 	// calling are the pods that name a service as their host, made when a network policy asks.

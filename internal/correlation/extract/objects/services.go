@@ -35,8 +35,8 @@ func (t *telling) service(s object) {
 	facts := map[string]string{"selector": labels(selector)}
 	var selected []object
 	ready := 0
-	for _, pod := range t.pods(s.namespace()) {
-		if phase := pod.str("status", "phase"); !matches(selector, pod) || phase == "Succeeded" || phase == "Failed" || pod.leaving() {
+	for _, pod := range t.with(s.namespace(), selector) {
+		if phase := pod.str("status", "phase"); phase == "Succeeded" || phase == "Failed" || pod.leaving() {
 			continue
 		}
 		selected = append(selected, pod)

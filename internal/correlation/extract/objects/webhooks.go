@@ -45,8 +45,8 @@ func (t *telling) deserted(namespace, name string) bool {
 	if len(wants) == 0 || !t.sees("pods", namespace) {
 		return false
 	}
-	for _, pod := range t.pods(namespace) {
-		if matches(wants, pod) && (readyPod(pod) || t.now.Sub(pod.created()) < starting && pod.str("status", "phase") != "Failed") {
+	for _, pod := range t.with(namespace, wants) {
+		if readyPod(pod) || t.now.Sub(pod.created()) < starting && pod.str("status", "phase") != "Failed" {
 			return false
 		}
 	}
