@@ -149,7 +149,18 @@ struct pid {
 	struct upid numbers[0];
 };
 
+struct sched_info {
+	unsigned long pcount; // how often it was put on a CPU
+	unsigned long long run_delay; // how long it waited for one, ns
+};
+
+struct task_struct___old { // before 5.14
+	long state;
+};
+
 struct task_struct {
+	unsigned int __state;
+	struct sched_info sched_info;
 	int pid;
 	int tgid;
 	u64 start_time;
@@ -161,6 +172,32 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct css_set *cgroups;
 	struct signal_struct *signal;
+};
+
+// kernel/bpf/task_iter.c
+struct bpf_iter__task {
+	void *meta;
+	struct task_struct *task;
+};
+
+// include/linux/blkdev.h, include/linux/blk-mq.h
+struct gendisk {
+	char disk_name[32];
+};
+
+struct request_queue {
+	struct gendisk *disk; // since 5.15
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int __data_len;
+	u64 start_time_ns;
+};
+
+struct request___old { // before 5.17
+	struct gendisk *rq_disk;
 };
 
 // include/net/net_namespace.h, include/net/sock.h

@@ -27,6 +27,8 @@ type attached struct {
 	links []io.Closer
 	// events is nil where the object has none.
 	events *ringbuf.Reader
+	// iter is what looks at all tasks when it is read; nil where the object has none.
+	iter *link.Iter
 }
 
 // attach loads an object and hooks its programs up, or does nothing at all.
@@ -41,6 +43,13 @@ func attach(spec *ebpf.CollectionSpec) (*attached, error) {
 		section := spec.Programs[name].SectionName
 		if strings.HasSuffix(section, "/"+name) {
 			continue // at no hook: for us to run
+		}
+		if strings.HasPrefix(section, "iter/") {
+			if a.iter, err = link.AttachIter(link.IterOptions{Program: program}); err != nil {
+				return nil, errors.Join(fmt.Errorf("attach %s: %w", name, err), a.close())
+			}
+			a.links = append(a.links, a.iter)
+			continue
 		}
 		l, err := hook(section, program)
 		if err != nil {

@@ -11,12 +11,16 @@ import (
 // clock turns the kernel's time since the start (CLOCK_MONOTONIC) into the time of day.
 type clock struct{}
 
-// at returns when something happened. It is reckoned back from now, so that a clock that was set does not matter.
-func (clock) at(ns uint64) time.Time {
+// ns is the kernel's time now.
+func (clock) ns() uint64 {
 	var ts unix.Timespec
-	now := time.Now()
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return now
+		return 0
 	}
-	return now.Add(time.Duration(int64(ns) - ts.Nano()))
+	return uint64(ts.Nano())
+}
+
+// at returns when something happened. It is reckoned back from now, so that a clock that was set does not matter.
+func (c clock) at(ns uint64) time.Time {
+	return time.Now().Add(time.Duration(ns - c.ns()))
 }

@@ -39,6 +39,8 @@ type Probes struct {
 	Process Probe `mapstructure:"process"`
 	// Network counts TCP connections: whom to, how long they took, why they failed, and what was lost.
 	Network Probe `mapstructure:"network"`
+	// Performance counts what tasks wait for: a CPU, memory, disks.
+	Performance Probe `mapstructure:"performance"`
 }
 
 // Probe is the configuration of one group of probes.
@@ -59,7 +61,7 @@ func createDefaultConfig() component.Config {
 		Mount:                "/sys/fs/cgroup",
 		MaxCgroups:           2_000,
 		MaxPeers:             1_000,
-		Probes:               Probes{OOM: on, Process: on, Network: on},
+		Probes:               Probes{OOM: on, Process: on, Network: on, Performance: on},
 	}
 }
 

@@ -22,6 +22,7 @@ type histogram struct {
 var histograms = []histogram{
 	{"container.network.tcp.connect.duration", "Time that it took to connect.", "network", networkConnectUS, networkConnectBuckets},
 	{"container.network.tcp.rtt", "Smoothed round trip time of connections, as it was when they ended.", "network", networkRTTUS, networkRTTBuckets},
+	{"container.cpu.run_queue.duration", "Time that tasks waited for a CPU each time that they got one: of each task the mean of an interval.", "performance", performanceRunUS, performanceRunBuckets},
 }
 
 // bounds are the upper bounds of all buckets but the last (s).
@@ -33,17 +34,14 @@ var bounds = func() []float64 {
 	return b
 }()
 
-// add adds the histogram, where anything was counted.
-func (h histogram) add(to pmetric.MetricSlice, began, now pcommon.Timestamp, n []uint64) {
-	if len(n) < h.from+buckets {
-		return
-	}
+// add adds the histogram, where anything was counted, and returns its data point.
+func (h histogram) add(to pmetric.MetricSlice, began, now pcommon.Timestamp, us uint64, counts []uint64) (p pmetric.HistogramDataPoint, ok bool) {
 	var count uint64
-	for _, in := range n[h.from : h.from+buckets] {
+	for _, in := range counts {
 		count += in
 	}
 	if count == 0 {
-		return
+		return p, false
 	}
 	m := to.AppendEmpty()
 	m.SetName(h.name)
@@ -51,11 +49,12 @@ func (h histogram) add(to pmetric.MetricSlice, began, now pcommon.Timestamp, n [
 	m.SetUnit("s")
 	d := m.SetEmptyHistogram()
 	d.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
-	p := d.DataPoints().AppendEmpty()
+	p = d.DataPoints().AppendEmpty()
 	p.SetStartTimestamp(began)
 	p.SetTimestamp(now)
 	p.SetCount(count)
-	p.SetSum(float64(n[h.sum]) / 1e6)
+	p.SetSum(float64(us) / 1e6)
 	p.ExplicitBounds().FromRaw(bounds)
-	p.BucketCounts().FromRaw(n[h.from : h.from+buckets])
+	p.BucketCounts().FromRaw(counts)
+	return p, true
 }

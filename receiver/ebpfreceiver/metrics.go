@@ -25,6 +25,7 @@ type metricsScraper struct {
 	probes *probes
 	mb     *metadata.MetricsBuilder
 	began  pcommon.Timestamp
+	looked look
 	joined bool
 }
 
@@ -43,8 +44,10 @@ func (s *metricsScraper) shutdown(context.Context) error { return s.probes.leave
 // scrape reads the maps of all groups. A group that cannot be read leaves the others alone.
 func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	now := pcommon.NewTimestampFromTime(time.Now())
+	lookErr := s.probes.look(&s.looked)
 	all, err := s.probes.readings(ctx)
 	peers, peersErr := s.probes.peers(ctx)
+	growths, growthsErr := s.probes.growths(s.looked)
 	out := pmetric.NewMetrics()
 	for _, cgroup := range slices.Sorted(maps.Keys(all)) {
 		for group, counts := range all[cgroup] {
@@ -53,17 +56,23 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		for _, p := range peers[cgroup] {
 			p.record(s.mb, now)
 		}
+		if g, ok := growths[cgroup]; ok {
+			s.mb.RecordContainerMemoryProcessGrowthDataPoint(now, g.bytes(), int64(g.Pid), text(g.Comm[:]))
+		}
 		rb := s.mb.NewResourceBuilder()
 		setWhose(rb, cgroup, s.probes.cgroups.version)
 		md := s.mb.Emit(metadata.WithResource(rb.Emit()))
 		if rms := md.ResourceMetrics(); rms.Len() > 0 {
 			for _, h := range histograms {
-				h.add(rms.At(0).ScopeMetrics().At(0).Metrics(), s.began, now, all[cgroup][h.group])
+				if n := all[cgroup][h.group]; len(n) > 0 {
+					h.add(rms.At(0).ScopeMetrics().At(0).Metrics(), s.began, now, n[h.sum], n[h.from:h.from+buckets])
+				}
 			}
 		}
 		md.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
 	}
-	return out, errors.Join(err, peersErr)
+	disksErr := s.recordDisks(out, now)
+	return out, errors.Join(lookErr, err, peersErr, growthsErr, disksErr)
 }
 
 // reading are the counts of one owner, by the group of probes that counted.
@@ -122,6 +131,8 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 var recorders = map[string]func(mb *metadata.MetricsBuilder, now pcommon.Timestamp, counts []uint64){
 	"process": recordProcess,
 	"network": recordNetwork,
+
+	"performance": recordPerformance,
 }
 
 // setWhose names who lives in a cgroup.

@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -95,6 +97,43 @@ func serveWorkload() {
 				os.Exit(99)
 			}
 			_, _ = syscall.Wait4(pid, nil, 0, nil)
+		}
+	case "spin": // for DURATION, two threads on one CPU
+		var one unix.CPUSet
+		one.Set(0)
+		d, _ := time.ParseDuration(words[2])
+		end := time.Now().Add(d)
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				runtime.LockOSThread()
+				_ = unix.SchedSetaffinity(0, &one)
+				for time.Now().Before(end) {
+				}
+			})
+		}
+		both.Wait()
+	case "cache": // BYTES written to FILE, and to the disk
+		n, _ := strconv.Atoi(words[2])
+		f, err := os.Create(words[3])
+		if err != nil {
+			os.Exit(99)
+		}
+		for b := make([]byte, 1<<20); n > 0; n -= len(b) {
+			if _, err := f.Write(b); err != nil {
+				os.Exit(99)
+			}
+		}
+		if f.Sync() != nil {
+			os.Exit(99)
+		}
+	case "grow": // by BYTES, and wait
+		n, _ := strconv.Atoi(words[2])
+		time.Sleep(3 * time.Second)
+		for b := make([]byte, n); ; time.Sleep(10 * time.Millisecond) {
+			for i := 0; i < n; i += 4096 {
+				b[i]++
+			}
 		}
 	case "network":
 		if err := useNetwork(); err != nil {

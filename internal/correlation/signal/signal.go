@@ -104,6 +104,8 @@ const (
 	// that came in and found the queue of who listens full.
 	RetransmitsHeavy = "tcp.retransmits_heavy"
 	ListenDrops      = "tcp.listen_drops"
+	// DiskIOError is a read or write that a disk failed.
+	DiskIOError = "disk.io_error"
 	// Removed says that the entity is gone.
 	Removed = "entity.removed"
 	// Coverage is how well a part of a layer is seen on a node (1; finding.CoverageState.Gauge). It goes to no timeline. Its text is
@@ -115,6 +117,8 @@ const (
 	// CPUThrottledTime is the time the tasks had to wait for the next quota period (s).
 	CPUThrottledTime = "cpu.throttled_time"
 	CPULimit         = "cpu.limit"
+	// CPURunDelay counts the time that tasks waited for a CPU while others had them (s).
+	CPURunDelay = "cpu.run_delay"
 	// CPULimitShare is the share of its CPU limit that a container uses (1).
 	CPULimitShare = "cpu.limit_share"
 	// CPUStalled is the share of time in which no task could run although some wanted to, over 10 s (1).

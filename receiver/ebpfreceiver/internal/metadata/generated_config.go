@@ -29,6 +29,10 @@ func (ms *MetricConfig) Unmarshal(parser *confmap.Conf) error {
 
 // MetricsConfig provides config for ebpf metrics.
 type MetricsConfig struct {
+	ContainerCPURunQueueTime            MetricConfig `mapstructure:"container.cpu.run_queue.time"`
+	ContainerMemoryProcessGrowth        MetricConfig `mapstructure:"container.memory.process.growth"`
+	ContainerMemoryReclaimCount         MetricConfig `mapstructure:"container.memory.reclaim.count"`
+	ContainerMemoryReclaimTime          MetricConfig `mapstructure:"container.memory.reclaim.time"`
 	ContainerNetworkTCPConnects         MetricConfig `mapstructure:"container.network.tcp.connects"`
 	ContainerNetworkTCPListenDrops      MetricConfig `mapstructure:"container.network.tcp.listen_drops"`
 	ContainerNetworkTCPPeerConnects     MetricConfig `mapstructure:"container.network.tcp.peer.connects"`
@@ -38,10 +42,24 @@ type MetricsConfig struct {
 	ContainerProcessExecs               MetricConfig `mapstructure:"container.process.execs"`
 	ContainerProcessExits               MetricConfig `mapstructure:"container.process.exits"`
 	ContainerProcessForks               MetricConfig `mapstructure:"container.process.forks"`
+	ContainerTaskUninterruptibleTime    MetricConfig `mapstructure:"container.task.uninterruptible.time"`
+	SystemDiskIoErrors                  MetricConfig `mapstructure:"system.disk.io.errors"`
 }
 
 func DefaultMetricsConfig() MetricsConfig {
 	return MetricsConfig{
+		ContainerCPURunQueueTime: MetricConfig{
+			Enabled: true,
+		},
+		ContainerMemoryProcessGrowth: MetricConfig{
+			Enabled: true,
+		},
+		ContainerMemoryReclaimCount: MetricConfig{
+			Enabled: true,
+		},
+		ContainerMemoryReclaimTime: MetricConfig{
+			Enabled: true,
+		},
 		ContainerNetworkTCPConnects: MetricConfig{
 			Enabled: true,
 		},
@@ -67,6 +85,12 @@ func DefaultMetricsConfig() MetricsConfig {
 			Enabled: true,
 		},
 		ContainerProcessForks: MetricConfig{
+			Enabled: true,
+		},
+		ContainerTaskUninterruptibleTime: MetricConfig{
+			Enabled: true,
+		},
+		SystemDiskIoErrors: MetricConfig{
 			Enabled: true,
 		},
 	}

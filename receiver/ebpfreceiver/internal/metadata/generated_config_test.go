@@ -27,6 +27,10 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "all_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
+					ContainerCPURunQueueTime:            MetricConfig{Enabled: true},
+					ContainerMemoryProcessGrowth:        MetricConfig{Enabled: true},
+					ContainerMemoryReclaimCount:         MetricConfig{Enabled: true},
+					ContainerMemoryReclaimTime:          MetricConfig{Enabled: true},
 					ContainerNetworkTCPConnects:         MetricConfig{Enabled: true},
 					ContainerNetworkTCPListenDrops:      MetricConfig{Enabled: true},
 					ContainerNetworkTCPPeerConnects:     MetricConfig{Enabled: true},
@@ -36,6 +40,8 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					ContainerProcessExecs:               MetricConfig{Enabled: true},
 					ContainerProcessExits:               MetricConfig{Enabled: true},
 					ContainerProcessForks:               MetricConfig{Enabled: true},
+					ContainerTaskUninterruptibleTime:    MetricConfig{Enabled: true},
+					SystemDiskIoErrors:                  MetricConfig{Enabled: true},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
 					CgroupPath:           ResourceAttributeConfig{Enabled: true},
@@ -51,6 +57,10 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "none_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
+					ContainerCPURunQueueTime:            MetricConfig{Enabled: false},
+					ContainerMemoryProcessGrowth:        MetricConfig{Enabled: false},
+					ContainerMemoryReclaimCount:         MetricConfig{Enabled: false},
+					ContainerMemoryReclaimTime:          MetricConfig{Enabled: false},
 					ContainerNetworkTCPConnects:         MetricConfig{Enabled: false},
 					ContainerNetworkTCPListenDrops:      MetricConfig{Enabled: false},
 					ContainerNetworkTCPPeerConnects:     MetricConfig{Enabled: false},
@@ -60,6 +70,8 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					ContainerProcessExecs:               MetricConfig{Enabled: false},
 					ContainerProcessExits:               MetricConfig{Enabled: false},
 					ContainerProcessForks:               MetricConfig{Enabled: false},
+					ContainerTaskUninterruptibleTime:    MetricConfig{Enabled: false},
+					SystemDiskIoErrors:                  MetricConfig{Enabled: false},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
 					CgroupPath:           ResourceAttributeConfig{Enabled: false},

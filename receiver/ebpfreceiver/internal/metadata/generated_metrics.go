@@ -119,6 +119,18 @@ var MapAttributeProcessExit = map[string]AttributeProcessExit{
 }
 
 var MetricsInfo = metricsInfo{
+	ContainerCPURunQueueTime: metricInfo{
+		Name: "container.cpu.run_queue.time",
+	},
+	ContainerMemoryProcessGrowth: metricInfo{
+		Name: "container.memory.process.growth",
+	},
+	ContainerMemoryReclaimCount: metricInfo{
+		Name: "container.memory.reclaim.count",
+	},
+	ContainerMemoryReclaimTime: metricInfo{
+		Name: "container.memory.reclaim.time",
+	},
 	ContainerNetworkTCPConnects: metricInfo{
 		Name: "container.network.tcp.connects",
 	},
@@ -146,9 +158,19 @@ var MetricsInfo = metricsInfo{
 	ContainerProcessForks: metricInfo{
 		Name: "container.process.forks",
 	},
+	ContainerTaskUninterruptibleTime: metricInfo{
+		Name: "container.task.uninterruptible.time",
+	},
+	SystemDiskIoErrors: metricInfo{
+		Name: "system.disk.io.errors",
+	},
 }
 
 type metricsInfo struct {
+	ContainerCPURunQueueTime            metricInfo
+	ContainerMemoryProcessGrowth        metricInfo
+	ContainerMemoryReclaimCount         metricInfo
+	ContainerMemoryReclaimTime          metricInfo
 	ContainerNetworkTCPConnects         metricInfo
 	ContainerNetworkTCPListenDrops      metricInfo
 	ContainerNetworkTCPPeerConnects     metricInfo
@@ -158,10 +180,221 @@ type metricsInfo struct {
 	ContainerProcessExecs               metricInfo
 	ContainerProcessExits               metricInfo
 	ContainerProcessForks               metricInfo
+	ContainerTaskUninterruptibleTime    metricInfo
+	SystemDiskIoErrors                  metricInfo
 }
 
 type metricInfo struct {
 	Name string
+}
+
+type metricContainerCPURunQueueTime struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.cpu.run_queue.time metric with initial data.
+func (m *metricContainerCPURunQueueTime) init() {
+	m.data.SetName("container.cpu.run_queue.time")
+	m.data.SetDescription("Time that tasks waited for a CPU, added up.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricContainerCPURunQueueTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerCPURunQueueTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerCPURunQueueTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerCPURunQueueTime(cfg MetricConfig) metricContainerCPURunQueueTime {
+	m := metricContainerCPURunQueueTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerMemoryProcessGrowth struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.memory.process.growth metric with initial data.
+func (m *metricContainerMemoryProcessGrowth) init() {
+	m.data.SetName("container.memory.process.growth")
+	m.data.SetDescription("By how much the anonymous memory of the process grew that grew most since the last reading.")
+	m.data.SetUnit("By")
+	m.data.SetEmptyGauge()
+	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricContainerMemoryProcessGrowth) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, processPidAttributeValue int64, processExecutableNameAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Gauge().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+	dp.Attributes().PutInt("process.pid", processPidAttributeValue)
+	dp.Attributes().PutStr("process.executable.name", processExecutableNameAttributeValue)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerMemoryProcessGrowth) updateCapacity() {
+	if m.data.Gauge().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Gauge().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerMemoryProcessGrowth) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerMemoryProcessGrowth(cfg MetricConfig) metricContainerMemoryProcessGrowth {
+	m := metricContainerMemoryProcessGrowth{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerMemoryReclaimCount struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.memory.reclaim.count metric with initial data.
+func (m *metricContainerMemoryReclaimCount) init() {
+	m.data.SetName("container.memory.reclaim.count")
+	m.data.SetDescription("How often a task had to reclaim memory before it got some.")
+	m.data.SetUnit("{event}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricContainerMemoryReclaimCount) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerMemoryReclaimCount) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerMemoryReclaimCount) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerMemoryReclaimCount(cfg MetricConfig) metricContainerMemoryReclaimCount {
+	m := metricContainerMemoryReclaimCount{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerMemoryReclaimTime struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.memory.reclaim.time metric with initial data.
+func (m *metricContainerMemoryReclaimTime) init() {
+	m.data.SetName("container.memory.reclaim.time")
+	m.data.SetDescription("Time that tasks took to reclaim memory before they got some, added up.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricContainerMemoryReclaimTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerMemoryReclaimTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerMemoryReclaimTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerMemoryReclaimTime(cfg MetricConfig) metricContainerMemoryReclaimTime {
+	m := metricContainerMemoryReclaimTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
 }
 
 type metricContainerNetworkTCPConnects struct {
@@ -642,6 +875,112 @@ func newMetricContainerProcessForks(cfg MetricConfig) metricContainerProcessFork
 	return m
 }
 
+type metricContainerTaskUninterruptibleTime struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.task.uninterruptible.time metric with initial data.
+func (m *metricContainerTaskUninterruptibleTime) init() {
+	m.data.SetName("container.task.uninterruptible.time")
+	m.data.SetDescription("Time that tasks waited in the kernel without being able to be woken (state D), added up; estimated by looking at each at the collection interval.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricContainerTaskUninterruptibleTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerTaskUninterruptibleTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerTaskUninterruptibleTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerTaskUninterruptibleTime(cfg MetricConfig) metricContainerTaskUninterruptibleTime {
+	m := metricContainerTaskUninterruptibleTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricSystemDiskIoErrors struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills system.disk.io.errors metric with initial data.
+func (m *metricSystemDiskIoErrors) init() {
+	m.data.SetName("system.disk.io.errors")
+	m.data.SetDescription("Reads and writes that a disk failed.")
+	m.data.SetUnit("{operation}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricSystemDiskIoErrors) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, systemDeviceAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+	dp.Attributes().PutStr("system.device", systemDeviceAttributeValue)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricSystemDiskIoErrors) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricSystemDiskIoErrors) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricSystemDiskIoErrors(cfg MetricConfig) metricSystemDiskIoErrors {
+	m := metricSystemDiskIoErrors{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 // MetricsBuilder provides an interface for scrapers to report metrics while taking care of all the transformations
 // required to produce metric representation defined in metadata and user config.
 type MetricsBuilder struct {
@@ -652,6 +991,10 @@ type MetricsBuilder struct {
 	buildInfo                                 component.BuildInfo  // contains version information.
 	resourceAttributeIncludeFilter            map[string]filter.Filter
 	resourceAttributeExcludeFilter            map[string]filter.Filter
+	metricContainerCPURunQueueTime            metricContainerCPURunQueueTime
+	metricContainerMemoryProcessGrowth        metricContainerMemoryProcessGrowth
+	metricContainerMemoryReclaimCount         metricContainerMemoryReclaimCount
+	metricContainerMemoryReclaimTime          metricContainerMemoryReclaimTime
 	metricContainerNetworkTCPConnects         metricContainerNetworkTCPConnects
 	metricContainerNetworkTCPListenDrops      metricContainerNetworkTCPListenDrops
 	metricContainerNetworkTCPPeerConnects     metricContainerNetworkTCPPeerConnects
@@ -661,6 +1004,8 @@ type MetricsBuilder struct {
 	metricContainerProcessExecs               metricContainerProcessExecs
 	metricContainerProcessExits               metricContainerProcessExits
 	metricContainerProcessForks               metricContainerProcessForks
+	metricContainerTaskUninterruptibleTime    metricContainerTaskUninterruptibleTime
+	metricSystemDiskIoErrors                  metricSystemDiskIoErrors
 }
 
 // MetricBuilderOption applies changes to default metrics builder.
@@ -686,6 +1031,10 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		startTime:                                 pcommon.NewTimestampFromTime(time.Now()),
 		metricsBuffer:                             pmetric.NewMetrics(),
 		buildInfo:                                 settings.BuildInfo,
+		metricContainerCPURunQueueTime:            newMetricContainerCPURunQueueTime(mbc.Metrics.ContainerCPURunQueueTime),
+		metricContainerMemoryProcessGrowth:        newMetricContainerMemoryProcessGrowth(mbc.Metrics.ContainerMemoryProcessGrowth),
+		metricContainerMemoryReclaimCount:         newMetricContainerMemoryReclaimCount(mbc.Metrics.ContainerMemoryReclaimCount),
+		metricContainerMemoryReclaimTime:          newMetricContainerMemoryReclaimTime(mbc.Metrics.ContainerMemoryReclaimTime),
 		metricContainerNetworkTCPConnects:         newMetricContainerNetworkTCPConnects(mbc.Metrics.ContainerNetworkTCPConnects),
 		metricContainerNetworkTCPListenDrops:      newMetricContainerNetworkTCPListenDrops(mbc.Metrics.ContainerNetworkTCPListenDrops),
 		metricContainerNetworkTCPPeerConnects:     newMetricContainerNetworkTCPPeerConnects(mbc.Metrics.ContainerNetworkTCPPeerConnects),
@@ -695,6 +1044,8 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricContainerProcessExecs:               newMetricContainerProcessExecs(mbc.Metrics.ContainerProcessExecs),
 		metricContainerProcessExits:               newMetricContainerProcessExits(mbc.Metrics.ContainerProcessExits),
 		metricContainerProcessForks:               newMetricContainerProcessForks(mbc.Metrics.ContainerProcessForks),
+		metricContainerTaskUninterruptibleTime:    newMetricContainerTaskUninterruptibleTime(mbc.Metrics.ContainerTaskUninterruptibleTime),
+		metricSystemDiskIoErrors:                  newMetricSystemDiskIoErrors(mbc.Metrics.SystemDiskIoErrors),
 		resourceAttributeIncludeFilter:            make(map[string]filter.Filter),
 		resourceAttributeExcludeFilter:            make(map[string]filter.Filter),
 	}
@@ -803,6 +1154,10 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetName(ScopeName)
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
+	mb.metricContainerCPURunQueueTime.emit(ils.Metrics())
+	mb.metricContainerMemoryProcessGrowth.emit(ils.Metrics())
+	mb.metricContainerMemoryReclaimCount.emit(ils.Metrics())
+	mb.metricContainerMemoryReclaimTime.emit(ils.Metrics())
 	mb.metricContainerNetworkTCPConnects.emit(ils.Metrics())
 	mb.metricContainerNetworkTCPListenDrops.emit(ils.Metrics())
 	mb.metricContainerNetworkTCPPeerConnects.emit(ils.Metrics())
@@ -812,6 +1167,8 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	mb.metricContainerProcessExecs.emit(ils.Metrics())
 	mb.metricContainerProcessExits.emit(ils.Metrics())
 	mb.metricContainerProcessForks.emit(ils.Metrics())
+	mb.metricContainerTaskUninterruptibleTime.emit(ils.Metrics())
+	mb.metricSystemDiskIoErrors.emit(ils.Metrics())
 
 	for _, op := range options {
 		op.apply(rm)
@@ -841,6 +1198,26 @@ func (mb *MetricsBuilder) Emit(options ...ResourceMetricsOption) pmetric.Metrics
 	metrics := mb.metricsBuffer
 	mb.metricsBuffer = pmetric.NewMetrics()
 	return metrics
+}
+
+// RecordContainerCPURunQueueTimeDataPoint adds a data point to container.cpu.run_queue.time metric.
+func (mb *MetricsBuilder) RecordContainerCPURunQueueTimeDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricContainerCPURunQueueTime.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordContainerMemoryProcessGrowthDataPoint adds a data point to container.memory.process.growth metric.
+func (mb *MetricsBuilder) RecordContainerMemoryProcessGrowthDataPoint(ts pcommon.Timestamp, val int64, processPidAttributeValue int64, processExecutableNameAttributeValue string) {
+	mb.metricContainerMemoryProcessGrowth.recordDataPoint(mb.startTime, ts, val, processPidAttributeValue, processExecutableNameAttributeValue)
+}
+
+// RecordContainerMemoryReclaimCountDataPoint adds a data point to container.memory.reclaim.count metric.
+func (mb *MetricsBuilder) RecordContainerMemoryReclaimCountDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricContainerMemoryReclaimCount.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordContainerMemoryReclaimTimeDataPoint adds a data point to container.memory.reclaim.time metric.
+func (mb *MetricsBuilder) RecordContainerMemoryReclaimTimeDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricContainerMemoryReclaimTime.recordDataPoint(mb.startTime, ts, val)
 }
 
 // RecordContainerNetworkTCPConnectsDataPoint adds a data point to container.network.tcp.connects metric.
@@ -886,6 +1263,16 @@ func (mb *MetricsBuilder) RecordContainerProcessExitsDataPoint(ts pcommon.Timest
 // RecordContainerProcessForksDataPoint adds a data point to container.process.forks metric.
 func (mb *MetricsBuilder) RecordContainerProcessForksDataPoint(ts pcommon.Timestamp, val int64) {
 	mb.metricContainerProcessForks.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordContainerTaskUninterruptibleTimeDataPoint adds a data point to container.task.uninterruptible.time metric.
+func (mb *MetricsBuilder) RecordContainerTaskUninterruptibleTimeDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricContainerTaskUninterruptibleTime.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordSystemDiskIoErrorsDataPoint adds a data point to system.disk.io.errors metric.
+func (mb *MetricsBuilder) RecordSystemDiskIoErrorsDataPoint(ts pcommon.Timestamp, val int64, systemDeviceAttributeValue string) {
+	mb.metricSystemDiskIoErrors.recordDataPoint(mb.startTime, ts, val, systemDeviceAttributeValue)
 }
 
 // Reset resets metrics builder to its initial state. It should be used when external metrics source is restarted,

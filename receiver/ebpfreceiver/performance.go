@@ -1,0 +1,171 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+)
+
+// The indices of a cgroup's counts, as bpf/performance.bpf.c has them.
+const (
+	performanceRunUS           = 0
+	performanceRunBuckets      = 1
+	performanceUninterruptible = performanceRunBuckets + buckets
+	performanceReclaims        = performanceUninterruptible + 1
+	performanceReclaimUS       = performanceUninterruptible + 2
+)
+
+func loadPerformance() (*ebpf.CollectionSpec, error) { return bpf.LoadPerformance() }
+
+func recordPerformance(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
+	seconds := func(us uint64) float64 { return float64(us) / 1e6 }
+	mb.RecordContainerCPURunQueueTimeDataPoint(now, seconds(n[performanceRunUS]))
+	mb.RecordContainerTaskUninterruptibleTimeDataPoint(now, seconds(n[performanceUninterruptible]))
+	mb.RecordContainerMemoryReclaimCountDataPoint(now, int64(n[performanceReclaims]))
+	mb.RecordContainerMemoryReclaimTimeDataPoint(now, seconds(n[performanceReclaimUS]))
+}
+
+// look is the latest look at all tasks.
+type look struct {
+	number uint64
+	at     time.Time
+	ns     uint64 // the kernel's time of it
+}
+
+// look has the kernel look at each task.
+func (p *probes) look(last *look) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.attached["performance"]
+	if a == nil {
+		return nil
+	}
+	this := look{number: last.number + 1, at: time.Now(), ns: p.clock.ns()}
+	told := bpf.PerformanceLook{Number: this.number, Previous: this.ns}
+	if last.number > 0 {
+		told.Previous, told.SinceUs = last.ns, uint64(this.at.Sub(last.at).Microseconds())
+	}
+	if err := a.Maps[bpf.PerformanceMapLooks].Put(uint32(0), &told); err != nil {
+		return fmt.Errorf("look at the tasks: %w", err)
+	}
+	r, err := a.iter.Open()
+	if err != nil {
+		return fmt.Errorf("look at the tasks: %w", err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return fmt.Errorf("look at the tasks: %w", err)
+	}
+	*last = this
+	return nil
+}
+
+// growth is the process whose anonymous memory grew most.
+type growth struct{ bpf.PerformanceGrowth }
+
+func (g growth) bytes() int64 { return int64(g.Grown) * int64(os.Getpagesize()) }
+
+// growths are those of each owner that were seen in the latest look.
+func (p *probes) growths(last look) (map[string]growth, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.attached["performance"]
+	if a == nil {
+		return nil, nil
+	}
+	all := map[string]growth{}
+	var id uint64
+	var g bpf.PerformanceGrowth
+	each := a.Maps[bpf.PerformanceMapGrowths].Iterate()
+	for each.Next(&id, &g) {
+		path, ok := p.cgroups.path(id)
+		if !ok || g.Look != last.number {
+			continue
+		}
+		if who := owner(path); all[who].Grown < g.Grown {
+			all[who] = growth{g}
+		}
+	}
+	if err := each.Err(); err != nil {
+		return nil, fmt.Errorf("read what grew: %w", err)
+	}
+	return all, nil
+}
+
+// disk is what a disk did in one direction.
+type disk struct {
+	name  string
+	write bool
+	bpf.PerformanceDiskCounts
+}
+
+func (p *probes) disks() ([]disk, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.attached["performance"]
+	if a == nil {
+		return nil, nil
+	}
+	var all []disk
+	var key bpf.PerformanceDisk
+	var counts bpf.PerformanceDiskCounts
+	each := a.Maps[bpf.PerformanceMapDisks].Iterate()
+	for each.Next(&key, &counts) {
+		all = append(all, disk{text(key.Name[:]), key.Write != 0, counts})
+	}
+	if err := each.Err(); err != nil {
+		return nil, fmt.Errorf("read what disks did: %w", err)
+	}
+	slices.SortFunc(all, func(a, b disk) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.direction(), b.direction()))
+	})
+	return all, nil
+}
+
+func (d disk) direction() string {
+	if d.write {
+		return "write"
+	}
+	return "read"
+}
+
+// diskDuration is the distribution of how long disks took.
+var diskDuration = histogram{name: "system.disk.io.duration", description: "Time from when a read or write was asked of a disk until it was done."}
+
+// recordDisks adds what disks did; they are nobody's but the machine's.
+func (s *metricsScraper) recordDisks(out pmetric.Metrics, now pcommon.Timestamp) error {
+	all, err := s.probes.disks()
+	errors := map[string]int64{}
+	for _, d := range all {
+		errors[d.name] += int64(d.Errors)
+	}
+	for _, name := range slices.Sorted(maps.Keys(errors)) {
+		s.mb.RecordSystemDiskIoErrorsDataPoint(now, errors[name], name)
+	}
+	md := s.mb.Emit()
+	if md.ResourceMetrics().Len() == 0 {
+		return err
+	}
+	for _, d := range all {
+		p, ok := diskDuration.add(md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics(), s.began, now, d.Us, d.Buckets[:])
+		if ok {
+			p.Attributes().PutStr("system.device", d.name)
+			p.Attributes().PutStr("disk.io.direction", d.direction())
+		}
+	}
+	md.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
+	return err
+}

@@ -1,0 +1,383 @@
+//go:build linux
+
+// Program ebpf measures what the ebpf receiver's probes cost: CPU time and throughput of workloads that hit them, off and on in
+// turns in one run; the time of each program in the kernel; and memory. It needs root.
+//
+//	make bench-ebpf
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver"
+)
+
+var (
+	rounds = flag.Int("rounds", 12, "how often each workload runs, off and on")
+	length = flag.Duration("length", time.Second, "how long each run takes")
+	tools  = flag.String("tools", "/usr/sbin:/usr/share/bpftrace/tools:/usr/bin", "folders of bpftrace's tools, to compare with")
+)
+
+// workload does something as often as it can until the context ends, and returns how often.
+type workload struct {
+	name string
+	run  func(ctx context.Context) int64
+	// tools are programs of bpftrace that watch the same.
+	tools []string
+}
+
+func main() {
+	flag.Parse()
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
+	url, stop, err := serve()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	workloads := []workload{
+		{"HTTP on loopback, kept-alive connections", func(ctx context.Context) int64 { return get(ctx, url, true) }, []string{"runqlat.bt", "tcpretrans.bt"}},
+		{"HTTP on loopback, a connection each", func(ctx context.Context) int64 { return get(ctx, url, false) }, []string{"tcpretrans.bt", "tcplife.bt"}},
+		{"system calls (getppid)", calls, []string{"runqlat.bt"}},
+		{"fork and exec of /bin/true", execs, []string{"execsnoop.bt", "runqlat.bt"}},
+		{"4 KiB direct writes", writes, []string{"biolatency.bt"}},
+	}
+	fmt.Printf("%d rounds of %s each, off and on in turns; medians of the ratios on/off (spread: their quartiles)\n\n", *rounds, *length)
+	fmt.Println("| workload | operations/s off | CPU time an operation | throughput |\n|---|---|---|---|")
+	for _, w := range workloads {
+		rate, cpu, through, err := compare(w, receiver)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("| %s | %.0f | %s | %s |\n", w.name, rate, cpu, through)
+	}
+	if err := programs(workloads); err != nil {
+		return err
+	}
+	return others(workloads)
+}
+
+// receiver starts both halves of the ebpf receiver, and returns what stops them.
+func receiver() (stop func(), err error) {
+	ctx := context.Background()
+	f := ebpfreceiver.NewFactory()
+	cfg := f.CreateDefaultConfig()
+	set := receivertest.NewNopSettings(f.Type())
+	logs, err := f.CreateLogs(ctx, set, cfg, consumertest.NewNop())
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := f.CreateMetrics(ctx, set, cfg, consumertest.NewNop())
+	if err != nil {
+		return nil, err
+	}
+	host := componenttest.NewNopHost()
+	if err := errors.Join(logs.Start(ctx, host), metrics.Start(ctx, host)); err != nil {
+		return nil, err
+	}
+	return func() { _ = errors.Join(logs.Shutdown(ctx), metrics.Shutdown(ctx)) }, nil
+}
+
+// compare runs a workload without and with something in turns.
+func compare(w workload, with func() (func(), error)) (rate float64, cpu, through string, err error) {
+	var rates, cpus, throughs []float64
+	for range *rounds {
+		offOps, offCPU := measure(w)
+		stop, err := with()
+		if err != nil {
+			return 0, "", "", err
+		}
+		onOps, onCPU := measure(w)
+		stop()
+		rates = append(rates, offOps)
+		cpus = append(cpus, onCPU/offCPU)
+		throughs = append(throughs, onOps/offOps)
+	}
+	return median(rates), spread(cpus), spread(throughs), nil
+}
+
+// measure returns operations a second and CPU seconds an operation.
+func measure(w workload) (rate, cpu float64) {
+	ctx, cancel := context.WithTimeout(context.Background(), *length)
+	defer cancel()
+	before, began := cpuTime(), time.Now()
+	n := w.run(ctx)
+	return float64(n) / time.Since(began).Seconds(), (cpuTime() - before) / float64(max(n, 1))
+}
+
+func cpuTime() float64 {
+	var sum time.Duration
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		_ = unix.Getrusage(who, &u)
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return sum.Seconds()
+}
+
+func median(v []float64) float64 { return quantile(v, 0.5) }
+
+func quantile(v []float64, q float64) float64 {
+	v = slices.Clone(v)
+	slices.Sort(v)
+	return v[int(q*float64(len(v)-1)+0.5)]
+}
+
+func spread(v []float64) string {
+	return fmt.Sprintf("%+.1f %% (%+.1f to %+.1f)", 100*(median(v)-1), 100*(quantile(v, 0.25)-1), 100*(quantile(v, 0.75)-1))
+}
+
+func serve() (url string, stop func(), err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })}
+	go func() { _ = s.Serve(l) }()
+	return "http://" + l.Addr().String(), func() { _ = s.Close() }, nil
+}
+
+func get(ctx context.Context, url string, keep bool) int64 {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, DisableKeepAlives: !keep}}
+	defer client.CloseIdleConnections()
+	return side(ctx, 8, func() bool {
+		resp, err := client.Get(url)
+		if err != nil {
+			return false
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err == nil && resp.Body.Close() == nil
+	})
+}
+
+// side does something side by side, and returns how often it was done.
+func side(ctx context.Context, n int, do func() bool) int64 {
+	var count atomic.Int64
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				if do() {
+					count.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return count.Load()
+}
+
+func calls(ctx context.Context) int64 {
+	return 1000 * side(ctx, 2, func() bool {
+		for range 1000 {
+			_, _, _ = syscall.RawSyscall(syscall.SYS_GETPPID, 0, 0, 0)
+		}
+		return true
+	})
+}
+
+func execs(ctx context.Context) int64 {
+	return side(ctx, 2, func() bool {
+		pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{})
+		if err != nil {
+			return false
+		}
+		_, err = syscall.Wait4(pid, nil, 0, nil)
+		return err == nil
+	})
+}
+
+func writes(ctx context.Context) int64 {
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "tapio-bench-ebpf"), os.O_CREATE|os.O_WRONLY|unix.O_DIRECT, 0o600)
+	if err != nil {
+		return 0
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	page, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return 0
+	}
+	return side(ctx, 1, func() bool {
+		_, err := f.WriteAt(page, 0)
+		return err == nil
+	})
+}
+
+// programs tells how long each program runs, and what memory there is.
+func programs(workloads []workload) error {
+	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		return fmt.Errorf("measure programs: %w", err)
+	}
+	defer stats.Close()
+	before := rss()
+	stop, err := receiver()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for _, w := range workloads {
+		measure(w)
+	}
+	time.Sleep(11 * time.Second) // one look at all tasks
+	fmt.Print("\n| program | runs | ns a run |\n|---|---|---|\n")
+	for id, err := ebpf.ProgramGetNextID(0); err == nil; id, err = ebpf.ProgramGetNextID(id) {
+		p, err := ebpf.NewProgramFromID(id)
+		if err != nil {
+			continue
+		}
+		info, err := p.Info()
+		stats, statsErr := p.Stats()
+		if errors.Join(err, statsErr) == nil && strings.HasPrefix(info.Name, "tapio_") && stats.RunCount > 0 {
+			fmt.Printf("| `%s` | %d | %d |\n", info.Name, stats.RunCount, uint64(stats.Runtime)/stats.RunCount)
+		}
+		p.Close()
+	}
+	var locked uint64
+	for id, err := ebpf.MapGetNextID(0); err == nil; id, err = ebpf.MapGetNextID(id) {
+		m, err := ebpf.NewMapFromID(id)
+		if err != nil {
+			continue
+		}
+		if info, err := m.Info(); err == nil {
+			if n, ok := info.Memlock(); ok && ours(id) {
+				locked += n
+			}
+		}
+		m.Close()
+	}
+	fmt.Printf("\nMemory: maps %.1f MiB; this process grew by %.1f MiB RSS with the receiver.\n", float64(locked)/(1<<20), float64(rss()-before)/(1<<20))
+	return nil
+}
+
+// ours says whether a map is held by this process: others run programs on this machine, too.
+func ours(id ebpf.MapID) bool {
+	infos, _ := filepath.Glob("/proc/self/fdinfo/*")
+	for _, name := range infos {
+		b, err := os.ReadFile(name)
+		if err == nil && strings.Contains(string(b), fmt.Sprintf("map_id:\t%d\n", id)) && strings.Contains(string(b), "frozen") {
+			return true
+		}
+	}
+	return false
+}
+
+func rss() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
+	return n * int64(os.Getpagesize())
+}
+
+// others compares with the tools of bpftrace that watch the same, where they run.
+func others(workloads []workload) error {
+	fmt.Print("\n| workload | tool | CPU time an operation |\n|---|---|---|\n")
+	for _, w := range workloads {
+		for _, name := range w.tools {
+			tool := find(name)
+			if tool == "" {
+				fmt.Printf("| %s | %s | not installed |\n", w.name, name)
+				continue
+			}
+			_, cpu, _, err := compare(w, func() (func(), error) { return bpftrace(tool) })
+			if err != nil {
+				fmt.Printf("| %s | %s | does not run here: %s |\n", w.name, name, strings.ReplaceAll(err.Error(), "\n", " "))
+				continue
+			}
+			fmt.Printf("| %s | %s | %s |\n", w.name, name, cpu)
+		}
+	}
+	return nil
+}
+
+func find(name string) string {
+	for _, folder := range strings.Split(*tools, ":") {
+		if path := filepath.Join(folder, name); exists(path) {
+			return path
+		}
+	}
+	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// bpftrace starts a tool, and returns when its probes are attached.
+func bpftrace(tool string) (func(), error) {
+	c := exec.Command("bpftrace", tool)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.Stderr = c.Stdout
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	attaching := make(chan error, 1)
+	go func() {
+		var said []string
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			// It complains when it cannot raise its limit of locked memory, and goes on.
+			if said = append(said, lines.Text()); strings.Contains(lines.Text(), "Attaching") {
+				attaching <- nil
+				_, _ = io.Copy(io.Discard, out)
+				return
+			}
+		}
+		attaching <- errors.New(strings.Join(said[max(len(said)-1, 0):], ""))
+	}()
+	stop := func() {
+		_ = c.Process.Signal(syscall.SIGINT)
+		_ = c.Wait()
+	}
+	select {
+	case err := <-attaching:
+		if err != nil {
+			stop()
+			return nil, err
+		}
+	case <-time.After(20 * time.Second):
+		stop()
+		return nil, errors.New("it said nothing for 20 s")
+	}
+	time.Sleep(2 * time.Second) // "Attaching" is said before it is done
+	if c.Process.Signal(syscall.Signal(0)) != nil {
+		return nil, errors.New("it ended at once")
+	}
+	return stop, nil
+}
