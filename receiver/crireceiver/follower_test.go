@@ -99,7 +99,7 @@ func (d *double) subscribed() int {
 }
 
 // serve serves the double at a socket.
-func (d *double) serve(t *testing.T) (socket string) {
+func (d *double) serve(t testing.TB) (socket string) {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "tapio") // the path of a socket must be short
 	require.NoError(t, err)
