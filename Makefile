@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export GOFLAGS := -trimpath -buildvcs=false
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo -dirty)
 LDFLAGS := -X github.com/your-org/tapio/internal/version.Commit=$(COMMIT)
-COMPONENTS := receiver/cgroupreceiver receiver/crireceiver receiver/ebpfreceiver receiver/journaldreceiver receiver/kubernetesreceiver receiver/systemdreceiver processor/correlationprocessor exporter/findingsexporter
+COMPONENTS := extension/attributionextension receiver/cgroupreceiver receiver/crireceiver receiver/ebpfreceiver receiver/journaldreceiver receiver/kubernetesreceiver receiver/systemdreceiver processor/correlationprocessor exporter/findingsexporter
 FUZZTIME ?= 30s
 # The collector needs cgo for the journal (libsystemd), and with it a C compiler. Without, all but the journal is there.
 COLLECTOR_CGO := $(shell command -v $${CC:-gcc} >/dev/null && echo 1 || echo 0)

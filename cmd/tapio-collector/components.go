@@ -19,6 +19,7 @@ import (
 	k8sobjectsreceiver "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/k8sobjectsreceiver"
 	kubeletstatsreceiver "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kubeletstatsreceiver"
 	findingsexporter "github.com/your-org/tapio/exporter/findingsexporter"
+	attributionextension "github.com/your-org/tapio/extension/attributionextension"
 	correlationprocessor "github.com/your-org/tapio/processor/correlationprocessor"
 	cgroupreceiver "github.com/your-org/tapio/receiver/cgroupreceiver"
 	crireceiver "github.com/your-org/tapio/receiver/crireceiver"
@@ -64,6 +65,7 @@ func components() (otelcol.Factories, error) {
 	}
 
 	factories.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](
+		attributionextension.NewFactory(),
 		zpagesextension.NewFactory(),
 		basicauthextension.NewFactory(),
 		bearertokenauthextension.NewFactory(),
@@ -76,6 +78,7 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ExtensionModules = makeModulesMap(factories.Extensions, map[component.Type]string{
+		attributionextension.NewFactory().Type():     "github.com/your-org/tapio v0.1.0",
 		zpagesextension.NewFactory().Type():          "go.opentelemetry.io/collector/extension/zpagesextension v0.145.0",
 		basicauthextension.NewFactory().Type():       "github.com/open-telemetry/opentelemetry-collector-contrib/extension/basicauthextension v0.145.0",
 		bearertokenauthextension.NewFactory().Type(): "github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension v0.145.0",

@@ -13,7 +13,9 @@ import (
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/correlation"
+	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/extract/lines"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/processor/correlationprocessor/internal/metadata"
@@ -43,6 +45,8 @@ type correlator struct {
 	metricsOut []*metricsProcessor
 	logsOut    []*logsProcessor
 	store      storage.Client
+	desk       attribution.Desk // nil: nobody finds out who holds memory
+	forget     func()
 	cancel     context.CancelFunc
 	done       chan struct{}
 	signals    chan struct{}
@@ -52,6 +56,8 @@ type correlator struct {
 	// owed are findings that a consumer refused for now; they are told again. Only the loop touches them, and series.
 	owed   map[string]finding.Finding
 	series *series
+	// asked is when it was asked who holds an entity's memory. Only the loop touches it.
+	asked map[entity.ID]time.Time
 }
 
 func newCorrelator(set processor.Settings, cfg *Config) (*correlator, error) {
@@ -75,7 +81,7 @@ func newCorrelator(set processor.Settings, cfg *Config) (*correlator, error) {
 		return nil, err
 	}
 	c := &correlator{cfg: cfg, rules: rules, set: set.TelemetrySettings, id: set.ID, node: node, engine: engine,
-		signals: make(chan struct{}, 1), owed: map[string]finding.Finding{}, series: newSeries(patterns)}
+		signals: make(chan struct{}, 1), owed: map[string]finding.Finding{}, asked: map[entity.ID]time.Time{}, series: newSeries(patterns)}
 	if c.telemetry, err = metadata.NewTelemetryBuilder(set.TelemetrySettings); err != nil {
 		return nil, fmt.Errorf("make component telemetry: %w", err)
 	}
@@ -110,6 +116,7 @@ func (c *correlator) join(ctx context.Context, host component.Host, add func()) 
 		if err := c.open(ctx, host); err != nil {
 			return err
 		}
+		c.meet(host)
 		loop, cancel := context.WithCancel(context.Background())
 		c.cancel, c.done = cancel, make(chan struct{})
 		go c.run(loop)
@@ -141,6 +148,9 @@ func (c *correlator) leave(ctx context.Context, remove func()) error {
 		return nil
 	}
 	<-c.done
+	if c.forget != nil {
+		c.forget()
+	}
 	err := c.save(ctx, correlation.Parts()...)
 	if c.store != nil {
 		err = errors.Join(err, c.store.Close(ctx))
@@ -186,6 +196,7 @@ func (c *correlator) run(ctx context.Context) {
 		}
 		c.cluster.look(now, c.engine)
 		told := c.engine.Evaluate(now)
+		c.ask(now)
 		// Stored before it is told: what people have seen must not be lost, whatever happens to this process.
 		if c.engine.Unsaved() {
 			c.keep(ctx, correlation.Findings)

@@ -28,13 +28,15 @@ type logsReceiver struct {
 	next   consumer.Logs
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+	leave  func() // the desk; nil: there is none
 }
 
 // Start loads the programs, unless another instance did.
-func (r *logsReceiver) Start(context.Context, component.Host) error {
+func (r *logsReceiver) Start(_ context.Context, host component.Host) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.probes.join(func() { r.probes.out = r })
+	r.leave = r.probes.attend(host)
 	r.done.Go(func() { r.tellCoverage(ctx) })
 	if r.probes.cfg.Probes.Network.Enabled {
 		r.done.Go(func() { r.tellFailures(ctx) })
@@ -44,6 +46,9 @@ func (r *logsReceiver) Start(context.Context, component.Host) error {
 
 // Shutdown stops telling, and with the last instance takes the programs out of the kernel.
 func (r *logsReceiver) Shutdown(context.Context) error {
+	if r.leave != nil {
+		r.leave()
+	}
 	if r.cancel != nil {
 		r.cancel()
 		r.done.Wait()

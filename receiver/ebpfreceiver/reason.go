@@ -28,7 +28,7 @@ func reason(err error) string {
 	}
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) && !isVerifier(err) {
 		status, _ := os.ReadFile(fileStatus)
-		if lacking := missing(string(status)); len(lacking) > 0 {
+		if lacking := missing(string(status), loading); len(lacking) > 0 {
 			return fmt.Sprintf("this process lacks %s: give it to the collector (securityContext.capabilities.add, AmbientCapabilities), or run it as root",
 				strings.Join(lacking, " and "))
 		}
@@ -55,8 +55,18 @@ func isVerifier(err error) bool {
 	return errors.As(err, &v)
 }
 
-// missing are the capabilities which loading and attaching take that a process does not have, by /proc/PID/status.
-func missing(status string) []string {
+// capability is one that the kernel asks for, by its number and name.
+type capability struct {
+	bit  uint
+	name string
+}
+
+// loading are the capabilities that loading and attaching programs takes.
+var loading = []capability{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CAP_PERFMON"}}
+
+// missing are those of some capabilities that a process does not have, by /proc/PID/status. CAP_SYS_ADMIN has those for programs
+// in it.
+func missing(status string, wanted []capability) []string {
 	_, line, _ := strings.Cut(status, "CapEff:")
 	line, _, _ = strings.Cut(line, "\n")
 	has, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
@@ -64,13 +74,10 @@ func missing(status string) []string {
 		return nil
 	}
 	if has>>unix.CAP_SYS_ADMIN&1 == 1 {
-		return nil
+		has |= 1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON
 	}
 	var lacking []string
-	for _, c := range []struct {
-		bit  uint
-		name string
-	}{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CAP_PERFMON"}} {
+	for _, c := range wanted {
 		if has>>c.bit&1 == 0 {
 			lacking = append(lacking, c.name)
 		}

@@ -23,7 +23,7 @@ func TestMissingCapabilities(t *testing.T) {
 		{"none", "CapEff:\t0000000000000000\n", []string{"CAP_BPF", "CAP_PERFMON"}},
 		{"not a status", "", nil},
 	} {
-		t.Run(c.name, func(t *testing.T) { assert.Equal(t, c.want, missing(c.status)) })
+		t.Run(c.name, func(t *testing.T) { assert.Equal(t, c.want, missing(c.status, loading)) })
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/your-org/tapio/internal/attribution/attributionlog"
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
@@ -19,6 +20,16 @@ func kernelEvent(kind string, facts map[string]string) event {
 	return func(r plog.LogRecord) []signal.Signal {
 		return []signal.Signal{{Kind: kind, Layer: finding.LayerEBPF, Value: 1, Unit: "{event}", Text: r.Body().AsString(), Attributes: pick(r, facts)}}
 	}
+}
+
+// attributed is who holds memory, found out on demand.
+func attributed(r plog.LogRecord) []signal.Signal {
+	rate, retained := attributionlog.Read(r)
+	s := signal.Signal{Kind: signal.MemoryUnattributed, Layer: finding.LayerEBPF, Value: rate, Unit: "By/min", Text: r.Body().AsString()}
+	if retained {
+		s.Kind = signal.MemoryRetained
+	}
+	return []signal.Signal{s}
 }
 
 // pick returns attributes of a record under other names.

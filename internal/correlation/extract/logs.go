@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/your-org/tapio/internal/attribution/attributionlog"
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/extract/lines"
 	"github.com/your-org/tapio/internal/correlation/signal"
@@ -28,6 +29,7 @@ var events = map[string]event{
 	"cri.container.restarted":  runtimeEvent(signal.RuntimeRestarted),
 	"cri.container.started":    func(plog.LogRecord) []signal.Signal { return []signal.Signal{running(1)} },
 	"cri.container.stopped":    stopped,
+	attributionlog.EventName:   attributed,
 	"kernel.oom_kill":          kernelEvent(signal.KernelOOMKill, oomFacts),
 	"kernel.process_exit":      processExit,
 	"kernel.connect_failed":    connectFailed,

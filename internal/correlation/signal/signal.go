@@ -68,6 +68,10 @@ const (
 	MemoryMajorFaults = "memory.major_faults"
 	// MemoryPressure is the share of time in which all (full) tasks stood still for want of memory, over 10 s (1).
 	MemoryPressure = "memory.pressure"
+	// MemoryRetained is who holds the memory that was gained, MemoryUnattributed that it was looked for and not found out, and why;
+	// the values are bytes a minute.
+	MemoryRetained     = "memory.retained"
+	MemoryUnattributed = "memory.unattributed"
 	// OOMKill counts processes that the kernel killed in this cgroup for want of memory, by its own counters.
 	OOMKill = "cgroup.oom_kill"
 	// KernelOOMKill is a kill for want of memory as the kernel itself tells it, in its log or by a tracepoint; NodeOOMKill, one

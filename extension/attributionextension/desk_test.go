@@ -1,0 +1,191 @@
+package attributionextension
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/extension/extensiontest"
+
+	"github.com/your-org/tapio/extension/attributionextension/internal/metadata"
+	"github.com/your-org/tapio/internal/attribution"
+)
+
+func startDesk(t *testing.T, change func(*Config)) *desk {
+	t.Helper()
+	cfg := createDefaultConfig().(*Config)
+	if change != nil {
+		change(cfg)
+	}
+	require.NoError(t, cfg.Validate())
+	d, err := newDesk(extensiontest.NewNopSettings(metadata.Type), cfg)
+	require.NoError(t, err)
+	require.NoError(t, d.Start(t.Context(), componenttest.NewNopHost()))
+	t.Cleanup(func() { require.NoError(t, d.Shutdown(context.Background())) })
+	return d
+}
+
+func of(cgroup string) attribution.Question {
+	return attribution.Question{Subject: attribution.Subject{Name: cgroup, Cgroup: "/" + cgroup}}
+}
+
+func (d *desk) ended(t *testing.T, id string) attribution.Answer {
+	t.Helper()
+	var a attribution.Answer
+	require.Eventually(t, func() bool {
+		var ok bool
+		a, ok = d.Answer(id)
+		return ok && (a.State == attribution.Done || a.State == attribution.Failed)
+	}, 10*time.Second, time.Millisecond)
+	return a
+}
+
+func TestOneAfterTheOther(t *testing.T) {
+	d := startDesk(t, func(c *Config) { c.QueueSize = 2 })
+	_, err := d.Ask(of("early"))
+	require.ErrorIs(t, err, attribution.ErrNobody)
+
+	began, goOn := make(chan attribution.Question, 8), make(chan struct{})
+	leave := d.Attend(func(_ context.Context, q attribution.Question) (attribution.Answer, error) {
+		began <- q
+		<-goOn
+		if q.Name == "b" {
+			return attribution.Answer{}, errors.New("it has ended")
+		}
+		return attribution.Answer{Text: "held by " + q.Name, Sites: []attribution.Site{{Function: "f"}}}, nil
+	})
+	a, err := d.Ask(of("a"))
+	require.NoError(t, err)
+	assert.Equal(t, 30*time.Second, (<-began).Window)
+	b, err := d.Ask(of("b"))
+	require.NoError(t, err)
+	again, err := d.Ask(of("b"))
+	require.NoError(t, err)
+	assert.Equal(t, b, again, "the same question waits already")
+	c, err := d.Ask(of("c"))
+	require.NoError(t, err)
+	_, err = d.Ask(of("d"))
+	require.ErrorIs(t, err, attribution.ErrBusy)
+
+	got, ok := d.Answer(a)
+	assert.True(t, ok)
+	assert.Equal(t, attribution.Running, got.State)
+	got, _ = d.Answer(c)
+	assert.Equal(t, attribution.Waiting, got.State)
+	close(goOn)
+	got = d.ended(t, a)
+	assert.Equal(t, "held by a", got.Text)
+	assert.Equal(t, "a", got.Subject)
+	got = d.ended(t, b)
+	assert.Equal(t, attribution.Failed, got.State)
+	assert.Equal(t, "it has ended", got.Reason)
+	d.ended(t, c)
+
+	// Not so soon again by itself, but whenever somebody asks by hand.
+	_, err = d.Ask(of("a"))
+	require.ErrorIs(t, err, attribution.ErrRecent)
+	byHand := of("a")
+	byHand.Window = time.Minute
+	id, err := d.Ask(byHand)
+	require.NoError(t, err)
+	d.ended(t, id)
+	leave()
+	_, err = d.Ask(of("z"))
+	require.ErrorIs(t, err, attribution.ErrNobody)
+	_, ok = d.Answer("nothing")
+	assert.False(t, ok)
+}
+
+// The answer must come before it is too late, and a look has its bounds.
+func TestWindow(t *testing.T) {
+	for name, c := range map[string]struct {
+		window, left time.Duration
+		want         time.Duration
+	}{
+		"as configured":    {0, 0, 30 * time.Second},
+		"as asked":         {time.Minute, 0, time.Minute},
+		"too long":         {time.Hour, 0, maxWindow},
+		"too short":        {time.Second, 0, minWindow},
+		"half of the rest": {0, 30 * time.Second, 15 * time.Second},
+		"nearly too late":  {0, 2 * time.Second, minWindow},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := startDesk(t, nil)
+			now := time.Unix(1000, 0)
+			d.now = func() time.Time { return now }
+			got := make(chan time.Duration, 1)
+			d.Attend(func(_ context.Context, q attribution.Question) (attribution.Answer, error) {
+				got <- q.Window
+				return attribution.Answer{}, nil
+			})
+			q := of("a")
+			q.Window = c.window
+			if c.left > 0 {
+				q.Before = now.Add(c.left)
+			}
+			id, err := d.Ask(q)
+			require.NoError(t, err)
+			assert.Equal(t, c.want, <-got)
+			d.ended(t, id)
+		})
+	}
+}
+
+func TestAnswersAreBounded(t *testing.T) {
+	d := startDesk(t, nil)
+	d.Attend(func(context.Context, attribution.Question) (attribution.Answer, error) {
+		return attribution.Answer{}, nil
+	})
+	for i := range maxAnswers + 5 {
+		id, err := d.Ask(of(fmt.Sprint(i)))
+		require.NoError(t, err)
+		d.ended(t, id)
+	}
+	assert.Len(t, d.answers, maxAnswers)
+}
+
+// Shutting down ends a look that is under way.
+func TestShutdownWhileLooking(t *testing.T) {
+	d := startDesk(t, nil)
+	began := make(chan struct{})
+	d.Attend(func(ctx context.Context, _ attribution.Question) (attribution.Answer, error) {
+		close(began)
+		<-ctx.Done()
+		return attribution.Answer{}, ctx.Err()
+	})
+	_, err := d.Ask(of("a"))
+	require.NoError(t, err)
+	<-began
+}
+
+func TestFind(t *testing.T) {
+	d := startDesk(t, nil)
+	_, ok := d.Find("api", "")
+	assert.False(t, ok)
+	leave := d.Know(func(name, namespace string) (attribution.Subject, bool) {
+		return attribution.Subject{Name: name, Cgroup: "/x"}, namespace == "shop"
+	})
+	s, ok := d.Find("api", "shop")
+	assert.True(t, ok)
+	assert.Equal(t, "/x", s.Cgroup)
+	leave()
+	_, ok = d.Find("api", "shop")
+	assert.False(t, ok)
+}
+
+func TestValidate(t *testing.T) {
+	for field, change := range map[string]func(*Config){
+		"window":     func(c *Config) { c.Window = time.Second },
+		"again":      func(c *Config) { c.Again = time.Second },
+		"queue_size": func(c *Config) { c.QueueSize = 0 },
+	} {
+		c := createDefaultConfig().(*Config)
+		change(c)
+		assert.ErrorContains(t, c.Validate(), field)
+	}
+}

@@ -1,0 +1,114 @@
+// Package attribution is what those agree on who ask who holds memory, who find it out, and who stand between: the correlation
+// processor and the findings endpoint ask, the ebpf receiver finds out, and the attribution extension takes one question after
+// the other. Components of a collector reach each other through extensions only.
+package attribution
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+)
+
+// Subject is whose memory is asked for.
+type Subject struct {
+	// Name is what people call it, Cgroup the path of its memory cgroup below the mount point.
+	Name, Cgroup string
+}
+
+// Question asks who holds the memory that a subject gains.
+type Question struct {
+	Subject
+	// Window is how long to look; 0 means as configured.
+	Window time.Duration
+	// Before is when the answer will be too late: the subject may be killed then. Zero: nobody knows.
+	Before time.Time
+}
+
+// State is how far the answer to a question is.
+type State string
+
+// The states of an answer.
+const (
+	Waiting State = "waiting"
+	Running State = "running"
+	Done    State = "done"
+	Failed  State = "failed"
+)
+
+// Answer is what was found out.
+type Answer struct {
+	ID      string    `json:"id"`
+	State   State     `json:"state"`
+	Subject string    `json:"subject"`
+	Asked   time.Time `json:"asked"`
+	Began   time.Time `json:"began,omitzero"`
+	Ended   time.Time `json:"ended,omitzero"`
+	// Text says it in one sentence; Reason what could not be found out, and why.
+	Text   string `json:"text,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Sites  []Site `json:"sites,omitempty"`
+	// Profile is what is retained, for `go tool pprof`.
+	Profile []byte `json:"-"`
+}
+
+// Retained is the grade of what was allocated since and is still held. Only that may be called a leak.
+const Retained = "retained"
+
+// Site is a place in a program that holds memory.
+type Site struct {
+	// Grade is Retained, or "growth" for who only fetches new memory; Kind is "heap" or "goroutines".
+	Grade string `json:"grade"`
+	Kind  string `json:"kind"`
+	// Function holds it, File and Line are where; Callers are who called that, the nearest first, Handler the one of them that
+	// serves HTTP requests.
+	Function string   `json:"function"`
+	File     string   `json:"file,omitempty"`
+	Line     int      `json:"line,omitempty"`
+	Callers  []string `json:"callers,omitempty"`
+	Handler  string   `json:"handler,omitempty"`
+	// Blocked is where goroutines wait, the innermost first.
+	Blocked []string `json:"blocked,omitempty"`
+	// BytesPerMinute is what it gains, Share that of all that is gained, of 1; Objects how many were gained, 0 where not known.
+	BytesPerMinute float64 `json:"bytesPerMinute"`
+	Share          float64 `json:"share,omitempty"`
+	Objects        float64 `json:"objects,omitempty"`
+}
+
+// Attributor finds it out. It returns when ctx is done.
+type Attributor func(ctx context.Context, q Question) (Answer, error)
+
+// Desk takes questions, one after the other.
+type Desk interface {
+	component.Component
+	// Ask puts a question in line and returns its id, or the id of the same question that waits or is being looked into. It returns
+	// ErrNobody, ErrBusy or ErrRecent when it is not taken.
+	Ask(q Question) (string, error)
+	// Answer returns what is known so far.
+	Answer(id string) (Answer, bool)
+	// Attend says who finds it out, until leave is called.
+	Attend(a Attributor) (leave func())
+	// Know says who knows subjects by the names that people give them, until leave is called. Find asks.
+	Know(find func(name, namespace string) (Subject, bool)) (leave func())
+	Find(name, namespace string) (Subject, bool)
+}
+
+// Why a question is not taken.
+var (
+	ErrNobody = errors.New("nobody here can attribute memory: the ebpf receiver is not in a logs pipeline")
+	ErrBusy   = errors.New("too many questions are waiting")
+	ErrRecent = errors.New("it was looked at a short while ago")
+)
+
+// Find returns the desk among a host's extensions; nil when there is none.
+func Find(host component.Host) Desk {
+	var found Desk
+	var of component.ID
+	for id, e := range host.GetExtensions() {
+		if d, ok := e.(Desk); ok && (found == nil || id.String() < of.String()) {
+			found, of = d, id
+		}
+	}
+	return found
+}

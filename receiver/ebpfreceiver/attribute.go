@@ -1,0 +1,129 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/internal/attribution"
+	"github.com/your-org/tapio/internal/attribution/attributionlog"
+	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/finding/coveragelog"
+	leak "github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution"
+)
+
+const (
+	// longest is how long a Go program is waited for that collects its garbage seldom; the runtime does so every two minutes at least.
+	longest = 130 * time.Second
+	// duty is the share of the time that probes may be at malloc, which is what a program can lose by it at most.
+	duty = 0.05
+	// maxPIDs bounds the processes of a cgroup that are compared with each other.
+	maxPIDs = 4096
+)
+
+// attend offers to find out who holds memory, where an extension asks for it. It returns nil where none does.
+func (p *probes) attend(host component.Host) (leave func()) {
+	desk := attribution.Find(host)
+	if desk == nil {
+		return nil
+	}
+	raiseMemlock()
+	c := finding.Coverage{Layer: finding.LayerEBPF, State: finding.CoverageOK}
+	status, _ := os.ReadFile(fileStatus)
+	if lacking := missing(string(status), attributing); len(lacking) > 0 {
+		c.State = finding.CoverageAbsent
+		c.Reason = fmt.Sprintf("who holds a leak cannot be found out: this process lacks %s", strings.Join(lacking, " and "))
+	}
+	p.mu.Lock()
+	p.coverage = append(p.coverage, coveragelog.Part{Name: "attribution", Coverage: c})
+	p.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	var looking sync.WaitGroup
+	forget := desk.Attend(func(of context.Context, q attribution.Question) (attribution.Answer, error) {
+		looking.Add(1)
+		defer looking.Done()
+		of, stop := context.WithCancel(of)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		return p.attribute(of, q)
+	})
+	return func() {
+		forget()
+		cancel()
+		looking.Wait()
+	}
+}
+
+// attributing are the capabilities that it takes to read other processes and put probes into them.
+var attributing = []capability{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}}
+
+// attribute finds out who holds the memory that a cgroup gains, and tells it as an event as well.
+func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribution.Answer, error) {
+	pids, err := p.pids(q.Cgroup)
+	if err != nil {
+		return attribution.Answer{}, err
+	}
+	o := leak.Options{Window: q.Window, Longest: longest, Duty: duty}
+	if !q.Before.IsZero() {
+		o.Longest = min(o.Longest, time.Until(q.Before)*3/4)
+	}
+	r, err := leak.Run(ctx, pids, o)
+	if err != nil {
+		return attribution.Answer{}, err
+	}
+	a := r.Answer()
+	var profile bytes.Buffer
+	if err := r.Pprof(&profile); err != nil {
+		return a, err
+	}
+	a.Profile = profile.Bytes()
+	p.tell(ctx, q.Cgroup, p.cgroups.version, time.Now(), func(rec plog.LogRecord) { attributionlog.Write(rec, time.Now(), a) })
+	return a, nil
+}
+
+// pids are the processes in a cgroup and below it.
+func (p *probes) pids(cgroup string) (pids []int, err error) {
+	if p.cgroups.root == "" {
+		return nil, errors.New("this machine has no memory cgroups")
+	}
+	root := filepath.Join(p.cgroups.root, filepath.Clean("/"+cgroup))
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			if path == root {
+				return err
+			}
+			return nil // gone meanwhile, or a file
+		}
+		b, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		for _, field := range strings.Fields(string(b)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 0 && len(pids) < maxPIDs {
+				pids = append(pids, pid)
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("list the processes of cgroup %s: %w", cgroup, err)
+	case len(pids) == 0:
+		return nil, fmt.Errorf("no processes are in cgroup %s, or they are not to be seen from here: share the host's PID namespace (hostPID)", cgroup)
+	}
+	return pids, nil
+}

@@ -1,0 +1,137 @@
+//go:build linux
+
+package attribution
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/your-org/tapio/internal/attribution"
+	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
+)
+
+// told is how many sites people are told of.
+const told = 3
+
+// Answer puts a report into words.
+func (r *Report) Answer() attribution.Answer {
+	var a attribution.Answer
+	for _, s := range r.Sites() {
+		if len(a.Sites) < told {
+			a.Sites = append(a.Sites, s.answer())
+		}
+	}
+	a.Text = r.text()
+	var reasons []string
+	for _, p := range r.Processes {
+		if p.Reason != "" {
+			reasons = append(reasons, p.explain())
+		}
+	}
+	if r.Left > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d smaller processes were not looked at", r.Left))
+	}
+	a.Reason = strings.Join(reasons, "; ")
+	return a
+}
+
+// explain says what could not be found out about a process, and what to run next.
+func (p *Process) explain() string {
+	text := fmt.Sprintf("%s (%s, pid %d): %s", p.Name, p.Runtime, p.PID, p.Reason)
+	if !p.Grows {
+		return text
+	}
+	if len(p.Mappings) > 0 && len(p.Sites) == 0 {
+		text += fmt.Sprintf("; what grows is %s", p.Mappings[0].Kind)
+	}
+	if p.Next != "" {
+		text += "; to know more: " + p.Next
+	}
+	return text
+}
+
+func (s *Site) answer() attribution.Site {
+	a := attribution.Site{
+		Grade: string(s.Grade), Kind: string(s.Kind), Function: s.Function.Function, File: s.Function.File, Line: s.Function.Line,
+		Handler: s.Handler, BytesPerMinute: s.PerMinute, Share: s.Share, Objects: s.Objects,
+	}
+	for _, c := range s.Callers {
+		a.Callers = append(a.Callers, c.Function)
+	}
+	for _, b := range s.Blocked {
+		a.Blocked = append(a.Blocked, b.Function)
+	}
+	return a
+}
+
+// text says who holds it: "+18 MiB/min held by main.(*SessionCache).Put (cache.go:27) ← main.users (HTTP handler), 96 % of the growth".
+func (r *Report) text() string {
+	var parts []string
+	for _, s := range r.Sites() {
+		if s.Grade != Retained || len(parts) >= told || len(parts) > 0 && s.Share < 0.05 {
+			break
+		}
+		parts = append(parts, s.sentence(len(parts) == 0))
+	}
+	return strings.Join(parts, ", then ")
+}
+
+func (s *Site) sentence(first bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "+%s/min ", finding.FormatBytes(s.PerMinute))
+	if s.Kind == KindGoroutines {
+		fmt.Fprintf(&b, "of stacks in %.0f goroutines that never ended, started in ", s.Objects)
+	} else if first {
+		b.WriteString("held by ")
+	} else {
+		b.WriteString("by ")
+	}
+	b.WriteString(s.Function.Function)
+	if s.Function.Line > 0 {
+		fmt.Fprintf(&b, " (%s:%d)", base(s.Function.File), s.Function.Line)
+	}
+	if s.Function.Function == s.Handler {
+		b.WriteString(" (HTTP handler)")
+	}
+	for _, c := range s.Callers {
+		b.WriteString(" ← " + c.Function)
+		if c.Function == s.Handler {
+			b.WriteString(" (HTTP handler)")
+			break // what calls a handler is the same for all of them
+		}
+	}
+	if at := waits(s.Blocked); at != "" {
+		fmt.Fprintf(&b, ", blocked in %s", at)
+	}
+	fmt.Fprintf(&b, ", %.0f %% of the growth", s.Share*100)
+	return b.String()
+}
+
+// waits names where goroutines block: the innermost function that is not the runtime's, and what it waits for.
+func waits(stack []symbols.Frame) string {
+	var on string
+	for _, f := range stack {
+		if !strings.HasPrefix(f.Function, "runtime.") {
+			if f.Line > 0 {
+				return fmt.Sprintf("%s (%s:%d)%s", f.Function, base(f.File), f.Line, on)
+			}
+			return f.Function + on
+		}
+		switch f.Function {
+		case "runtime.chanrecv":
+			on = " on receiving from a channel"
+		case "runtime.chansend":
+			on = " on sending to a channel"
+		case "runtime.selectgo":
+			on = " in a select"
+		case "runtime.semacquire1":
+			on = " on a lock"
+		case "runtime.netpollblock":
+			on = " on the network"
+		}
+	}
+	return ""
+}
+
+func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
