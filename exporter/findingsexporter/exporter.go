@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/your-org/tapio/exporter/findingsexporter/internal/metadata"
+	"github.com/your-org/tapio/internal/attribution"
 )
 
 const (
@@ -40,6 +41,7 @@ type findingsExporter struct {
 	now       func() time.Time
 	heartbeat time.Duration
 
+	desk    attribution.Desk // nil: nobody finds out who holds memory
 	server  *http.Server
 	address net.Addr
 	stop    context.CancelFunc
@@ -70,6 +72,7 @@ func newFindingsExporter(set exporter.Settings, cfg *Config) (*findingsExporter,
 }
 
 func (e *findingsExporter) start(ctx context.Context, host component.Host) error {
+	e.desk = attribution.Find(host)
 	listener, err := e.cfg.listen(ctx)
 	if err != nil {
 		return err

@@ -20,6 +20,9 @@ func (e *findingsExporter) handler() http.Handler {
 	zipped("/v1/schema.json", document("application/schema+json", finding.Schema))
 	zipped("/v1/openapi.yaml", document("application/yaml", finding.OpenAPI))
 	mux.HandleFunc("GET /v1/findings/watch", e.watch)
+	mux.HandleFunc("POST /v1/attributions", e.ask)
+	mux.HandleFunc("GET /v1/attributions/{id}", e.attributed)
+	mux.HandleFunc("GET /v1/attributions/{id}/pprof", e.profile)
 	mux.HandleFunc("/", nothing)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -115,6 +115,9 @@ func TestEveryAnswerFollowsTheOpenAPIDocument(t *testing.T) {
 	}
 
 	for path, item := range doc.Paths.Map() {
+		if strings.HasPrefix(path, "/v1/attributions") {
+			continue // see TestAttribution
+		}
 		for status := range item.Get.Responses.Map() {
 			// 401 is tested with auth, 421 with other hosts, the watch's stream by itself.
 			if status != "401" && status != "421" && path+" "+status != "/v1/findings/watch 200" {

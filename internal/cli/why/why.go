@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -24,6 +25,9 @@ type Options struct {
 	Namespace string
 	All       bool
 	Output    string
+	// Profile is how long to look at who holds its memory; 0: not at all. Pprof is the file that the profile goes to.
+	Profile time.Duration
+	Pprof   string
 }
 
 var outputs = []string{"text", "json", "yaml"}
@@ -41,11 +45,15 @@ func New(env cli.Env, from *source.Options) *cobra.Command {
 evidence in order, the cause, how sure that is and how it was reached, and what helps. What is over is told as well.`,
 		Example: `  tapio why api-service
   tapio why deploy/api -n shop --context production
-  tapio why 4f1c2a9be0d37718 -o json`,
+  tapio why 4f1c2a9be0d37718 -o json
+  tapio why api-service --profile 30s --pprof leak.pb.gz`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Subject = args[0]
 			if err := cli.OneOf("--output", o.Output, outputs); err != nil {
+				return err
+			}
+			if err := o.checkProfile(); err != nil {
 				return err
 			}
 			var err error
@@ -59,27 +67,41 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
 	cmd.Flags().StringVarP(&o.Namespace, "namespace", "n", "", "the Kubernetes namespace of the entity")
 	cmd.Flags().BoolVarP(&o.All, "all-namespaces", "A", false, "look in all namespaces (the default where the kubeconfig's context names none)")
 	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
+	cmd.Flags().DurationVar(&o.Profile, "profile", 0, "have the collector look for that long at who holds the entity's memory (5s to 2m)")
+	cmd.Flags().StringVar(&o.Pprof, "pprof", "", "write what is held to this file, for `go tool pprof`; wants --profile")
 	cli.Complete(cmd, "output", outputs)
 	return cmd
 }
 
 func run(ctx context.Context, o *Options) error {
+	if o.Profile > 0 {
+		a, err := profile(ctx, o)
+		if err != nil {
+			return err
+		}
+		return o.write(a, func() error { return tellAnswer(o.Env, a) })
+	}
 	fs, err := find(ctx, o)
 	if err != nil {
 		return err
 	}
+	return o.write(fs, func() error { return tell(o.Env, fs) })
+}
+
+// write writes something in the form that was asked for.
+func (o *Options) write(v any, text func() error) (err error) {
 	switch o.Output {
 	case "json":
 		enc := json.NewEncoder(o.Env.Out)
 		enc.SetIndent("", "  ")
-		err = enc.Encode(fs)
+		err = enc.Encode(v)
 	case "yaml":
 		var b []byte
-		if b, err = yaml.Marshal(fs); err == nil {
+		if b, err = yaml.Marshal(v); err == nil {
 			_, err = o.Env.Out.Write(b)
 		}
 	default:
-		err = tell(o.Env, fs)
+		err = text()
 	}
 	if err != nil {
 		return fmt.Errorf("write: %w", err)

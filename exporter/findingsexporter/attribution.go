@@ -1,0 +1,95 @@
+package findingsexporter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/your-org/tapio/internal/attribution"
+)
+
+// ask takes the question who holds an entity's memory; whoever asks looks for the answer under the Location that is returned. It
+// is the one thing here that makes the collector do something, for a bounded time: a page of another site must not have a
+// browser send it, which this content type prevents.
+func (e *findingsExporter) ask(w http.ResponseWriter, r *http.Request) {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		refuse(w, problem{Status: http.StatusUnsupportedMediaType, Detail: "want Content-Type: application/json"})
+		return
+	}
+	var q struct {
+		Entity    string `json:"entity"`
+		Namespace string `json:"namespace"`
+		Seconds   int    `json:"seconds"`
+	}
+	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096))
+	in.DisallowUnknownFields()
+	if err := in.Decode(&q); err != nil || q.Entity == "" || q.Seconds < 5 || q.Seconds > 120 {
+		refuse(w, problem{Status: http.StatusBadRequest, Detail: `want {"entity": NAME, "namespace": NAMESPACE or "", "seconds": 5 to 120}`})
+		return
+	}
+	if e.desk == nil {
+		refuse(w, problem{Status: http.StatusServiceUnavailable, Detail: "this collector has no attribution extension: add attribution to service::extensions"})
+		return
+	}
+	subject, ok := e.desk.Find(q.Entity, q.Namespace)
+	if !ok {
+		refuse(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("no entity %.80q with processes is known here", q.Entity)})
+		return
+	}
+	id, err := e.desk.Ask(attribution.Question{Subject: subject, Window: time.Duration(q.Seconds) * time.Second})
+	if err != nil {
+		status := http.StatusServiceUnavailable
+		if errors.Is(err, attribution.ErrBusy) {
+			status = http.StatusTooManyRequests
+		}
+		refuse(w, problem{Status: status, Detail: err.Error()})
+		return
+	}
+	a, _ := e.desk.Answer(id)
+	w.Header().Set("Location", "/v1/attributions/"+id)
+	e.write(w, http.StatusAccepted, a)
+}
+
+// attributed tells what is known of an answer.
+func (e *findingsExporter) attributed(w http.ResponseWriter, r *http.Request) {
+	if a, ok := e.answered(w, r); ok {
+		e.write(w, http.StatusOK, a)
+	}
+}
+
+// profile is what is retained, for `go tool pprof`.
+func (e *findingsExporter) profile(w http.ResponseWriter, r *http.Request) {
+	a, ok := e.answered(w, r)
+	switch {
+	case !ok:
+	case a.Profile == nil:
+		refuse(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("there is no profile: the look is %s", a.State)})
+	default:
+		w.Header().Set("Content-Type", "application/octet-stream")
+		_, _ = w.Write(a.Profile)
+	}
+}
+
+func (e *findingsExporter) answered(w http.ResponseWriter, r *http.Request) (a attribution.Answer, ok bool) {
+	if e.desk != nil {
+		a, ok = e.desk.Answer(r.PathValue("id"))
+	}
+	if !ok {
+		refuse(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("there is no attribution %.80q", r.PathValue("id"))})
+	}
+	return a, ok
+}
+
+func (e *findingsExporter) write(w http.ResponseWriter, status int, a attribution.Answer) {
+	body, err := json.Marshal(a)
+	if err != nil {
+		refuse(w, problem{Status: http.StatusInternalServerError, Detail: err.Error()})
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

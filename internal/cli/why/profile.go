@@ -1,0 +1,98 @@
+package why
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/your-org/tapio/internal/attribution"
+	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/source"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+// Bounds of how long a collector looks.
+const (
+	minProfile = 5 * time.Second
+	maxProfile = 2 * time.Minute
+)
+
+// profile has the collector find out who holds the memory of the subject.
+func profile(ctx context.Context, o *Options) (attribution.Answer, error) {
+	from, ok := o.Source.(source.Attributing)
+	if !ok {
+		return attribution.Answer{}, fmt.Errorf("%s cannot look into a process: --profile wants the collector of the subject's node, with --endpoint", o.Source)
+	}
+	fmt.Fprintf(o.Env.ErrOut, "looking at %s for %s…\n", cli.Clean(o.Subject), finding.FormatDuration(o.Profile))
+	a, err := from.Attribute(ctx, o.Subject, o.Namespace, o.Profile)
+	if err != nil {
+		return a, err
+	}
+	if a.State == attribution.Failed {
+		return a, fmt.Errorf("who holds the memory of %s was not found out: %s", cli.Clean(o.Subject), cli.Clean(a.Reason))
+	}
+	if o.Pprof == "" {
+		return a, nil
+	}
+	b, err := from.Profile(ctx, a.ID)
+	if err != nil {
+		return a, err
+	}
+	return a, os.WriteFile(o.Pprof, b, 0o644)
+}
+
+// tellAnswer tells who holds the memory.
+func tellAnswer(env cli.Env, a attribution.Answer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", env.Paint(cli.Bold, "Who holds the memory of "+cli.Clean(a.Subject)))
+	if a.Text == "" {
+		b.WriteString("  nobody is known to\n")
+	}
+	for i, s := range a.Sites {
+		what := "retained"
+		if s.Grade != attribution.Retained {
+			what = "fetches new memory (that it keeps it is not known)"
+		}
+		fmt.Fprintf(&b, "  %d. %s\n", i+1, cli.Clean(strings.Join(append([]string{s.Function}, s.Callers...), " ← ")))
+		fmt.Fprintf(&b, "     %s, +%s/min", what, finding.FormatBytes(s.BytesPerMinute))
+		if s.Share > 0 {
+			fmt.Fprintf(&b, ", %.0f %% of the growth", s.Share*100)
+		}
+		if s.Objects > 0 {
+			things := "objects"
+			if s.Kind == "goroutines" {
+				things = "goroutines"
+			}
+			fmt.Fprintf(&b, ", about %.0f %s", s.Objects, things)
+		}
+		if s.Line > 0 {
+			fmt.Fprintf(&b, ", at %s:%d", cli.Clean(s.File), s.Line)
+		}
+		b.WriteString("\n")
+		if s.Handler != "" {
+			fmt.Fprintf(&b, "     HTTP handler: %s\n", cli.Clean(s.Handler))
+		}
+		if len(s.Blocked) > 0 {
+			fmt.Fprintf(&b, "     blocked in: %s\n", cli.Clean(strings.Join(s.Blocked, " ← ")))
+		}
+	}
+	if a.Reason != "" {
+		fmt.Fprintf(&b, "%s\n", cli.Wrap(cli.Clean(a.Reason), "  ", env.Width))
+	}
+	_, err := env.Out.Write([]byte(b.String()))
+	return err
+}
+
+// checkProfile says what is wrong with the flags.
+func (o *Options) checkProfile() error {
+	switch {
+	case o.Profile == 0 && o.Pprof != "":
+		return errors.New("--pprof wants --profile, such as --profile 30s")
+	case o.Profile != 0 && (o.Profile < minProfile || o.Profile > maxProfile):
+		return fmt.Errorf("--profile is %s, want %s to %s", o.Profile, minProfile, maxProfile)
+	}
+	return nil
+}
