@@ -24,9 +24,10 @@ const (
 	// which no change of an object tells.
 	soonest = time.Second
 	latest  = 5 * time.Second
-	// idle is how much longer than a judgement took, at least, nobody judges again: a large cluster may change all the time.
+	// idle is how much longer than a judgement took, at least, nobody judges again, since a large cluster may change all the time; on
+	// a busy machine that takes long, and nobody is to wait for longer than longest.
 	idle = 5
-	// longest is the longest pause between two attempts to list a kind.
+	// longest is the longest pause between two judgements, or two attempts to list a kind.
 	longest = 10 * time.Second
 	// fresh is how long the keys of a ConfigMap or Secret are believed, and what containers use.
 	fresh = 30 * time.Second
@@ -124,7 +125,7 @@ func (w *watcher) tell(ctx context.Context, a asked, now func() time.Time, see f
 			return err
 		}
 		told = true
-		pause := max(soonest, idle*time.Since(began))
+		pause := min(max(soonest, idle*time.Since(began)), longest)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -10,4 +10,4 @@ CGO_ENABLED=0 go build -o bin/ ./cmd/tapio
 TAPIO_KUBE_BINARY=$(test/kube/build.sh)
 TAPIO_BENCH_BINARY=$PWD/bin/tapio
 export TAPIO_KUBE_BINARY TAPIO_BENCH_BINARY
-exec go test -count=1 -timeout 30m -run '^$' -bench '^BenchmarkCheck$' -benchtime "${1:-5}x" -v ./test/kube
+exec go test -count=1 -timeout 30m -run '^$' -bench '^Benchmark(Check|Watch)$' -benchtime "${1:-5}x" -v ./test/kube

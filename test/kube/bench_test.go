@@ -1,9 +1,12 @@
 package kube
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/your-org/tapio/internal/finding"
 	look "github.com/your-org/tapio/internal/kube"
@@ -55,6 +60,8 @@ func BenchmarkCheck(b *testing.B) {
 	b.ReportMetric(theirs.wall.Seconds()/n, "s/kubectl-get")
 	b.ReportMetric(ours.wall.Seconds()/theirs.wall.Seconds(), "times-kubectl")
 	b.ReportMetric(ours.peak, "MiB-peak")
+	b.ReportMetric(ours.cpu.Seconds()/n, "CPU-s/check")
+	b.ReportMetric(theirs.cpu.Seconds()/n, "CPU-s/kubectl-get")
 	for name, args := range map[string][]string{"popeye": {"-A", "--force-exit-zero"}, "k8sgpt": {"analyze"}} {
 		program := filepath.Join(os.Getenv("TAPIO_BENCH_PEERS"), name)
 		if _, err := os.Stat(program); os.Getenv("TAPIO_BENCH_PEERS") == "" || err != nil {
@@ -66,15 +73,60 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
+// BenchmarkWatch watches the same cluster for 20 s, in which 50 pods a second change: what that costs.
+func BenchmarkWatch(b *testing.B) {
+	tapio := os.Getenv("TAPIO_BENCH_BINARY")
+	if tapio == "" {
+		b.Skip("TAPIO_BENCH_BINARY names no tapio: run make bench-check")
+	}
+	cluster.fill(b)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, tapio, "check", "-A", "--watch", "-o", "json", "--request-timeout", "60s", "--context", "test")
+	cmd.Env = []string{"KUBECONFIG=" + cluster.Kubeconfig}
+	out, err := cmd.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, cmd.Start())
+	defer func() { cancel(); _ = cmd.Wait() }()
+	_, err = bufio.NewReader(out).ReadBytes('\n') // it has looked at everything once
+	require.NoError(b, err)
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	for b.Loop() {
+		before, began := cpu(b, cmd.Process.Pid), time.Now()
+		for tick, i := time.NewTicker(time.Second/50), 0; time.Since(began) < 20*time.Second; i++ {
+			<-tick.C
+			patch := fmt.Sprintf(`{"metadata":{"annotations":{"changed":%q}}}`, time.Now())
+			_, err := cluster.API.Resource(pods).Namespace("many").Patch(ctx, fmt.Sprintf("app-%d-7d4f9c-0", i%manyWorkloads), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+			require.NoError(b, err)
+		}
+		b.ReportMetric((cpu(b, cmd.Process.Pid)-before).Seconds()/time.Since(began).Seconds(), "cores")
+	}
+	b.ReportMetric(peak(cmd.Process.Pid), "MiB-peak")
+}
+
+// cpu is how much CPU a process has used.
+func cpu(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(b, err)
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	user, err := strconv.Atoi(fields[11])
+	require.NoError(b, err)
+	system, err := strconv.Atoi(fields[12])
+	require.NoError(b, err)
+	return time.Duration(user+system) * time.Second / 100 // USER_HZ
+}
+
 // cost is what a run took.
 type cost struct {
-	wall time.Duration
-	peak float64 // MiB
-	out  []byte
+	wall, cpu time.Duration
+	peak      float64 // MiB
+	out       []byte
 }
 
 func (c *cost) add(other cost) {
 	c.wall += other.wall
+	c.cpu += other.cpu
 	c.peak = max(c.peak, other.peak)
 }
 
@@ -95,6 +147,7 @@ func costs(b *testing.B, home string, args ...string) cost {
 		case err := <-ended:
 			tick.Stop()
 			c.wall, c.out = time.Since(began), out.Bytes()
+			c.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 			if code := cmd.ProcessState.ExitCode(); code != 0 && code != 1 {
 				b.Fatalf("%v: %v\n%s", args, err, errOut.Bytes())
 			}
