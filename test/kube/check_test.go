@@ -155,6 +155,7 @@ func TestScenarios(t *testing.T) {
 	})
 	t.Run("all of it", everything)
 	t.Run("in no namespace", everywhere)
+	t.Run("gateways", gateways)
 	t.Run("one of it", func(t *testing.T) {
 		of := check(t, cluster.Kubeconfig, "-A", "deploy/api").Findings
 		assert.Greater(t, len(of), 30)
@@ -167,6 +168,7 @@ func TestScenarios(t *testing.T) {
 		assert.Empty(t, check(t, cluster.Kubeconfig, "-n", "crash-exit", "-l", "app=other").Findings)
 	})
 	t.Run("a guest", guest)
+	t.Run("a node is short of memory", pressed)
 	t.Run("a node goes away", silent)
 }
 
@@ -250,6 +252,21 @@ func everywhere(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// gateways: the Gateway API is looked at where it is installed.
+func gateways(t *testing.T) {
+	cluster.apply(t.Context(), t, "gateway")
+	told := map[string]finding.Finding{}
+	for _, f := range checkLater(t, 2*time.Minute, "gateway").Findings {
+		if f.Pattern == "gateway-broken" {
+			told[f.Entity.Kind+" "+f.Entity.Name] = f
+		}
+	}
+	assert.Len(t, told, 2, "the gateway waits for its class")
+	assert.Contains(t, told["GatewayClass nginx"].Explanation, "controller example.com/gateway does not run")
+	assert.Contains(t, told["GatewayClass nginx"].Explanation, "Because of this: Gateway web is taken up by no controller")
+	assert.Contains(t, told["HTTPRoute web"].Title, "sends to service nowhere, which does not exist")
+}
+
 // guest may do little: what may not be looked at is said, and the rest is looked at.
 func guest(t *testing.T) {
 	_, stderr, status := tapio(t, cluster.GuestKubeconfig, 0, "check", "--kubeconfig", cluster.GuestKubeconfig)
@@ -282,6 +299,25 @@ func guest(t *testing.T) {
 	said := strings.Join(reasons, "\n")
 	assert.Contains(t, said, "kubernetes degraded you may not list events, replicasets, deployments, ")
 	assert.Contains(t, said, "kubernetes degraded you may not list nodes, ")
+}
+
+// pressed: the pods that a node evicts because it is short of something are its effect.
+func pressed(t *testing.T) {
+	status := fmt.Sprintf(`{"status":{"conditions":[{"type":"MemoryPressure","status":"True","reason":"KubeletHasInsufficientMemory","message":"kubelet has insufficient memory available","lastTransitionTime":%q}]}}`,
+		time.Now().Add(-3*time.Minute).UTC().Format(time.RFC3339))
+	patch := func(status string) {
+		_, err := cluster.API.Resource(resources["Node"].GroupVersionResource).Patch(t.Context(), "n1", types.StrategicMergePatchType, []byte(status), metav1.PatchOptions{}, "status")
+		require.NoError(t, err)
+	}
+	patch(status)
+	defer patch(strings.Replace(status, "True", "False", 1))
+	r := check(t, cluster.Kubeconfig, "-n", "evicted")
+	require.Len(t, r.Findings, 1)
+	assert.Equal(t, "node-pressure", r.Findings[0].Pattern)
+	assert.Contains(t, r.Findings[0].Title, "Node n1 is short of memory")
+	assert.Contains(t, r.Findings[0].Explanation, "Because of this: worker was evicted: its node was low on memory.")
+	// What went beyond a limit of its own is not the node's fault.
+	assert.Len(t, check(t, cluster.Kubeconfig, "-n", "evicted-dir").Findings, 2)
 }
 
 // silent: a node that went away is one finding, not one for each of its pods.

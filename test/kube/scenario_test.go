@@ -59,6 +59,10 @@ var resources = map[string]struct {
 	"PodDisruptionBudget":            {schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}, true},
 	"HorizontalPodAutoscaler":        {schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}, true},
 	"CertificateSigningRequest":      {schema.GroupVersionResource{Group: "certificates.k8s.io", Version: "v1", Resource: "certificatesigningrequests"}, false},
+	"CustomResourceDefinition":       {schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}, false},
+	"GatewayClass":                   {schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"}, false},
+	"Gateway":                        {schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}, true},
+	"HTTPRoute":                      {schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}, true},
 	"ValidatingWebhookConfiguration": {schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}, false},
 }
 
@@ -191,6 +195,10 @@ func (c *Cluster) create(ctx context.Context, t *testing.T, namespace string, o 
 	}
 	status, has := o.Object["status"]
 	made, err := api.Create(ctx, &o, metav1.CreateOptions{})
+	for i := 0; apierrors.IsNotFound(err) && i < 100; i++ { // a kind that was made a moment ago is not served at once
+		time.Sleep(100 * time.Millisecond)
+		made, err = api.Create(ctx, &o, metav1.CreateOptions{})
+	}
 	if apierrors.IsAlreadyExists(err) {
 		change, err := json.Marshal(o.Object)
 		require.NoError(t, err)

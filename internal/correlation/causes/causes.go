@@ -96,8 +96,9 @@ func search(f *finding.Finding, by []entity.Kind, at map[Ref][]*finding.Finding,
 			}
 			seen[ref] = true
 			for _, g := range at[ref] {
-				// A finding of the same kind explains none: why would it be the other's cause?
-				if g != f && g.Pattern != f.Pattern && slices.Contains(by, entity.Kind(g.Entity.Kind)) && g.Severity != finding.Info {
+				// The same of a like thing explains none: why would it be the other's cause?
+				like := g.Pattern == f.Pattern && g.Entity.Kind == f.Entity.Kind
+				if g != f && !like && slices.Contains(by, entity.Kind(g.Entity.Kind)) && g.Severity != finding.Info {
 					return g
 				}
 			}

@@ -45,6 +45,39 @@ func TestReplicasAreOne(t *testing.T) {
 	assert.Equal(t, got, fold(t, nil, append([]finding.Finding{other}, fs...)...))
 }
 
+// What has one cause that is no finding of its own is one, whichever workloads fail of it; what is said of another cause is not.
+func TestSharedCause(t *testing.T) {
+	var fs []finding.Finding
+	for i := range 5 {
+		f := made("pods-refused", "Deployment", fmt.Sprintf("app-%d", i), "")
+		f.Shared = "shop quota small"
+		fs = append(fs, f)
+	}
+	other := made("pods-refused", "Deployment", "other", "")
+	other.Shared = "shop quota large"
+	got := fold(t, nil, append(fs, other, made("pods-refused", "Deployment", "third", ""))...)
+	require.Len(t, got, 3)
+	assert.Len(t, got[0].Effects, 4)
+	assert.Contains(t, got[0].Explanation, "The same cause holds for 4 more: shop/app-1; shop/app-2; shop/app-3 and 1 more.")
+}
+
+// What has a cause of its own is told, whatever else is wrong with what it depends on; and what explains each other is not lost.
+func TestOwnCause(t *testing.T) {
+	ref := func(kind, name string) Ref { return Ref{kind, "shop", name} }
+	links := Links{ref("Ingress", "web"): {ref("Service", "api")}}
+	ingress, service := made("ingress-broken", "Ingress", "web", ""), made("service-without-endpoints", "Service", "api", "")
+	assert.Len(t, fold(t, links, ingress, service), 1)
+	ingress.OwnCause = true
+	assert.Len(t, fold(t, links, ingress, service), 2)
+
+	a, b := made("crash-loop", "Container", "a-1", "a"), made("crash-loop", "Container", "b-1", "b")
+	as, bs := made("service-without-endpoints", "Service", "a", ""), made("service-without-endpoints", "Service", "b", "")
+	circle := Links{ref("Pod", "a-1"): {ref("Service", "b")}, ref("Service", "b"): {ref("Pod", "b-1")}, ref("Pod", "b-1"): {ref("Service", "a")}, ref("Service", "a"): {ref("Pod", "a-1")}}
+	got := fold(t, circle, a, b, as, bs)
+	require.Len(t, got, 1, "of a circle one is told")
+	assert.Len(t, got[0].Effects, 3)
+}
+
 func TestCauseBeforeSymptom(t *testing.T) {
 	ref := func(kind, name string) Ref { return Ref{kind, "shop", name} }
 	links := Links{ref("Service", "api"): {ref("Pod", "api-1")}, ref("Deployment", "api"): {ref("Pod", "api-1")}, ref("Pod", "api-1"): {ref("Volume", "data")}}

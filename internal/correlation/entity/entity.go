@@ -44,6 +44,11 @@ const (
 	Namespace          Kind = "Namespace"
 	PersistentVolume   Kind = "PersistentVolume"
 	CertificateRequest Kind = "CertificateSigningRequest"
+	GatewayClass       Kind = "GatewayClass"
+	Gateway            Kind = "Gateway"
+	HTTPRoute          Kind = "HTTPRoute"
+	// Cluster is all of it.
+	Cluster Kind = "Cluster"
 )
 
 // ID identifies an entity across processes and restarts: its kind and the key that the platform gives it. It contains

@@ -82,6 +82,10 @@ const (
 	// IngressBroken is an ingress that names something that is not there. Attributes: `host`, `class`, `classes` (those there are),
 	// `service`, `port`, `has`, `secret`, `nearest`, `problem`: `class`, `no_class`, `service`, `port`, `secret`.
 	IngressBroken = "k8s.ingress.broken"
+	// GatewayBroken is a gateway class, gateway or route of the Gateway API that names something that is not there, or that its
+	// controller does not take. Attributes: `class`, `gateway`, `service`, `nearest`, `has`, `controller`, `condition`, `reason`,
+	// `message`, `problem`: `class`, `gateway`, `service`, `endpoints`, `refused`, `untaken`.
+	GatewayBroken = "k8s.gateway.broken"
 	// TrafficDenied is a network policy that keeps a pod from a service which that names as its host. Attributes: `client`, `labels`
 	// (the client's), `service`, `admits`.
 	TrafficDenied = "k8s.policy.denies"
@@ -97,6 +101,8 @@ const (
 	// RequestWaits is a request for a certificate that nobody approves. Attributes: `signer`, `who`, `message`, `problem`: `waits`, `failed`.
 	RequestWaits = "k8s.certificate_request.waits"
 
+	// Overcommitted is a cluster that has no room for the pods of its largest node. Attributes: `resource`, `asked`, `left`, `percent`, `nodes`.
+	Overcommitted = "k8s.cluster.overcommitted"
 	// NodeProblem is a condition of a node that is not its kubelet's. Attributes: `condition`, `problem` (in words), `message`.
 	NodeProblem = "k8s.node.problem"
 	// NodeFlaps is a node that becomes ready and not ready; the value is how often. Attributes: `times`, `last`.

@@ -23,6 +23,15 @@ type change struct {
 
 // change compares the newest ReplicaSet of a Deployment with the one before it.
 func (t *telling) change(d object) (change, bool) {
+	if known, found := t.changes[d.key()]; found {
+		return known, known.revision != ""
+	}
+	found, is := t.compare(d)
+	t.changes[d.key()] = found
+	return found, is
+}
+
+func (t *telling) compare(d object) (change, bool) {
 	var newest, before object
 	for _, set := range t.replicaSets(d.namespace(), d.name()) {
 		switch n := revision(set); {

@@ -9,7 +9,8 @@ var resourcesOf = map[string]string{"Pod": "pods", "Container": "pods", "Deploym
 	"DaemonSet": "daemonsets", "Job": "jobs", "CronJob": "cronjobs", "Service": "services", "Node": "nodes", "Volume": "persistentvolumeclaims",
 	"HorizontalPodAutoscaler": "horizontalpodautoscalers", "PodDisruptionBudget": "poddisruptionbudgets", "Ingress": "ingresses", "NetworkPolicy": "networkpolicies",
 	"ValidatingWebhookConfiguration": "validatingwebhookconfigurations", "MutatingWebhookConfiguration": "mutatingwebhookconfigurations", "APIService": "apiservices",
-	"Namespace": "namespaces", "PersistentVolume": "persistentvolumes", "CertificateSigningRequest": "certificatesigningrequests"}
+	"Namespace": "namespaces", "PersistentVolume": "persistentvolumes", "CertificateSigningRequest": "certificatesigningrequests",
+	"GatewayClass": "gatewayclasses", "Gateway": "gateways", "HTTPRoute": "httproutes"}
 
 // Resource is the resource of a kind of entities: `pods` of Pod and Container; empty where the kind is none of the API.
 func Resource(kind string) string { return resourcesOf[kind] }

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 // Links are what the objects depend on: a workload and a service on their pods, a pod on its claims and on its node where that is
 // not ready, an ingress and a webhook on their services, and so on. What is wrong with one of these explains the other.
 func (c *Cluster) Links() causes.Links {
-	l := linking{c, causes.Links{}, map[string][]object{}}
+	l := linking{Cluster: c, links: causes.Links{}, bySpace: map[string][]object{}, nodes: c.sorted("nodes"), problems: map[string]string{}}
 	pods := c.sorted("pods")
 	for _, pod := range pods {
 		l.bySpace[pod.namespace()] = append(l.bySpace[pod.namespace()], pod)
@@ -42,6 +43,12 @@ func (c *Cluster) Links() causes.Links {
 			}
 		}
 	}
+	for _, g := range c.sorted("gateways") {
+		l.add(ref(entity.Gateway, g), causes.Ref{Kind: string(entity.GatewayClass), Name: g.str("spec", "gatewayClassName")})
+	}
+	for _, r := range c.sorted("httproutes") {
+		l.route(r)
+	}
 	l.extensions()
 	for _, n := range c.sorted("namespaces") {
 		if n.str("status", "phase") == "Terminating" {
@@ -56,6 +63,9 @@ type linking struct {
 	*Cluster
 	links   causes.Links
 	bySpace map[string][]object
+	nodes   []object
+	// problems are why no node takes the pods of a controller.
+	problems map[string]string
 }
 
 func ref(kind entity.Kind, o object) causes.Ref {
@@ -106,11 +116,18 @@ func (l *linking) waiting(pod object, from causes.Ref) {
 	if scheduled.str("status") != "False" {
 		return
 	}
-	facts := unschedulable(scheduled.str("message"))
-	if l.taints(pod, facts); facts["problem"] != "unready" {
+	same := pod.controller().str("uid") + " " + scheduled.str("message")
+	problem, known := l.problems[same]
+	if !known || !pod.controller().ok {
+		facts := unschedulable(scheduled.str("message"))
+		taints(pod, l.nodes, facts)
+		problem = facts["problem"]
+		l.problems[same] = problem
+	}
+	if problem != "unready" {
 		return
 	}
-	for _, node := range l.sorted("nodes") {
+	for _, node := range l.nodes {
 		if !readyNode(node) {
 			l.add(from, ref(entity.Node, node))
 		}
@@ -148,6 +165,17 @@ func (l *linking) ingress(i object) {
 				l.add(from, causes.Ref{Kind: string(entity.Service), Namespace: i.namespace(), Name: name})
 			}
 		}, "http", "paths")
+	}, "spec", "rules")
+}
+
+func (l *linking) route(r object) {
+	from := ref(entity.HTTPRoute, r)
+	add := func(kind entity.Kind, o object) {
+		l.add(from, causes.Ref{Kind: string(kind), Namespace: cmp.Or(o.str("namespace"), r.namespace()), Name: o.str("name")})
+	}
+	r.each(func(p object) { add(entity.Gateway, p) }, "spec", "parentRefs")
+	r.each(func(rule object) {
+		rule.each(func(b object) { add(entity.Service, b) }, "backendRefs")
 	}, "spec", "rules")
 }
 

@@ -242,16 +242,19 @@ var tellers = []struct {
 	{"networkpolicies", (*telling).policy}, {"validatingwebhookconfigurations", (*telling).validating}, {"mutatingwebhookconfigurations", (*telling).mutating},
 	{"apiservices", (*telling).apiService}, {"namespaces", (*telling).namespace}, {"certificatesigningrequests", (*telling).certificateRequest},
 	{"secrets", (*telling).certificate},
+	{"gatewayclasses", (*telling).gatewayClass}, {"gateways", (*telling).gateway}, {"httproutes", (*telling).route},
 }
 
 // Signals calls visit for everything that the objects tell at a time. What is well tells nothing.
 func (c *Cluster) Signals(now time.Time, visit func(signal.Batch)) {
-	t := &telling{Cluster: c, now: now, visit: visit, dead: map[key]bool{}}
+	t := &telling{Cluster: c, now: now, visit: visit, dead: map[key]bool{}, answering: map[key]object{}, ordered: map[string][]object{},
+		refusal: map[string]map[string]string{}, changes: map[key]change{}}
 	for _, part := range tellers {
-		for _, o := range c.sorted(part.resource) {
+		for _, o := range t.sorted(part.resource) {
 			part.tell(t, o)
 		}
 	}
+	t.capacity()
 }
 
 // sorted are a resource's objects in order of name, so that what is told comes in the same order each time.
@@ -280,8 +283,28 @@ type telling struct {
 	dead map[key]bool
 	// calling are the pods that name a service as their host, made when a network policy asks.
 	calling map[key][]object
+	// displaced are the events of pods that were ended for others, by what their names begin with, made when one is asked for.
+	displaced map[key][]object
+	// answering is a pod of each service that was asked for.
+	answering map[key]object
+	// ordered are the objects of a resource in order of name, refusal why the nodes do not take the pods of a controller, changes what the
+	// latest revision of a Deployment changed, alike how many pods of a namespace have the same labels: each found out once.
+	ordered map[string][]object
+	refusal map[string]map[string]string
+	changes map[key]change
+	alike   map[string]int
 	// byOwner are the ReplicaSets of each Deployment, made when they are asked for.
 	byOwner map[key][]object
+}
+
+// sorted is as that of the cluster, and sorts once.
+func (t *telling) sorted(resource string) []object {
+	all, known := t.ordered[resource]
+	if !known {
+		all = t.Cluster.sorted(resource)
+		t.ordered[resource] = all
+	}
+	return all
 }
 
 // state tells a state that holds since a time.

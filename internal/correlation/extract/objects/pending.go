@@ -2,6 +2,7 @@ package objects
 
 import (
 	"cmp"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -49,29 +50,57 @@ func (t *telling) unscheduled(pod object, e entity.Entity) {
 	t.state(e, signal.Unschedulable, since, text, facts)
 }
 
-// refusals adds why the nodes do not take a pod.
+// refusals adds why the nodes do not take a pod. Of the pods of one controller it is found out once.
 func (t *telling) refusals(pod object, message string, facts map[string]string) {
-	for name, value := range unschedulable(message) {
-		facts[name] = value
+	same := pod.controller().str("uid") + " " + message
+	known, found := t.refusal[same]
+	if !found || !pod.controller().ok {
+		known = maps.Clone(facts)
+		t.refuse(pod, message, known)
+		if known["problem"] != "volume" { // each pod may have a claim of its own
+			t.refusal[same] = known
+		}
 	}
-	t.taints(pod, facts)
+	maps.Copy(facts, known)
+}
+
+func (t *telling) refuse(pod object, message string, facts map[string]string) {
+	maps.Copy(facts, unschedulable(message))
+	taints(pod, t.sorted("nodes"), facts)
 	switch facts["problem"] {
 	case "cpu", "memory":
 		t.room(pod, facts["problem"], facts)
+		t.preempted(pod, facts)
 	case "selector":
 		facts["wants"] = cmp.Or(wanted(pod), affinity(pod))
 		t.nearestNode(pod, facts)
+	case "cordoned":
+		var names []string
+		for _, n := range t.sorted("nodes") {
+			if n.yes("spec", "unschedulable") {
+				names = append(names, n.name())
+			}
+		}
+		if len(names) > 0 {
+			facts["which"], facts["cordoned_node"] = join(names[:min(len(names), 5)]), names[0]
+		}
 	case "volume":
 		t.unbound(pod, facts)
 	case "affinity":
-		replicas := 0
-		for _, other := range t.pods(pod.namespace()) {
-			if labels(other.words("metadata", "labels")) == labels(pod.words("metadata", "labels")) {
-				replicas++
-			}
-		}
-		facts["replicas"] = strconv.Itoa(replicas)
+		facts["replicas"] = strconv.Itoa(t.labelledAlike(pod))
 	}
+}
+
+// labelledAlike is how many pods of a pod's namespace have its labels.
+func (t *telling) labelledAlike(pod object) int {
+	of := func(p object) string { return p.namespace() + " " + labels(p.words("metadata", "labels")) }
+	if t.alike == nil {
+		t.alike = map[string]int{}
+		for _, p := range t.kinds["pods"] {
+			t.alike[of(p)]++
+		}
+	}
+	return t.alike[of(pod)]
 }
 
 // tolerates says whether a pod tolerates a taint.
@@ -91,13 +120,13 @@ func tolerates(pod, taint object) bool {
 
 // taints finds out which taints a pod does not tolerate: the scheduler of 1.37 no longer names them. Those that Kubernetes itself
 // puts on nodes say that the node is not ready, or cordoned.
-func (c *Cluster) taints(pod object, facts map[string]string) {
-	if facts["taint"] == "" || !c.sees("nodes", "") {
+func taints(pod object, nodes []object, facts map[string]string) {
+	if facts["taint"] == "" {
 		return
 	}
 	counts, names := map[string]int{}, map[string]bool{}
 	var told []string
-	for _, node := range c.sorted("nodes") {
+	for _, node := range nodes {
 		worst := ""
 		node.each(func(taint object) {
 			if effect := taint.str("effect"); effect != "NoSchedule" && effect != "NoExecute" || tolerates(pod, taint) {

@@ -1,16 +1,43 @@
 package objects
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	k8slabels "k8s.io/apimachinery/pkg/labels"
-
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
 )
+
+// called are the services of a namespace that somebody names as a host.
+func (t *telling) called(namespace string) []object {
+	t.callers(key{})
+	var found []object
+	for k := range t.calling {
+		if s := t.get("services", k.namespace, k.name); k.namespace == namespace && s.ok {
+			found = append(found, s)
+		}
+	}
+	slices.SortFunc(found, func(a, b object) int { return cmp.Compare(a.name(), b.name()) })
+	return found
+}
+
+// behind is a pod that answers for a service.
+func (t *telling) behind(s object) object {
+	pod, known := t.answering[s.key()]
+	if wants := s.words("spec", "selector"); !known && len(wants) > 0 {
+		for _, p := range t.pods(s.namespace()) {
+			if phase := p.str("status", "phase"); matches(wants, p) && phase != "Succeeded" && phase != "Failed" && !p.leaving() {
+				pod = p
+				break
+			}
+		}
+		t.answering[s.key()] = pod
+	}
+	return pod
+}
 
 // policies are the network policies of a namespace that isolate a pod for a direction: Ingress or Egress.
 func (t *telling) policies(pod object, direction string) []object {
@@ -34,19 +61,17 @@ func (t *telling) policy(p object) {
 		return
 	}
 	wants := selector(p.child("spec", "podSelector"))
-	for _, s := range t.sorted("services") {
-		if s.namespace() != p.namespace() || len(s.words("spec", "selector")) == 0 {
+	for _, s := range t.called(p.namespace()) {
+		behind := t.behind(s)
+		if !behind.ok || !labelled(wants, behind) {
 			continue
 		}
-		behind := t.selected(s.namespace(), k8slabels.SelectorFromSet(s.words("spec", "selector")))
-		if len(behind) == 0 || !labelled(wants, behind[0]) {
-			continue
-		}
-		for _, client := range t.callers(key{s.namespace(), s.name()}) {
-			if client.name() == behind[0].name() || t.admits(t.policies(behind[0], "Ingress"), client, s, behind[0]) {
+		for _, client := range t.callers(s.key()) {
+			all := t.policies(behind, "Ingress")
+			if client.name() == behind.name() || t.admits(all, client, s, behind) {
 				continue
 			}
-			if all := t.policies(behind[0], "Ingress"); len(all) == 0 || all[0].name() != p.name() {
+			if len(all) == 0 || all[0].name() != p.name() {
 				return // another one of them tells it
 			}
 			who := workloadOf(t, client)

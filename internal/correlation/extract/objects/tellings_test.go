@@ -131,6 +131,20 @@ func TestTellings(t *testing.T) {
 		{"a failed request for a certificate", []string{"certificatesigningrequests", `{metadata: {name: r}, spec: {signerName: s}, status: {conditions: [{type: Approved, status: "True"}, {type: Failed, status: "True", message: m}]}}`},
 			[]string{"certificatesigningrequest:/r k8s.certificate_request.waits failed"}},
 		{"one that was denied", []string{"certificatesigningrequests", `{metadata: {name: r}, spec: {signerName: s}, status: {conditions: [{type: Denied, status: "True"}]}}`}, nil},
+		{"a gateway whose class is not there", []string{"gateways", `{metadata: {name: web, namespace: shop}, spec: {gatewayClassName: nginxx}}`, "gatewayclasses", `{metadata: {name: nginx}}`},
+			[]string{"gateway:shop/web k8s.gateway.broken class"}},
+		{"a class that nobody takes, and its gateway", []string{"gateways", `{metadata: {name: web, namespace: shop}, spec: {gatewayClassName: nginx}, status: {conditions: [{type: Accepted, status: Unknown, reason: Pending}]}}`,
+			"gatewayclasses", `{metadata: {name: nginx}, status: {conditions: [{type: Accepted, status: Unknown, reason: Pending, message: Waiting for controller, lastTransitionTime: "2026-11-23T11:00:00Z"}]}}`},
+			[]string{"gateway:shop/web k8s.gateway.broken untaken", "gatewayclass:/nginx k8s.gateway.broken untaken"}},
+		{"a gateway that is served", []string{"gateways", `{metadata: {name: web, namespace: shop}, spec: {gatewayClassName: nginx}, status: {conditions: [{type: Accepted, status: "True"}, {type: Programmed, status: "True"}]}}`,
+			"gatewayclasses", `{metadata: {name: nginx}, status: {conditions: [{type: Accepted, status: "True"}]}}`}, nil},
+		{"a route that its gateway refuses", []string{"gateways", `{metadata: {name: web, namespace: shop}, spec: {gatewayClassName: nginx}}`, "gatewayclasses", `{metadata: {name: nginx}}`,
+			"httproutes", `{metadata: {name: web, namespace: shop}, spec: {parentRefs: [{name: web}]}, status: {parents: [{parentRef: {name: web}, conditions: [{type: Accepted, status: "True"}, {type: ResolvedRefs, status: "False", reason: RefNotPermitted}]}]}}`},
+			[]string{"httproute:shop/web k8s.gateway.broken refused"}},
+		{"a route to what is not there", []string{"httproutes", `{metadata: {name: web, namespace: shop}, spec: {parentRefs: [{name: web}]}}`}, []string{"httproute:shop/web k8s.gateway.broken gateway"}},
+		{"a route to pods that are not ready", []string{"gateways", `{metadata: {name: web, namespace: shop}, spec: {gatewayClassName: nginx}}`, "gatewayclasses", `{metadata: {name: nginx}}`, "services", shopAPI, "pods", ill,
+			"httproutes", `{metadata: {name: web, namespace: shop}, spec: {parentRefs: [{name: web}], rules: [{backendRefs: [{name: api, port: 80}]}]}}`},
+			[]string{"httproute:shop/web k8s.gateway.broken endpoints", "service:shop/api k8s.service.no_endpoints not_ready"}},
 		{"a sidecar that runs on", []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, initContainers: [{name: proxy, restartPolicy: Always}]}, status: {phase: Running,
 			initContainerStatuses: [{name: proxy, state: {running: {startedAt: "2026-11-23T10:00:00Z"}}}]}}`}, nil},
 	} {
@@ -154,6 +168,31 @@ func TestScope(t *testing.T) {
 	c := seen(t, objects...)
 	c.Within("shop")
 	assert.Empty(t, tell(c))
+}
+
+// A cluster of three nodes or more is expected to outlive one.
+func TestCapacity(t *testing.T) {
+	for _, tt := range []struct {
+		nodes int
+		asks  string
+		want  string
+	}{{3, "3Gi", "112"}, {3, "2Gi", ""}, {2, "3Gi", ""}} {
+		c := seen(t)
+		for i := range tt.nodes {
+			c.Observe(logs(t, "nodes", "", fmt.Sprintf(`{metadata: {name: n%d}, status: {allocatable: {memory: 4Gi, cpu: "4"}, conditions: [{type: Ready, status: "True"}]}}`, i)))
+			c.Observe(logs(t, "pods", "", fmt.Sprintf(`{metadata: {name: p%d, namespace: shop, uid: u%d}, spec: {nodeName: n%d, containers: [{name: a, resources: {requests: {memory: %s, cpu: 100m}}}]}, status: {phase: Running}}`, i, i, i, tt.asks)))
+		}
+		assert.Equal(t, tt.want, tell(c)["cluster:/cluster "+signal.Overcommitted].Attributes["percent"])
+	}
+}
+
+// A pod that waits because another one of its workload was ended for a pod of higher priority says so.
+func TestPreempted(t *testing.T) {
+	c := seen(t, "pods", `{metadata: {name: api-7d4-new, generateName: api-7d4-, namespace: shop, uid: u1}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable,
+		lastTransitionTime: "2026-11-23T11:50:00Z", message: "0/2 nodes are available: 2 Insufficient cpu."}]}}`, "pods", `{metadata: {name: vip, namespace: top, uid: 8d21}, spec: {nodeName: n1}, status: {phase: Running}}`,
+		"events", `{metadata: {name: e, uid: e1}, reason: Preempted, note: "Preempted by pod 8d21 on node n1", eventTime: "2026-11-23T11:49:00Z", regarding: {kind: Pod, name: api-7d4-old, namespace: shop, uid: u0}}`)
+	facts := tell(c)["pod:u1 "+signal.Unschedulable].Attributes
+	assert.Equal(t, "api-7d4-old top/vip", facts["preempted"]+" "+facts["preemptor"])
 }
 
 // The scheduler of 1.37 names no taints: the nodes have them.

@@ -16,6 +16,7 @@ var (
 	notFoundRE   = regexp.MustCompile(`(configmap|secret|serviceaccount|persistentvolumeclaim)s? "([^"]+)" not found`)
 	keyRE        = regexp.MustCompile(`couldn't find key (\S+) in (ConfigMap|Secret) ([^/\s]+)/(\S+)`)
 	volumeKeyRE  = regexp.MustCompile(`(configmap|secret)? ?references non-existent (config|secret) key: (\S+)`)
+	preemptorRE  = regexp.MustCompile(`Preempted by (?:pod )?(\S+) on node`)
 	registeredRE = regexp.MustCompile(`object "[^"]*"/"([^"]+)" not registered`)
 )
 

@@ -130,17 +130,18 @@ func (t *telling) daemonSet(d object) {
 	if wrong := d.num(0, "status", "numberMisscheduled"); wrong > 0 {
 		t.state(e, signal.Misscheduled, time.Time{}, whole(wrong)+" of its pods run where they should not", map[string]string{"pods": whole(wrong)})
 	}
+	if ready >= desired {
+		t.unseen(d, e, facts)
+		return
+	}
 	since := d.created()
 	for _, pod := range t.selected(d.namespace(), selector(d.child("spec", "selector"))) {
 		if at := pod.condition("Ready").time("lastTransitionTime"); !readyPod(pod) && at.After(since) {
 			since = at
 		}
 	}
-	switch {
-	case ready < desired && t.now.Sub(since) > max(starting, slowest(d)):
+	if t.now.Sub(since) > max(starting, slowest(d)) {
 		t.short(e, since, facts)
-	case ready >= desired:
-		t.unseen(d, e, facts)
 	}
 }
 
