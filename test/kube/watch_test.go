@@ -84,3 +84,35 @@ func TestWatch(t *testing.T) {
 	require.NoError(t, cluster.API.Resource(pods).Namespace("watch").Delete(t.Context(), "late", metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
 	sees("RESOLVED: late/app")
 }
+
+// On a terminal it is a page that is drawn anew, and counts as the watch does.
+func TestWatchPage(t *testing.T) {
+	cluster.space(t.Context(), t, "page")
+	cluster.pod(t.Context(), t, "page", "first", "")
+	var out, errOut screen
+	env := cli.Env{In: strings.NewReader(""), Out: &out, ErrOut: &errOut, Terminal: true, Width: 100, Now: time.Now, Getenv: func(string) string { return "" }}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		ended <- root.Run(ctx, env, []string{"tapio", "check", "--watch", "--kubeconfig", cluster.Kubeconfig, "-n", "page", "--request-timeout", "60s"})
+	}()
+	shows := func(what ...string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			pages := strings.Split(out.String(), "\x1b[H\x1b[2J")
+			for _, w := range what {
+				if len(pages) < 3 || !strings.Contains(pages[len(pages)-2], w) { // the last one may be half drawn
+					return false
+				}
+			}
+			return true
+		}, settled, 50*time.Millisecond, "%v is not shown, but:\n%s\n%s", what, &out, &errOut)
+	}
+	shows("HEALTHY: 1 pod running normally\n")
+	cluster.pod(t.Context(), t, "page", "ill", "CrashLoopBackOff")
+	shows("HEALTHY: 1 pod running normally\n", "  - ill/app: 2 restarts, crashes again and again with exit code 1 (first seen ")
+	cluster.report(t.Context(), t, "page", "ill", "")
+	shows("HEALTHY: 2 pods running normally\n")
+	cancel()
+	assert.Equal(t, 0, <-ended, errOut.String())
+}
