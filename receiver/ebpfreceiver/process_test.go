@@ -70,9 +70,9 @@ func TestRealProcessCounts(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
 	m := startMetrics(t, cfg)
 	sink := startEvents(t, cfg)
-	const children = 40
+	const children = 20
 	began := time.Now()
-	w := workload(t, c, "children", "40")
+	w := workload(t, c, "children", "20")
 	require.NoError(t, w.Wait())
 	took := time.Since(began)
 	m.await(t, "/"+c.Name, map[string]int64{

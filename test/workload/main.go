@@ -6,6 +6,7 @@
 //	workload -cgroup FOLDER leak START RATE    holds START bytes at once, then RATE bytes more each second, until it is killed
 //	workload -cgroup FOLDER hold SIZE          holds SIZE bytes and grows no more
 //	workload -cgroup FOLDER threads RATE       starts RATE threads a second, until the kernel refuses one
+//	workload -cgroup FOLDER connect ADDRESS    connects to ADDRESS twice a second, and goes on when it cannot
 //	workload -cgroup FOLDER cache SIZE FILE    writes and reads FILE of SIZE bytes again and again: page cache fills the limit
 //	workload parent SIZE                       has a child that holds SIZE bytes, and outlives it
 //	workload exit CODE AFTER                   ends with CODE after so many milliseconds
@@ -20,6 +21,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -68,6 +70,11 @@ func run(cgroups string, args []string) error {
 		return leak(number(0, "SIZE"), 0)
 	case "threads":
 		threads(number(0, "RATE"))
+	case "connect":
+		if len(args) != 1 {
+			return fmt.Errorf("connect: want ADDRESS")
+		}
+		connect(args[0])
 	case "cache":
 		if len(args) != 2 {
 			return fmt.Errorf("cache: want SIZE FILE")
@@ -85,7 +92,7 @@ func run(cgroups string, args []string) error {
 	return fmt.Errorf("%s is not known; want one of %s", kind, kinds)
 }
 
-const kinds = "leak, hold, threads, cache, parent, exit, pause"
+const kinds = "leak, hold, threads, connect, cache, parent, exit, pause"
 
 // parent starts a child that is killed for the memory it takes, sees it die, and lives on.
 func parent(n int) error {
@@ -198,4 +205,13 @@ func size(s string) (int, error) {
 		return 0, fmt.Errorf("%q is no size, want bytes such as 1048576 or 1.5Mi", s)
 	}
 	return int(v * factor), nil
+}
+
+// connect asks for something that may not be there, as clients do that try again.
+func connect(address string) {
+	for ; ; time.Sleep(500 * time.Millisecond) {
+		if c, err := net.DialTimeout("tcp", address, 2*time.Second); err == nil {
+			c.Close()
+		}
+	}
 }

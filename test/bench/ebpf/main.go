@@ -71,13 +71,13 @@ func run() error {
 		{"4 KiB direct writes", writes, []string{"biolatency.bt"}},
 	}
 	fmt.Printf("%d rounds of %s each, off and on in turns; medians of the ratios on/off (spread: their quartiles)\n\n", *rounds, *length)
-	fmt.Println("| workload | operations/s off | CPU time an operation | throughput |\n|---|---|---|---|")
+	fmt.Println("| workload | CPU time an operation, off | on | throughput, on |\n|---|---|---|---|")
 	for _, w := range workloads {
-		rate, cpu, through, err := compare(w, receiver)
+		off, cpu, through, err := compare(w, *rounds, receiver)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| %s | %.0f | %s | %s |\n", w.name, rate, cpu, through)
+		fmt.Printf("| %s | %.3g µs | %s | %s |\n", w.name, 1e6*off, cpu, through)
 	}
 	if err := programs(workloads); err != nil {
 		return err
@@ -106,10 +106,10 @@ func receiver() (stop func(), err error) {
 	return func() { _ = errors.Join(logs.Shutdown(ctx), metrics.Shutdown(ctx)) }, nil
 }
 
-// compare runs a workload without and with something in turns.
-func compare(w workload, with func() (func(), error)) (rate float64, cpu, through string, err error) {
-	var rates, cpus, throughs []float64
-	for range *rounds {
+// compare runs a workload without and with something in turns. off is the CPU time of an operation without (s).
+func compare(w workload, rounds int, with func() (func(), error)) (off float64, cpu, through string, err error) {
+	var offs, cpus, throughs []float64
+	for range rounds {
 		offOps, offCPU := measure(w)
 		stop, err := with()
 		if err != nil {
@@ -117,11 +117,11 @@ func compare(w workload, with func() (func(), error)) (rate float64, cpu, throug
 		}
 		onOps, onCPU := measure(w)
 		stop()
-		rates = append(rates, offOps)
+		offs = append(offs, offCPU)
 		cpus = append(cpus, onCPU/offCPU)
 		throughs = append(throughs, onOps/offOps)
 	}
-	return median(rates), spread(cpus), spread(throughs), nil
+	return median(offs), spread(cpus), spread(throughs), nil
 }
 
 // measure returns operations a second and CPU seconds an operation.
@@ -310,7 +310,7 @@ func others(workloads []workload) error {
 				fmt.Printf("| %s | %s | not installed |\n", w.name, name)
 				continue
 			}
-			_, cpu, _, err := compare(w, func() (func(), error) { return bpftrace(tool) })
+			_, cpu, _, err := compare(w, max(*rounds/3, 3), func() (func(), error) { return bpftrace(tool) })
 			if err != nil {
 				fmt.Printf("| %s | %s | does not run here: %s |\n", w.name, name, strings.ReplaceAll(err.Error(), "\n", " "))
 				continue
@@ -347,8 +347,9 @@ func bpftrace(tool string) (func(), error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
-	attaching := make(chan error, 1)
+	attaching, gone := make(chan error, 1), make(chan struct{})
 	go func() {
+		defer close(gone)
 		var said []string
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
@@ -375,9 +376,11 @@ func bpftrace(tool string) (func(), error) {
 		stop()
 		return nil, errors.New("it said nothing for 20 s")
 	}
-	time.Sleep(2 * time.Second) // "Attaching" is said before it is done
-	if c.Process.Signal(syscall.Signal(0)) != nil {
-		return nil, errors.New("it ended at once")
+	select {
+	case <-time.After(2 * time.Second): // "Attaching" is said before it is done
+		return stop, nil
+	case <-gone:
+		stop()
+		return nil, errors.New("its probes cannot be attached (kprobes?)")
 	}
-	return stop, nil
 }
