@@ -31,7 +31,7 @@ func TestRealRunQueue(t *testing.T) {
 func TestRealReclaimAndDisks(t *testing.T) {
 	c, _ := realCgroup(t, 48*mib)
 	m := startMetrics(t, createDefaultConfig().(*Config))
-	w := workload(t, c, "cache", strconv.Itoa(128*mib), filepath.Join(t.TempDir(), "cache"))
+	w := workload(t, c, "cache", strconv.Itoa(80*mib), filepath.Join(t.TempDir(), "cache"))
 	require.NoError(t, w.Wait())
 	assert.Positive(t, m.of(t, "/"+c.Name)["container.memory.reclaim.count"])
 	p, ok := m.find(t, "/"+c.Name, "container.memory.reclaim.time")
