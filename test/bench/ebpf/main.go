@@ -347,17 +347,21 @@ func bpftrace(tool string) (func(), error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
-	attaching, gone := make(chan error, 1), make(chan struct{})
+	attaching, gone := make(chan error, 2), make(chan struct{})
 	go func() {
 		defer close(gone)
 		var said []string
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
 			// It complains when it cannot raise its limit of locked memory, and goes on.
-			if said = append(said, lines.Text()); strings.Contains(lines.Text(), "Attaching") {
-				attaching <- nil
-				_, _ = io.Copy(io.Discard, out)
+			switch line := lines.Text(); {
+			case strings.Contains(line, "could not attach"): // and it goes on without
+				go func() { _, _ = io.Copy(io.Discard, out) }()
 				return
+			case strings.Contains(line, "Attaching"):
+				attaching <- nil
+			default:
+				said = append(said, line)
 			}
 		}
 		attaching <- errors.New(strings.Join(said[max(len(said)-1, 0):], ""))
