@@ -160,6 +160,9 @@ func TestOneKillOfManyLayers(t *testing.T) {
 				scenario{what + ", " + l + " alone", ends, alone}, scenario{what + ", all late but " + l, ends, others})
 		}
 		for i, order := range permutations(all[ends]) {
+			if ends && i%5 != 0 {
+				continue // a fifth of the 120 has every layer at every place, and before and after every other
+			}
 			late := map[string]time.Duration{}
 			for place, l := range order {
 				late[l] = time.Duration(place*1500+i%7*100) * time.Millisecond
