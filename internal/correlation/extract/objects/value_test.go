@@ -29,7 +29,7 @@ func TestGoTypesReadAsTheirJSON(t *testing.T) {
 			*q = *resource.NewMilliQuantity(c.Int63n(1e6), resource.DecimalSI)
 		},
 	)
-	for range 30 {
+	for range 10 {
 		for _, typed := range []any{&corev1.Pod{}, &corev1.Event{}, &corev1.Node{}, &corev1.Service{}, &corev1.PersistentVolumeClaim{}, &appsv1.Deployment{},
 			&appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &appsv1.ReplicaSet{}, &batchv1.Job{}, &batchv1.CronJob{}, &storagev1.StorageClass{}, &corev1.ConfigMap{}} {
 			fill.Fill(typed)
