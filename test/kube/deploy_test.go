@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,7 +72,23 @@ func (c *Cluster) deploy(t testing.TB, kinds ...string) {
 	}
 }
 
-// As has a kubeconfig with a service account's own token.
+// Everything that people apply is taken by the API server, which checks every field.
+func TestManifests(t *testing.T) {
+	cluster.space(t.Context(), t, "tapio")
+	t.Cleanup(func() {
+		require.NoError(t, cluster.API.Resource(namespaces).Delete(context.WithoutCancel(t.Context()), "tapio", metav1.DeleteOptions{}))
+	})
+	for _, o := range manifests(t) {
+		if o.GetKind() == "Namespace" {
+			o.SetName("tapio-too")
+		}
+		_, err := cluster.API.Resource(deployed[o.GetKind()]).Namespace(o.GetNamespace()).Create(t.Context(), &o,
+			metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict, DryRun: []string{metav1.DryRunAll}})
+		assert.NoError(t, err, "%s %s", o.GetKind(), o.GetName())
+	}
+}
+
+// as makes a kubeconfig with a service account's own token.
 func (c *Cluster) as(t testing.TB, namespace, account string) string {
 	request := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": map[string]any{"name": account},
 		"spec": map[string]any{"expirationSeconds": int64(3600)}}}
