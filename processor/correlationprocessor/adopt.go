@@ -14,10 +14,10 @@ import (
 	"github.com/your-org/tapio/internal/finding/findinglog"
 )
 
-// adopt takes in the findings of other collectors, such as those of the nodes, and returns what they say of themselves, which goes on
-// as it is.
-func (c *correlator) adopt(ctx context.Context, ld plog.Logs, now time.Time) plog.Logs {
-	statuses := plog.NewLogs()
+// adopt takes in the findings of other collectors, such as those of the nodes. It returns what they say of themselves, which goes on
+// as it is, and whether there was a finding.
+func (c *correlator) adopt(ctx context.Context, ld plog.Logs, now time.Time) (statuses plog.Logs, found bool) {
+	statuses = plog.NewLogs()
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, r := range sl.LogRecords().All() {
@@ -34,11 +34,12 @@ func (c *correlator) adopt(ctx context.Context, ld plog.Logs, now time.Time) plo
 						continue
 					}
 					c.locate(&f, now)
+					found = true
 				}
 			}
 		}
 	}
-	return statuses
+	return statuses, found
 }
 
 // locate finds out what a finding is about, and hands it to the engine.

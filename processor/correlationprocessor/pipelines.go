@@ -67,10 +67,16 @@ func (p *logsProcessor) Shutdown(ctx context.Context) error {
 // ConsumeLogs learns from records, and passes them on only if so configured.
 func (p *logsProcessor) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	now := time.Now()
-	extract.Logs(ld, p.node, p.rules, func(b signal.Batch) { p.engine.Observe(now, b) })
+	news := false
+	extract.Logs(ld, p.node, p.rules, func(b signal.Batch) {
+		news = true
+		p.engine.Observe(now, b)
+	})
 	p.cluster.take(ld, now)
-	statuses := p.adopt(ctx, ld, now)
-	p.wake()
+	statuses, adopted := p.adopt(ctx, ld, now)
+	if news || adopted { // a cluster's objects change all the time, and are looked at now and then
+		p.wake()
+	}
 	if p.cfg.PassThrough {
 		return p.next.ConsumeLogs(ctx, ld)
 	}

@@ -10,4 +10,7 @@ CGO_ENABLED=0 go build -o bin/ ./cmd/tapio
 TAPIO_KUBE_BINARY=$(test/kube/build.sh)
 TAPIO_BENCH_BINARY=$PWD/bin/tapio
 export TAPIO_KUBE_BINARY TAPIO_BENCH_BINARY
-exec go test -count=1 -timeout 30m -run '^$' -bench '^Benchmark(Check|Watch)$' -benchtime "${1:-5}x" -v ./test/kube
+go test -count=1 -timeout 30m -run '^$' -bench '^Benchmark(Check|Watch)$' -benchtime "${1:-5}x" -v ./test/kube
+# The collector of the cluster on as many pods, of which 50 change in a second, with the memory limit of its manifest.
+go build -o bin/ ./cmd/tapio-collector
+GOMEMLIMIT=300MiB exec go test -count=1 -timeout 30m -run '^$' -bench '^BenchmarkCollector$' -benchtime 1x -v ./test/kube
