@@ -68,6 +68,7 @@ bench-ebpf: ## measure what the ebpf receiver's probes cost, off and on in turns
 	@go build -o bin/ ./test/bench/ebpf
 	@# bpftrace, to compare with, wants tracefs where it used to be.
 	@unshare --mount sh -c 'mount -t debugfs debugfs /sys/kernel/debug; mount -t tracefs tracefs /sys/kernel/debug/tracing; exec bin/ebpf'
+	@go test ./receiver/ebpfreceiver/internal/attribution -run '^$$' -bench Throughput -benchtime 2x
 
 bench-forecast: ## score the forecasts on recorded memory courses
 	@go run ./test/bench/forecast

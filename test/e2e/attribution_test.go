@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/pprof/profile"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -20,34 +21,42 @@ import (
 	"github.com/your-org/tapio/test/harness"
 )
 
-// A server leaks in one handler while another makes thirty times as much garbage: before the kernel kills it, the prediction tells
-// who holds the memory.
-func TestLeakIsAttributed(t *testing.T) {
-	t.Parallel()
-	const name = "tapio-test-attribution"
+// leaking is a server in a cgroup that leaks in one handler while another makes thirty times as much garbage.
+type leaking struct {
+	cmd   *exec.Cmd
+	ended chan error
+	said  strings.Builder
+}
+
+func startLeaking(t *testing.T, name string, limit int64, every time.Duration) *leaking {
+	t.Helper()
 	server := filepath.Join(t.TempDir(), "goleak")
 	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", server, ".")
 	build.Dir = "../../receiver/ebpfreceiver/internal/attribution/testdata/goleak"
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-
-	c, err := harness.NewCgroup(name, 160<<20)
+	c, err := harness.NewCgroup(name, limit)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Remove()) })
-	collector := newCollector(t, []string{"TAPIO_INTERVAL=1s"})
+	l := &leaking{ended: make(chan error, 1)}
+	l.cmd = exec.Command("sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(c.Folder, "cgroup.procs"), server, "-every", every.String())
+	l.cmd.Stderr = &l.said
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, l.cmd.Start())
+	go func() { l.ended <- l.cmd.Wait() }()
+	t.Cleanup(func() { _ = l.cmd.Process.Kill() })
+	return l
+}
+
+// Before the kernel kills it, the prediction tells who holds the memory.
+func TestLeakIsAttributed(t *testing.T) {
+	t.Parallel()
+	const name = "tapio-test-attribution"
+	collector := newCollector(t, everySecond)
 	start(t, collector)
-
-	var said strings.Builder
-	cmd := exec.Command("sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(c.Folder, "cgroup.procs"), server)
-	cmd.Stderr = &said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
-
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	l := startLeaking(t, name, 160<<20, 20*time.Millisecond) // two minutes: the prediction comes some 20 s before
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var held *finding.Evidence
 	for held == nil {
@@ -62,8 +71,8 @@ func TestLeakIsAttributed(t *testing.T) {
 			}
 		}
 		select {
-		case err := <-ended:
-			require.NotNil(t, held, "it ended (%v) before it was told who holds the memory: %s", err, said.String())
+		case err := <-l.ended:
+			require.NotNil(t, held, "it ended (%v) before it was told who holds the memory: %s", err, l.said.String())
 		case <-ctx.Done():
 			t.Fatal("nobody told who holds the memory")
 		case <-time.After(time.Second):
@@ -78,10 +87,37 @@ func TestLeakIsAttributed(t *testing.T) {
 	assert.Contains(t, why, "held by main.(*SessionCache).Put")
 	t.Log(fmt.Sprintf("\n%s", why))
 	select {
-	case <-ended:
+	case <-l.ended:
 	case <-ctx.Done():
 		t.Fatal("it was not killed")
 	}
-	state := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	state := l.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	assert.True(t, state.Signaled() && state.Signal() == syscall.SIGKILL)
+}
+
+// By hand, whether or not anything is foreseen.
+func TestLeakIsAttributedByHand(t *testing.T) {
+	t.Parallel()
+	const name = "tapio-test-by-hand"
+	collector := newCollector(t, everySecond)
+	start(t, collector)
+	startLeaking(t, name, 1<<30, 10*time.Millisecond)
+	time.Sleep(5 * time.Second)
+	pprof := filepath.Join(t.TempDir(), "leak.pb.gz")
+	asked, stderr, status := collector.Tapio(t.Context(), "why", name, "--profile", "8s", "--pprof", pprof)
+	require.Zero(t, status, stderr)
+	assert.Contains(t, asked, "1. main.(*SessionCache).Put ← main.users\n     retained, +")
+	assert.Contains(t, asked, "HTTP handler: main.users")
+	_, err := profile.ParseData(read(t, pprof))
+	require.NoError(t, err)
+	_, stderr, status = collector.Tapio(t.Context(), "why", "nobody", "--profile", "8s")
+	assert.NotZero(t, status)
+	assert.Contains(t, stderr, "no entity \"nobody\"")
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return b
 }

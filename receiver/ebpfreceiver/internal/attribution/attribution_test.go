@@ -32,7 +32,7 @@ type program struct {
 	dir  string
 }
 
-func (p *program) build(t *testing.T) string {
+func (p *program) build(t testing.TB) string {
 	p.once.Do(func() {
 		dir := filepath.Join(programs, fmt.Sprintf("%p", p))
 		if p.err = os.Mkdir(dir, 0o755); p.err != nil {

@@ -24,7 +24,7 @@ import (
 type Options struct {
 	// Window is how long; for a Go program that collects its garbage seldom it may become Longest.
 	Window, Longest time.Duration
-	// Duty is the share of the time, of 1, that probes at a C allocator may be attached.
+	// Duty is the share of its time, of 1, that a program may lose by being looked at.
 	Duty float64
 }
 

@@ -33,7 +33,7 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, o Options) erro
 		added, err := golang.WatchGoroutines(ctx, g, o.Window)
 		done <- result{added, err}
 	}()
-	heap, err := golang.WatchHeap(ctx, g, o.Window, o.Longest)
+	heap, err := golang.WatchHeap(ctx, g, o.Window, o.Longest, o.Duty)
 	cancel()
 	goroutines := <-done
 	if err != nil {

@@ -92,14 +92,21 @@ type heapWatch struct {
 	every    time.Duration
 	allocs   map[string]float64
 	ended    bool // the program, before the window
+	duty     float64
+	// spans attaches the probe at new spans, and is what is attached; nil while it rests.
+	attachSpans func() (io.Closer, error)
+	spans       io.Closer
+	turned      time.Time // when it was attached, or is to be again
+	hits        uint64    // then
 }
 
 // WatchHeap follows what the program allocates until ctx is done or the window ends, and tells what is kept. Only a garbage
-// collection shows what that is: for two of them it goes on beyond the window, up to longest.
-func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration) (h Heap, err error) {
+// collection shows what that is: for two of them it goes on beyond the window, up to longest. duty is the share of a CPU's time, of
+// 1, that the program may lose by it.
+func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, duty float64) (h Heap, err error) {
 	w := &heapWatch{
 		g: g, begin: time.Now(), samples: newSamples(&g.layout.span, maxSamples), classes: map[uint8][]trend.Point{},
-		every: window / censuses, allocs: map[string]float64{},
+		every: window / censuses, allocs: map[string]float64{}, duty: duty,
 	}
 	if err := w.attach(); err != nil {
 		return h, errors.Join(err, w.close())
@@ -144,13 +151,63 @@ func (w *heapWatch) attach() error {
 		if !ok {
 			return fmt.Errorf("the program has no function %s", p.function)
 		}
-		l, err := f.Enter(off, uprobe.Go, w.coll.Programs[p.program], w.g.PID)
+		attach := func() (io.Closer, error) { return f.Enter(off, uprobe.Go, w.coll.Programs[p.program], w.g.PID) }
+		l, err := attach()
 		if err != nil {
 			return fmt.Errorf("attach to %s: %w", p.function, err)
+		}
+		if p.function == funcSpan {
+			w.attachSpans, w.spans, w.turned = attach, l, time.Now()
+			continue
 		}
 		w.links = append(w.links, l)
 	}
 	return nil
+}
+
+const (
+	// hitCost is what a hit costs the program, with some to spare.
+	hitCost = 8 * time.Microsecond
+	// leastOn is how long the probe stays before it is judged.
+	leastOn = 100 * time.Millisecond
+)
+
+// throttle takes the probe at new spans away for a while when it costs more than it may. What lives is not overlooked meanwhile:
+// there are fewer samples.
+func (w *heapWatch) throttle() error {
+	now := time.Now()
+	if w.spans == nil {
+		if now.Before(w.turned) {
+			return nil
+		}
+		l, err := w.attachSpans()
+		if err != nil {
+			return fmt.Errorf("attach to %s again: %w", funcSpan, err)
+		}
+		w.spans, w.turned = l, time.Now()
+		return nil
+	}
+	if now.Sub(w.turned) < leastOn {
+		return nil
+	}
+	var state bpf.GoHeapState
+	if err := w.coll.Maps[bpf.GoHeapMapStates].Lookup(uint32(w.g.PID), &state); err != nil {
+		return fmt.Errorf("read what the kernel has counted: %w", err)
+	}
+	hits := state.Spans - w.hits
+	w.hits = state.Spans
+	cost := time.Duration(hits) * hitCost
+	if cost.Seconds() <= w.duty*now.Sub(w.turned).Seconds() {
+		w.turned = now
+		return nil
+	}
+	// Until it is gone it costs on; afterwards the program catches up.
+	err := w.spans.Close()
+	w.spans = nil
+	on := time.Since(w.turned)
+	cost = time.Duration(float64(cost) * on.Seconds() / now.Sub(w.turned).Seconds())
+	w.turned = time.Now().Add(time.Duration(cost.Seconds()/w.duty*float64(time.Second)) - on)
+	return err
 }
 
 // target says where fields are, and how many spans to pass over.
@@ -172,6 +229,9 @@ func (w *heapWatch) follow(ctx context.Context, window, longest time.Duration) e
 		now := time.Now()
 		if past := now.Sub(w.begin); ctx.Err() != nil || past >= longest || past >= window && len(w.live) >= leastCollections {
 			return nil
+		}
+		if err := w.throttle(); err != nil {
+			return err
 		}
 		w.events.SetDeadline(now.Add(100 * time.Millisecond))
 		switch err := w.events.ReadInto(&rec); {
@@ -304,6 +364,9 @@ func (w *heapWatch) census() error {
 
 func (w *heapWatch) close() error {
 	var errs []error
+	if w.spans != nil {
+		errs = append(errs, w.spans.Close())
+	}
 	for _, l := range w.links {
 		errs = append(errs, l.Close())
 	}

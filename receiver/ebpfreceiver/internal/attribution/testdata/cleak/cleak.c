@@ -1,5 +1,6 @@
 // cleak leaks 3 kB at a time in session_put, while churn allocates thirty times as much of the same size and gives it back.
-// Its arguments: "leak" or "bounded", and microseconds between rounds.
+// Its arguments: "leak" or "bounded", and microseconds between rounds; or "count": it does nothing but allocate and give back, and
+// says how often.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,17 @@ int main(int argc, char **argv)
 	int leak = argc > 1 && !strcmp(argv[1], "leak");
 	useconds_t pause = argc > 2 ? atoi(argv[2]) : 1000;
 
+	if (argc > 1 && !strcmp(argv[1], "count")) {
+		for (long n = 1;; n++) {
+			char *volatile p = malloc(64);
+
+			free(p);
+			if (n % 100000 == 0) {
+				printf("%ld\n", n);
+				fflush(stdout);
+			}
+		}
+	}
 	for (int n = 0;; n++) {
 		if (leak)
 			session_put(n);

@@ -84,11 +84,25 @@ func cached(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "cached")
 }
 
+// count allocates objects of several sizes as fast as it can, keeps the last of them, and says how many it has made.
+func count() {
+	var kept [1000][]byte
+	for n := 1; ; n++ {
+		kept[n%len(kept)] = make([]byte, 64<<(n%9))
+		if n%10_000 == 0 {
+			fmt.Println(n)
+		}
+	}
+}
+
 func main() {
-	leak := flag.String("leak", "users", "which handlers to ask: users, library, goroutines, cache")
+	leak := flag.String("leak", "users", "which handlers to ask: users, library, goroutines, cache; or count, which only allocates")
 	every := flag.Duration("every", 10*time.Millisecond, "time between requests")
 	slots := flag.Int("slots", 1000, "of the bounded cache")
 	flag.Parse()
+	if *leak == "count" {
+		count()
+	}
 	ring.slots = make([][]byte, *slots)
 	for path, h := range map[string]http.HandlerFunc{
 		"/health": health, "/api/users": users, "/api/orders": orders, "/api/payments": payments, "/api/subscribe": subscribe, "/api/cached": cached,
