@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,7 +84,7 @@ func TestLeakIsAttributed(t *testing.T) {
 	why, stderr, status := collector.Tapio(ctx, "why", name)
 	require.Zero(t, status, stderr)
 	assert.Contains(t, why, "held by main.(*SessionCache).Put")
-	t.Log(fmt.Sprintf("\n%s", why))
+	t.Logf("\n%s", why)
 	select {
 	case <-l.ended:
 	case <-ctx.Done():

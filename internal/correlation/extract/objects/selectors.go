@@ -39,21 +39,5 @@ func (t *telling) selected(namespace string, s k8slabels.Selector) []object {
 	return found
 }
 
-// templates calls visit for the template of the pods of each workload of a namespace.
-func (t *telling) templates(namespace string, visit func(template object)) {
-	for _, resource := range []string{"deployments", "statefulsets", "replicasets", "daemonsets", "jobs", "cronjobs"} {
-		for k, o := range t.kinds[resource] {
-			if k.namespace != namespace {
-				continue
-			}
-			if resource == "cronjobs" {
-				visit(o.child("spec", "jobTemplate", "spec", "template"))
-			} else {
-				visit(o.child("spec", "template"))
-			}
-		}
-	}
-}
-
 // readyPod says whether a pod is ready.
 func readyPod(pod object) bool { return pod.condition("Ready").str("status") == "True" }
