@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -46,6 +45,13 @@ func metricsServer(t *testing.T, host, namespace string, used map[string]string)
 	port, err = strconv.ParseInt(text, 10, 64)
 	require.NoError(t, err)
 	return port
+}
+
+// metricsAPI lets port 4320 of service metrics-server, in a namespace, serve metrics.k8s.io.
+func metricsAPI(namespace string) unstructured.Unstructured {
+	return unstructured.Unstructured{Object: map[string]any{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": map[string]any{"name": "v1beta1.metrics.k8s.io"},
+		"spec": map[string]any{"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": int64(100), "versionPriority": int64(100), "insecureSkipTLSVerify": true,
+			"service": map[string]any{"namespace": namespace, "name": "metrics-server", "port": int64(4320)}}}}
 }
 
 func coverage(r finding.Report, layer finding.Layer) finding.Coverage {
@@ -82,14 +88,10 @@ func TestMetrics(t *testing.T) {
 	assert.Equal(t, finding.Coverage{Layer: "metrics", State: finding.CoverageAbsent, Reason: "metrics.k8s.io is not served: there is no metrics-server"},
 		coverage(check(t, cluster.Kubeconfig, "-n", "metered"), "metrics"))
 
-	services := schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
-	extension := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": map[string]any{"name": "v1beta1.metrics.k8s.io"},
-		"spec": map[string]any{"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": int64(100), "versionPriority": int64(100), "insecureSkipTLSVerify": true,
-			"service": map[string]any{"namespace": "metered", "name": "metrics-server", "port": int64(4320)}}}}
-	_, err := cluster.API.Resource(services).Create(ctx, extension, metav1.CreateOptions{})
-	require.NoError(t, err)
+	extension := metricsAPI("metered")
+	cluster.create(ctx, t, "", extension)
 	defer func() {
-		require.NoError(t, cluster.API.Resource(services).Delete(ctx, "v1beta1.metrics.k8s.io", metav1.DeleteOptions{}))
+		require.NoError(t, cluster.of(extension, "").Delete(ctx, extension.GetName(), metav1.DeleteOptions{}))
 	}()
 	var r finding.Report
 	require.EventuallyWithT(t, func(c *assert.CollectT) {

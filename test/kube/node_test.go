@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -37,18 +38,31 @@ var nodeScenarios = []scenario{
 	{name: "pending-cpu", pattern: "pod-unschedulable", entity: "Pod api", severity: finding.Warning, says: []string{"asks for 64 CPU, more than any node has"}},
 	{name: "pending-memory", pattern: "pod-unschedulable", entity: "Pod api", severity: finding.Warning, says: []string{"asks for 900 GiB", "more than any node has"}},
 	{name: "pending-selector", pattern: "pod-unschedulable", entity: "Pod api", severity: finding.Warning, says: []string{"no node has the labels it asks for (disk=nvme)"}},
+	{name: "pending-affinity", pattern: "pod-unschedulable", entity: "Pod api", severity: finding.Warning, says: []string{"its affinity or spreading rules leave no node of 1", "didn't match pod affinity rules", "kubectl describe nodes"}},
+	{name: "pending-apart", pattern: "pod-unschedulable", entity: "Pod api", severity: finding.Warning, says: []string{"its affinity or spreading rules leave no node of 1", "didn't match pod anti-affinity rules", "There are 2 pods with its labels."}},
+	{name: "pending-spread", pattern: "pod-unschedulable", entity: "Pod api", severity: finding.Warning, says: []string{"its affinity or spreading rules leave no node of 1", "didn't match pod topology spread constraints"}},
 	{name: "pending-port", pattern: "pod-unschedulable", entity: "Pod api", severity: finding.Warning, says: []string{"port"}},
 	{name: "pending-claim", pattern: "volume-unbound", entity: "Volume data", severity: finding.Warning, says: []string{"storage class fast does not exist", "api cannot be scheduled"}},
 	{name: "selector", pattern: "service-without-endpoints", entity: "Service api", severity: finding.Critical, says: []string{"selects no pod (app=apii)", "their label app is api"}, later: 2 * time.Minute},
 	{name: "init", pattern: "crash-loop", entity: "Container api", severity: finding.Critical, says: []string{"its init container migrate crashes", "cannot connect to db:5432"}},
+	{name: "init-waits", pattern: "init-stuck", entity: "Container api", severity: finding.Warning, says: []string{"its init container wait waits for service dbb, which does not exist", "There is a service db.", "-n init-waits -c wait"}, later: time.Minute},
+	{name: "init-runs", pattern: "init-stuck", entity: "Container api", severity: finding.Info, says: []string{"its init container migrate runs for", "It may wait for something.", "-n init-runs -c migrate"}, later: 3 * time.Minute},
 	{name: "finalizer-pod", pattern: "pod-stuck-terminating", entity: "Pod worker", severity: finding.Warning, says: []string{"finalizer example.com/backup is not done"}, later: 2 * time.Minute},
 	{name: "quota", pattern: "pods-refused", entity: "Deployment api", severity: finding.Critical, says: []string{"the quota small of namespace quota is used up", "pods=0"}},
 	{name: "webhook", pattern: "webhook-away", entity: "ValidatingWebhookConfiguration guard", severity: finding.Critical, says: []string{"guard"}},
 	{name: "rollout-broke", pattern: "crash-loop", entity: "Container api", severity: finding.Critical, says: []string{"after revision 2 of the Deployment", "kubectl rollout undo deployment/api"}},
-	{name: "budget-never", pattern: "eviction-blocked", entity: "PodDisruptionBudget api", severity: finding.Warning, says: []string{"never lets a pod of deployment/api be evicted (minAvailable 2, 2 pods)"}},
-	{name: "hpa-metrics", pattern: "hpa-not-scaling", entity: "HorizontalPodAutoscaler api", severity: finding.Warning, says: []string{"nothing serves metrics.k8s.io"}},
+	{name: "budget-never", pattern: "eviction-blocked", entity: "PodDisruptionBudget api", severity: finding.Warning, says: []string{"never lets a pod of deployment/api be evicted (minAvailable 2, 2 pods)", "kubectl patch pdb api -n budget-never"}, proof: evictionRefused},
+	{name: "hpa-maximum", pattern: "hpa-at-maximum", entity: "HorizontalPodAutoscaler api", severity: finding.Warning, says: []string{"deployment/api needs more than 2 replicas", "cpu is at 400 %", "kubectl patch hpa api -n hpa-maximum"}},
 	{name: "job", pattern: "job-failed", entity: "Job report", severity: finding.Warning, says: []string{"its pod failed", "main: exit code 2"}},
 }
+
+// Two are looked at before all others: while the node has a taint, and while nothing serves metrics.k8s.io.
+var (
+	pendingTaint = scenario{name: "pending-taint", pattern: "pod-unschedulable", entity: "Pod api", severity: finding.Warning,
+		says: []string{"it does not tolerate the nodes' taints (dedicated=gpu:NoSchedule)", "kubectl describe nodes"}, later: time.Minute}
+	hpaMetrics = scenario{name: "hpa-metrics", pattern: "hpa-not-scaling", entity: "HorizontalPodAutoscaler api", severity: finding.Warning,
+		says: []string{"nothing serves metrics.k8s.io"}}
+)
 
 // TestNode is run by node.sh, in namespaces of its own.
 func TestNode(t *testing.T) {
@@ -59,21 +73,20 @@ func TestNode(t *testing.T) {
 	require.FileExists(t, workload)
 	require.NoError(t, cluster.StartNode(t.Context(), os.Getenv("TAPIO_KUBE_BINARY"), workload))
 	registry(t)
-	all := append(nodeScenarios, scenario{name: "healthy"})
-	for _, s := range all {
+	taint(t, `[{"key":"dedicated","value":"gpu","effect":"NoSchedule"}]`)
+	cluster.apply(t.Context(), t, "node/"+pendingTaint.name)
+	t.Run(pendingTaint.name, pendingTaint.onNode)
+	taint(t, "null")
+	for _, s := range append(nodeScenarios, hpaMetrics, scenario{name: "healthy"}) {
 		cluster.apply(t.Context(), t, "node/"+s.name)
 	}
 	t.Run("rollout", breakRollout)
+	t.Run(hpaMetrics.name, hpaMetrics.onNode)
+	underLoad(t, "hpa-maximum")
 	for _, s := range nodeScenarios {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			wrong := []string{"nothing was looked at"}
-			for end := time.Now().Add(2 * settled); len(wrong) > 0 && time.Now().Before(end); time.Sleep(2 * time.Second) {
-				wrong = s.judge(checkLater(t, s.later, s.name))
-			}
-			for _, w := range wrong {
-				t.Error(w)
-			}
+			s.onNode(t)
 		})
 	}
 	t.Run("one OOM", oneOOM)
@@ -84,6 +97,61 @@ func TestNode(t *testing.T) {
 		assert.Empty(t, r.Findings)
 		assert.Equal(t, finding.Summary{Healthy: 3}, r.Summary)
 	})
+}
+
+// onNode looks until it is told what it should be.
+func (s scenario) onNode(t *testing.T) {
+	wrong := []string{"nothing was looked at"}
+	for end := time.Now().Add(2 * settled); len(wrong) > 0 && time.Now().Before(end); time.Sleep(2 * time.Second) {
+		wrong = s.judge(checkLater(t, s.later, s.name))
+	}
+	for _, w := range wrong {
+		t.Error(w)
+	}
+	if s.proof != nil {
+		s.proof(t)
+	}
+}
+
+// taint gives the node these taints, or none.
+func taint(t *testing.T, taints string) {
+	t.Helper()
+	_, err := cluster.API.Resource(resources["Node"].GroupVersionResource).Patch(t.Context(), NodeName, types.MergePatchType,
+		[]byte(`{"spec":{"taints":`+taints+`}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+}
+
+// evictionRefused: the API does refuse to evict a pod, in the words that the finding has.
+func evictionRefused(t *testing.T) {
+	of := cluster.API.Resource(pods).Namespace("budget-never")
+	all, err := of.List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, all.Items, 2)
+	eviction := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": map[string]any{"name": all.Items[0].GetName()}}}
+	_, err = of.Create(t.Context(), eviction, metav1.CreateOptions{}, "eviction")
+	assert.True(t, apierrors.IsTooManyRequests(err), "%v", err)
+	assert.ErrorContains(t, err, "Cannot evict pod as it would violate the pod's disruption budget.")
+}
+
+// underLoad serves metrics.k8s.io, by which the pods of a namespace use four times the CPU that they requested; what comes of that is
+// up to the autoscaler's controller.
+func underLoad(t *testing.T, namespace string) {
+	all, err := cluster.API.Resource(pods).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, all.Items, 2)
+	used := map[string]string{}
+	for _, p := range all.Items {
+		used[p.GetName()] = `{"cpu":"40m","memory":"1Mi"}`
+	}
+	port := metricsServer(t, nodeAddress, namespace, used)
+	const at = metav1.NamespaceSystem
+	cluster.create(t.Context(), t, at, unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "metrics-server"},
+		"spec": map[string]any{"ports": []any{map[string]any{"port": int64(4320), "targetPort": port}}}}})
+	cluster.create(t.Context(), t, at, unstructured.Unstructured{Object: map[string]any{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+		"metadata":  map[string]any{"name": "metrics-server", "labels": map[string]any{"kubernetes.io/service-name": "metrics-server"}},
+		"ports":     []any{map[string]any{"name": "", "port": port, "protocol": "TCP"}},
+		"endpoints": []any{map[string]any{"addresses": []any{nodeAddress}, "conditions": map[string]any{"ready": true}}}}})
+	cluster.create(t.Context(), t, "", metricsAPI(at))
 }
 
 // oneOOM: the node's collector sees the kernel kill, the cluster's what the kubelet says of it. Both are told as one finding, by the

@@ -39,6 +39,7 @@ var resources = map[string]struct {
 	"Pod":                            {schema.GroupVersionResource{Version: "v1", Resource: "pods"}, true},
 	"Node":                           {schema.GroupVersionResource{Version: "v1", Resource: "nodes"}, false},
 	"Service":                        {schema.GroupVersionResource{Version: "v1", Resource: "services"}, true},
+	"EndpointSlice":                  {schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}, true},
 	"Secret":                         {schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, true},
 	"ConfigMap":                      {schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, true},
 	"Event":                          {schema.GroupVersionResource{Version: "v1", Resource: "events"}, true},

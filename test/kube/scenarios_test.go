@@ -3,6 +3,7 @@ package kube
 import (
 	"fmt"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -16,6 +17,8 @@ type scenario struct {
 	later time.Duration
 	// played says that a controller's status is played as well: that of autoscalers, for want of metrics.
 	played bool
+	// proof shows that what is told holds.
+	proof func(*testing.T)
 }
 
 // judge says what is wrong with a report on a scenario: one cause is one finding.
