@@ -31,7 +31,7 @@ func (c *Client) judge(s *sight, a asked, now time.Time) (finding.Report, error)
 	for i := range all {
 		f := &all[i]
 		f.FirstSeen, f.Entity.Cluster = since(*f), c.context
-		if a.is(s.view, f.Entity) && !slices.Contains(a.Exclude, f.Pattern) {
+		if a.is(s.view, f.Entity) && (a.Entity != "" || s.view.Concerns(f.Entity)) && !slices.Contains(a.Exclude, f.Pattern) {
 			found, ids[f.ID] = append(found, *f), true
 		}
 	}

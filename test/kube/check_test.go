@@ -239,6 +239,7 @@ func everywhere(t *testing.T) {
 	assert.Contains(t, api.Explanation, "Autoscaler api does not scale deployment/api")
 	assert.Contains(t, api.Explanation, "Namespace everywhere was deleted and does not go")
 	assert.Contains(t, told["certificate-request-waits"].Title, "admin waits for a certificate: nobody approves request n3-serving")
+	assert.Len(t, checkLater(t, 2*time.Minute, "crash-exit").Findings, 1, "neither has an effect there")
 	// Without the API that is away, the namespace says by itself what holds it.
 	require.NoError(t, cluster.API.Resource(resources["APIService"].GroupVersionResource).Delete(ctx, "v1beta1.metrics.k8s.io", metav1.DeleteOptions{}))
 	var held []finding.Finding
@@ -335,9 +336,13 @@ func silent(t *testing.T) {
 		}()
 	}
 	r := check(t, cluster.Kubeconfig, "-n", "probe-ready")
-	require.Len(t, r.Findings, 2, "each of the nodes, and nothing of what is on them")
-	for _, f := range r.Findings {
-		assert.Equal(t, "node-not-ready", f.Pattern)
-		assert.Contains(t, f.Title, "is not heard of")
-	}
+	require.Len(t, r.Findings, 1, "the node that its pod is on, and nothing of what is on it")
+	assert.Equal(t, "node-not-ready", r.Findings[0].Pattern)
+	assert.Contains(t, r.Findings[0].Title, "is not heard of")
+	r = check(t, cluster.Kubeconfig, "-n", "quota")
+	require.Len(t, r.Findings, 1, "no pod of the namespace is on the nodes")
+	assert.Equal(t, "pods-refused", r.Findings[0].Pattern)
+	r = check(t, cluster.Kubeconfig, "-n", "quota", "node/n1")
+	require.Len(t, r.Findings, 1, "asked for by name")
+	assert.Equal(t, "node-not-ready", r.Findings[0].Pattern)
 }

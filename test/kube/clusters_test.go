@@ -19,12 +19,14 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-// space makes a namespace.
+// space makes a namespace, once that of an earlier test is gone.
 func (c *Cluster) space(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	o := unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
-	_, err := c.API.Resource(namespaces).Create(ctx, &o, metav1.CreateOptions{})
-	require.NoError(t, err)
+	require.EventuallyWithT(t, func(collect *assert.CollectT) {
+		_, err := c.API.Resource(namespaces).Create(ctx, &o, metav1.CreateOptions{})
+		require.NoError(collect, err)
+	}, settled, 200*time.Millisecond)
 }
 
 // pod makes a pod on a node that nobody watches, and reports as its kubelet that it runs or, with a reason, that it waits.

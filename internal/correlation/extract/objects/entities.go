@@ -43,6 +43,27 @@ func (c *Cluster) Labels(e finding.Entity) map[string]string {
 	return c.kinds[resourcesOf[e.Kind]][key{e.Namespace, e.Name}].words("metadata", "labels")
 }
 
+// Concerns says whether something matters to the namespace that is looked at (Within). Of what is in none, that is the namespace
+// itself, a node that has pods of it, and a volume that a claim of it has.
+func (c *Cluster) Concerns(e finding.Entity) bool {
+	if c.scope == "" || e.Namespace != "" {
+		return true
+	}
+	switch e.Kind {
+	case "Namespace":
+		return e.Name == c.scope
+	case "PersistentVolume":
+		return c.get("persistentvolumes", "", e.Name).str("spec", "claimRef", "namespace") == c.scope
+	case "Node":
+		for _, pod := range c.kinds["pods"] {
+			if pod.str("spec", "nodeName") == e.Name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Owner is the workload that an entity belongs to; nil where there is none.
 func (c *Cluster) Owner(e finding.Entity) *finding.Owner {
 	if e.Owner != nil || resourcesOf[e.Kind] != "pods" {

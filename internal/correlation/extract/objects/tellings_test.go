@@ -13,6 +13,7 @@ import (
 
 	"github.com/your-org/tapio/internal/correlation/causes"
 	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
 )
 
 // seen is a cluster of which all kinds are known, with some objects: resource and YAML in turn.
@@ -168,6 +169,20 @@ func TestScope(t *testing.T) {
 	c := seen(t, objects...)
 	c.Within("shop")
 	assert.Empty(t, tell(c))
+}
+
+// Of what is in no namespace, little concerns one.
+func TestConcerns(t *testing.T) {
+	c := seen(t, "pods", `{metadata: {name: api, namespace: shop, uid: u1}, spec: {nodeName: n1}}`,
+		"persistentvolumes", `{metadata: {name: pv1}, spec: {claimRef: {namespace: shop, name: data}}}`, "persistentvolumes", `{metadata: {name: pv2}, spec: {claimRef: {namespace: other, name: data}}}`)
+	all := []finding.Entity{{Kind: "Pod", Namespace: "shop", Name: "api"}, {Kind: "Namespace", Name: "shop"}, {Kind: "Node", Name: "n1"}, {Kind: "PersistentVolume", Name: "pv1"},
+		{Kind: "Namespace", Name: "other"}, {Kind: "Node", Name: "n2"}, {Kind: "PersistentVolume", Name: "pv2"}, {Kind: "APIService", Name: "v1beta1.metrics.k8s.io"}}
+	for i, e := range all {
+		c.Within("")
+		assert.True(t, c.Concerns(e), "%s %s, where all are looked at", e.Kind, e.Name)
+		c.Within("shop")
+		assert.Equal(t, i < 4, c.Concerns(e), "%s %s", e.Kind, e.Name)
+	}
 }
 
 // A cluster of three nodes or more is expected to outlive one.
