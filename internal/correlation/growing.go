@@ -1,31 +1,41 @@
 package correlation
 
 import (
+	"maps"
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
-	"github.com/your-org/tapio/internal/finding"
 )
 
-// Growing are the entities whose memory is foreseen to run out, with the earliest time at which it may.
+// suspicion is the confidence from which on it is worth finding out who holds the memory. It is less than people are told of: the
+// answer takes a while, and is to be there with the prediction, not after the kill.
+const suspicion = 0.3
+
+// Growing are the entities whose memory may run out, with the earliest time at which it may. Of one inside another, the inner one is
+// meant.
 func (e *Engine) Growing() map[entity.ID]Growth {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := map[entity.ID]Growth{}
-	for _, l := range e.lives {
-		f := l.Finding
-		if l.Stage != active || f.Kind != finding.Prediction || f.Forecast == nil || e.pattern(l.Pattern).Forecast == nil ||
-			e.pattern(l.Pattern).Forecast.Resource != memory {
+	for id, s := range e.subjects {
+		o := s.outlooks[memory]
+		if s.gone || s.entity.CgroupPath == "" || o == nil || !o.current(e.now) || o.last.Confidence < suspicion {
 			continue
 		}
-		if s := e.subjects[l.Entity]; s != nil && s.entity.CgroupPath != "" {
-			all[l.Entity] = Growth{Entity: s.entity, Earliest: f.Forecast.Earliest}
-		}
+		all[id] = Growth{Entity: s.entity, Earliest: o.last.Earliest}
 	}
+	maps.DeleteFunc(all, func(_ entity.ID, outer Growth) bool {
+		for _, inner := range all {
+			if inner.Entity.Node == outer.Entity.Node && below(inner.Entity.CgroupPath, outer.Entity.CgroupPath) {
+				return true
+			}
+		}
+		return false
+	})
 	return all
 }
 
-// Growth is an entity whose memory is foreseen to run out.
+// Growth is an entity whose memory may run out.
 type Growth struct {
 	Entity   entity.Entity
 	Earliest time.Time

@@ -127,10 +127,15 @@ func (o *outlook) observe(t *timeline.Timeline, used, limit timeline.Reading) {
 // unheard is how long a forecast outlives its last sample, or three samples' time where these are rarer.
 const unheard = 2 * time.Minute
 
+// current says whether there is a forecast, of a sample that is not too old.
+func (o *outlook) current(now time.Time) bool {
+	return o.last.Predicts() && now.Sub(o.sampled) <= max(unheard, 3*o.gap)
+}
+
 // predict puts the forecast into a pattern's input. It returns false when there is none.
 func (o *outlook) predict(in *pattern.Input, event string) bool {
 	f := o.last
-	if !f.Predicts() || in.Now.Sub(o.sampled) > max(unheard, 3*o.gap) {
+	if !o.current(in.Now) {
 		return false
 	}
 	in.Forecast = &finding.Forecast{Event: event, At: f.At, Earliest: f.Earliest, Latest: f.Latest, Coverage: forecast.Coverage}

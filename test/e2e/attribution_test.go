@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/test/harness"
 )
 
@@ -46,10 +49,61 @@ func startLeaking(t *testing.T, name string, limit int64, every time.Duration) *
 	return l
 }
 
+// Before the kernel kills it, the prediction tells who holds the memory.
+func TestLeakIsAttributed(t *testing.T) {
+	t.Parallel()
+	name := fmt.Sprintf("tapio-test-attribution-%d", os.Getpid())
+	collector := newCollector(t, everySecond)
+	start(t, collector)
+	l := startLeaking(t, name, 160<<20, 40*time.Millisecond) // three minutes: slow enough that the answer comes well before the kill
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	var held *finding.Evidence
+	var id string
+	for {
+		f, err := collector.Finding(ctx, "memory-exhaustion", name)
+		require.NoError(t, err)
+		if f != nil {
+			id = f.ID
+			for _, e := range f.Evidence {
+				if e.Signal == "memory.retained" {
+					held = &e
+					assert.Contains(t, f.Explanation, e.Text)
+				}
+			}
+		}
+		if held != nil {
+			break
+		}
+		select {
+		case err := <-l.ended:
+			require.FailNow(t, "nobody was told in time who holds the memory", "it ended: %v %s", err, &l.said)
+		case <-ctx.Done():
+			t.Fatal("nobody told who holds the memory")
+		case <-time.After(time.Second):
+		}
+	}
+	assert.Equal(t, finding.LayerEBPF, held.Layer)
+	assert.Contains(t, held.Text, "held by main.(*SessionCache).Put (main.go:")
+	assert.Contains(t, held.Text, "← main.users (HTTP handler)")
+	assert.NotContains(t, held.Text, "main.health")
+	why, stderr, status := collector.Tapio(ctx, "why", id)
+	require.Zero(t, status, stderr)
+	assert.Contains(t, why, "held by main.(*SessionCache).Put")
+	t.Logf("\n%s", why)
+	select {
+	case <-l.ended:
+	case <-ctx.Done():
+		t.Fatal("it was not killed")
+	}
+	state := l.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	assert.True(t, state.Signaled() && state.Signal() == syscall.SIGKILL)
+}
+
 // By hand, whether or not anything is foreseen: the answer is told, and joins what is found.
 func TestLeakIsAttributedByHand(t *testing.T) {
 	t.Parallel()
-	const name = "tapio-test-by-hand"
+	name := fmt.Sprintf("tapio-test-by-hand-%d", os.Getpid())
 	collector := newCollector(t, everySecond)
 	start(t, collector)
 	startLeaking(t, name, 1<<30, 10*time.Millisecond)
