@@ -96,11 +96,20 @@ func (c *Client) look(ctx context.Context, q Query) (*sight, error) {
 
 // refer asks for the ConfigMaps and Secrets that would tell more: the names of their keys, and when they changed.
 func (c *Client) refer(ctx context.Context, s *sight) {
-	wanted := s.view.Wanted()
-	for _, ref := range wanted[:min(len(wanted), maxReferences)] {
+	for _, ref := range s.references() {
 		o, err := c.get(ctx, ref)
 		s.know(ref, o, err)
 	}
+}
+
+// references are those that are asked for. What is left out is said.
+func (s *sight) references() []objects.Reference {
+	wanted := s.view.Wanted()
+	if left := len(wanted) - maxReferences; left > 0 {
+		s.lack("%d ConfigMaps and Secrets are asked for at most; %d more may tell of missing keys, certificates and changes", maxReferences, left)
+		wanted = wanted[:maxReferences]
+	}
+	return wanted
 }
 
 // know takes in what came of asking for an object by name.

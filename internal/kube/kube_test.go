@@ -230,3 +230,20 @@ func FuzzMetrics(f *testing.F) {
 		}
 	})
 }
+
+// Objects that are asked for by name are few; what is left out is said.
+func TestReferences(t *testing.T) {
+	for certificates, want := range map[int][]string{
+		maxReferences:     nil,
+		maxReferences + 3: {"50 ConfigMaps and Secrets are asked for at most; 3 more may tell of missing keys, certificates and changes"},
+	} {
+		var tls []any
+		for i := range certificates {
+			tls = append(tls, map[string]any{"secretName": fmt.Sprintf("certificate-%d", i)})
+		}
+		s := &sight{view: objects.New()}
+		s.view.Take("ingresses", map[string]any{"metadata": map[string]any{"name": "web", "namespace": "shop"}, "spec": map[string]any{"tls": tls}})
+		assert.Len(t, s.references(), maxReferences)
+		assert.Equal(t, want, s.lacks)
+	}
+}

@@ -153,9 +153,9 @@ func (w *watcher) look(ctx context.Context) *sight {
 	}
 	s.metrics = w.metrics
 	w.mu.Lock()
-	wanted := w.view.Wanted()
+	wanted := s.references()
 	w.mu.Unlock()
-	for _, ref := range wanted[:min(len(wanted), maxReferences)] {
+	for _, ref := range wanted {
 		if time.Since(w.asked[ref]) < fresh {
 			continue
 		}
