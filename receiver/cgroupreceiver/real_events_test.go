@@ -33,9 +33,7 @@ func TestRealKillOfAContainerThatIsGoneAtOnce(t *testing.T) {
 		c := pod.child(t, id)
 		c.limit(t, tight)
 		startWorkload(t, c).dieOf(t, "anon", 2*tight)
-		if !root.h.memory.v2 {
-			time.Sleep(runtimeDelay)
-		}
+		time.Sleep(runtimeDelay)
 		c.remove(t)
 		pod.remove(t)
 		want = append(want, event{cgroup: c.path, containerID: id, count: 1})
