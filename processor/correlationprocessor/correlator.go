@@ -196,7 +196,9 @@ func (c *correlator) run(ctx context.Context) {
 		}
 		c.cluster.look(now, c.engine)
 		told := c.engine.Evaluate(now)
-		c.ask(now)
+		if ticked {
+			c.ask(now) // it goes through all entities: on the clock, not with each signal
+		}
 		// Stored before it is told: what people have seen must not be lost, whatever happens to this process.
 		if c.engine.Unsaved() {
 			c.keep(ctx, correlation.Findings)
