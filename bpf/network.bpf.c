@@ -3,6 +3,7 @@
 // network.bpf.c: TCP connections: to whom, how long it took, why not, and what was lost on the way (net/ipv4/tcp*.c,
 // net/core/sock.c).
 #include "tapio.h"
+#include <bpf/bpf_tracing.h>
 
 // How an attempt to connect ended.
 enum {
@@ -121,7 +122,7 @@ struct {
 
 static __always_inline struct port port_of(struct sock *sk)
 {
-	struct port p = {.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), .number = BPF_CORE_READ(sk, __sk_common.skc_num)};
+	struct port p = {.netns = sk->__sk_common.skc_net.net->ns.inum, .number = sk->__sk_common.skc_num};
 
 	return p;
 }
@@ -144,7 +145,8 @@ static __always_inline u64 owner_of(struct sock *sk)
 	// Those from before: the socket's own cgroup is one of v2, which helps where the memory controller is there as well.
 	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
 		return 0;
-	cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	cgroup = sk->sk_cgrp_data.cgroup;
+	// By helpers, since the compiler would make one load of this and of those above, which the kernel does not allow.
 	if (!(BPF_CORE_READ(cgroup, root, subsys_mask) >> bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) & 1))
 		return 0;
 	return BPF_CORE_READ(cgroup, kn, id);
@@ -163,8 +165,8 @@ static __always_inline void begin(struct sock *sk)
 	u64 key = (u64)sk;
 
 	s.peer.cgroup = tapio_cgroup_id((struct task_struct *)bpf_get_current_task());
-	s.peer.family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	s.peer.port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	s.peer.family = sk->__sk_common.skc_family;
+	s.peer.port = __builtin_bswap16(sk->__sk_common.skc_dport);
 	if (s.peer.family == AF_INET6)
 		BPF_CORE_READ_INTO(&s.peer.address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	else
@@ -174,7 +176,7 @@ static __always_inline void begin(struct sock *sk)
 
 static __always_inline u32 failure(struct sock *sk, u64 took)
 {
-	switch (BPF_CORE_READ(sk, sk_err)) {
+	switch (sk->sk_err) {
 	case ECONNREFUSED:
 		return REFUSED;
 	case ETIMEDOUT:
@@ -216,24 +218,38 @@ static __always_inline void finish(struct sock *sk, bool connected)
 			tapio_add(&c->n_[CONNECT_BUCKETS + tapio_bucket(took / 1000, BUCKETS)], 1);
 		}
 	}
-	bpf_map_update_elem(&peers, &s->peer, &zero, BPF_NOEXIST);
 	p = bpf_map_lookup_elem(&peers, &s->peer);
+	if (!p) { // an update takes locks even where it changes nothing
+		bpf_map_update_elem(&peers, &s->peer, &zero, BPF_NOEXIST);
+		p = bpf_map_lookup_elem(&peers, &s->peer);
+	}
 	if (p)
 		tapio_add(&p->n[outcome], 1);
 }
 
+// Connections of fewer segments than this are most there are where each request makes one, and one in SAMPLED of them tells as much as all.
+#define FEW 8
+#define SAMPLED 8
+
 static __always_inline void round_trip(struct sock *sk)
 {
-	u64 us = BPF_CORE_READ((struct tcp_sock *)sk, srtt_us) >> 3;
+	struct tcp_sock *tp = (struct tcp_sock *)sk; // of which more is read than of a struct sock, as which it is given: by helpers
+	u64 us, weight = 1;
 	struct counts *c;
 
+	if (BPF_CORE_READ(tp, segs_out) < FEW) {
+		if (bpf_get_prandom_u32() % SAMPLED)
+			return;
+		weight = SAMPLED;
+	}
+	us = BPF_CORE_READ(tp, srtt_us) >> 3;
 	if (!us)
 		return;
 	c = counts_of(sk);
 	if (!c)
 		return;
-	tapio_add(&c->n_[RTT_US], us);
-	tapio_add(&c->n_[RTT_BUCKETS + tapio_bucket(us, BUCKETS)], 1);
+	tapio_add(&c->n_[RTT_US], us * weight);
+	tapio_add(&c->n_[RTT_BUCKETS + tapio_bucket(us, BUCKETS)], weight);
 }
 
 // count_drops counts what a listener has dropped since the last time. No tracepoint tells that the queue of who listens was full,
@@ -251,17 +267,16 @@ static __always_inline void count_drops(struct listener *l, struct sock *sk)
 	l->drops = drops;
 }
 
-// inet_sock_set_state(sk, oldstate, newstate)
-SEC("raw_tp/inet_sock_set_state")
-int tapio_state(struct bpf_raw_tracepoint_args *ctx)
+// inet_sock_set_state(sk, oldstate, newstate): some ten times a connection, with both of its sides here. Therefore of BTF, whose programs read
+// what they are given by themselves: a helper's call for each field takes several times as long.
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tapio_state, struct sock *sk, int old, int new)
 {
-	struct sock *sk = (struct sock *)ctx->args[0];
-	int old = ctx->args[1], new = ctx->args[2];
 	struct listener listener = {.sk = (u64)sk}, *known;
 	struct port port, *gone;
 	u64 key = (u64)sk;
 
-	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (new == TCP_SYN_SENT) {
 		begin(sk);
@@ -287,36 +302,33 @@ int tapio_state(struct bpf_raw_tracepoint_args *ctx)
 		}
 		bpf_map_delete_elem(&listeners, &key);
 	}
-	if (new == TCP_CLOSE)
+	if (new == TCP_CLOSE && bpf_map_lookup_elem(&sockets, &key)) // to look takes no lock, to delete does
 		bpf_map_delete_elem(&sockets, &key);
 	return 0;
 }
 
 // tcp_retransmit_skb(sk, skb, ...)
-SEC("raw_tp/tcp_retransmit_skb")
-int tapio_retransmit(struct bpf_raw_tracepoint_args *ctx)
+SEC("tp_btf/tcp_retransmit_skb")
+int BPF_PROG(tapio_retransmit, struct sock *sk)
 {
-	struct sock *sk = (struct sock *)ctx->args[0];
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 	struct counts *c = counts_of(sk);
 
 	if (!c)
 		return 0;
 	tapio_add(&c->n_[RETRANSMITS], 1);
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_ESTABLISHED &&
-	    BPF_CORE_READ(tp, total_retrans) * 50ULL >= BPF_CORE_READ(tp, segs_out))
+	if (sk->__sk_common.skc_state == TCP_ESTABLISHED && BPF_CORE_READ(tp, total_retrans) * 50ULL >= BPF_CORE_READ(tp, segs_out))
 		tapio_add(&c->n_[RETRANSMITS_HEAVY], 1);
 	return 0;
 }
 
 // tcp_receive_reset(sk)
-SEC("raw_tp/tcp_receive_reset")
-int tapio_reset_received(struct bpf_raw_tracepoint_args *ctx)
+SEC("tp_btf/tcp_receive_reset")
+int BPF_PROG(tapio_reset_received, struct sock *sk)
 {
-	struct sock *sk = (struct sock *)ctx->args[0];
 	struct counts *c;
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_SYN_SENT)
+	if (sk->__sk_common.skc_state == TCP_SYN_SENT)
 		return 0; // a connection that is refused
 	c = counts_of(sk);
 	if (c)
@@ -325,14 +337,14 @@ int tapio_reset_received(struct bpf_raw_tracepoint_args *ctx)
 }
 
 // tcp_send_reset(sk, skb, ...): sk is 0 where nobody listens
-SEC("raw_tp/tcp_send_reset")
-int tapio_reset_sent(struct bpf_raw_tracepoint_args *ctx)
+SEC("tp_btf/tcp_send_reset")
+int BPF_PROG(tapio_reset_sent, struct sock *sk)
 {
 	struct counts *c;
 
-	if (!ctx->args[0])
+	if (!sk)
 		return 0;
-	c = counts_of((struct sock *)ctx->args[0]);
+	c = counts_of(sk);
 	if (c)
 		tapio_add(&c->n_[RESETS_SENT], 1);
 	return 0;

@@ -283,8 +283,11 @@ int tapio_block(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	BPF_CORE_READ_STR_INTO(&disk.name, of, disk_name);
 	disk.write = op;
-	bpf_map_update_elem(&disks, &disk, &zero, BPF_NOEXIST);
 	c = bpf_map_lookup_elem(&disks, &disk);
+	if (!c) { // an update takes locks even where it changes nothing
+		bpf_map_update_elem(&disks, &disk, &zero, BPF_NOEXIST);
+		c = bpf_map_lookup_elem(&disks, &disk);
+	}
 	if (!c)
 		return 0;
 	if (error)

@@ -31,6 +31,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver"
@@ -39,6 +40,9 @@ import (
 var (
 	rounds = flag.Int("rounds", 12, "how often each workload runs, off and on")
 	length = flag.Duration("length", time.Second, "how long each run takes")
+	which  = flag.String("workloads", "", "part of the names of the workloads to run; empty: all")
+	groups = flag.String("probes", "", "groups of probes, by commas; empty: all")
+	only   = flag.Bool("receive", false, "only run the receiver, until standard input ends")
 	tools  = flag.String("tools", "/usr/sbin:/usr/share/bpftrace/tools:/usr/bin", "folders of bpftrace's tools, to compare with")
 )
 
@@ -52,7 +56,11 @@ type workload struct {
 
 func main() {
 	flag.Parse()
-	if err := run(); err != nil {
+	do := run
+	if *only {
+		do = receive
+	}
+	if err := do(); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -72,6 +80,7 @@ func run() error {
 	}
 	fmt.Printf("%d rounds of %s each, off and on in turns; medians of the ratios on/off (spread: their quartiles)\n\n", *rounds, *length)
 	fmt.Println("| workload | CPU time an operation, off | on | throughput, on |\n|---|---|---|---|")
+	workloads = slices.DeleteFunc(workloads, func(w workload) bool { return !strings.Contains(w.name, *which) })
 	for _, w := range workloads {
 		off, cpu, through, err := compare(w, *rounds, receiver)
 		if err != nil {
@@ -85,12 +94,60 @@ func run() error {
 	return others(workloads)
 }
 
-// receiver starts both halves of the ebpf receiver, and returns what stops them.
+// receiver starts the ebpf receiver in a process of its own, as in life: what it takes itself, and its garbage, are not the workload's.
 func receiver() (stop func(), err error) {
+	c := exec.Command("/proc/self/exe", "-receive", "-probes", *groups)
+	c.Stderr = os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	in, err := c.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	stop = func() {
+		_ = in.Close()
+		_ = c.Wait()
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		stop()
+		return nil, fmt.Errorf("start the receiver: %w", err)
+	}
+	return stop, nil
+}
+
+// receive runs the receiver until standard input ends.
+func receive() error {
+	stop, err := inside()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	fmt.Println("ready")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// inside starts both halves of the ebpf receiver in this process, and returns what stops them.
+func inside() (stop func(), err error) {
 	ctx := context.Background()
 	f := ebpfreceiver.NewFactory()
 	cfg := f.CreateDefaultConfig()
+	if *groups != "" {
+		p := &cfg.(*ebpfreceiver.Config).Probes
+		for name, probe := range map[string]*ebpfreceiver.Probe{"oom": &p.OOM, "process": &p.Process, "network": &p.Network, "performance": &p.Performance} {
+			probe.Enabled = slices.Contains(strings.Split(*groups, ","), name)
+		}
+	}
 	set := receivertest.NewNopSettings(f.Type())
+	if set.Logger, err = zap.NewProduction(); err != nil { // what cannot be loaded costs nothing, and must not pass for that
+		return nil, err
+	}
 	logs, err := f.CreateLogs(ctx, set, cfg, consumertest.NewNop())
 	if err != nil {
 		return nil, err
@@ -240,7 +297,7 @@ func programs(workloads []workload) error {
 	}
 	defer stats.Close()
 	before := rss()
-	stop, err := receiver()
+	stop, err := inside()
 	if err != nil {
 		return err
 	}
