@@ -15,6 +15,9 @@ need mke2fs e2fsprogs
 need prometheus prometheus # tapio forecast --prometheus
 need containerd containerd # a real container runtime: receiver/crireceiver
 need runc runc
+[ -x /usr/bin/python3 ] || packages="$packages python3" # programs that leak: receiver/ebpfreceiver/internal/attribution
+need node nodejs
+need javac openjdk-17-jdk-headless
 need ip iproute2 # a real node: test/kube/node.sh
 [ -x /usr/lib/cni/bridge ] || packages="$packages containernetworking-plugins"
 need journalctl systemd    # real journals: receiver/journaldreceiver

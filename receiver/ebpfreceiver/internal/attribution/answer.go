@@ -8,6 +8,7 @@ import (
 
 	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/java"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
 )
 
@@ -42,13 +43,37 @@ func (p *Process) explain() string {
 	if !p.Grows {
 		return text
 	}
-	if len(p.Mappings) > 0 && len(p.Sites) == 0 {
-		text += fmt.Sprintf("; what grows is %s", p.Mappings[0].Kind)
+	if kinds := p.kinds(); kinds != "" && len(p.Sites) == 0 {
+		text += "; what grows is " + kinds
+	}
+	if len(p.Threads) > 0 && p.Threads[0].Count >= manyThreads {
+		text += fmt.Sprintf("; %d threads more, named %s", p.Threads[0].Count, p.Threads[0].Name)
+	}
+	if p.Toucher.Share > 0.5 && len(p.Sites) == 0 && !java.Collects(p.Toucher.Name) {
+		text += fmt.Sprintf("; thread %s (%d) touches most of it, which need not be who keeps it", p.Toucher.Name, p.Toucher.TID)
 	}
 	if p.Next != "" {
 		text += "; to know more: " + p.Next
 	}
 	return text
+}
+
+// manyThreads is how many more there must be before they are told of.
+const manyThreads = 4
+
+// kinds are those that make most of what a process gains: "the Java heap (+25 MiB), arenas of malloc (+8 MiB)".
+func (p *Process) kinds() string {
+	var sum int64
+	for _, m := range p.Mappings {
+		sum += m.Bytes
+	}
+	var parts []string
+	for _, m := range p.Mappings {
+		if m.Bytes > sum/5 {
+			parts = append(parts, fmt.Sprintf("%s (+%s)", m.Kind, finding.FormatBytes(float64(m.Bytes))))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (s *Site) answer() attribution.Site {

@@ -20,7 +20,11 @@ import (
 	"github.com/your-org/tapio/test/harness"
 )
 
-const megabyte = 1 << 20
+const (
+	megabyte   = 1 << 20
+	eventually = 30 * time.Second
+	often      = 200 * time.Millisecond
+)
 
 // program is a program under testdata that is built once.
 type program struct {

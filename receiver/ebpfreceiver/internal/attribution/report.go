@@ -67,10 +67,15 @@ type Process struct {
 	Unattributed float64
 	// Mappings are the kinds of memory that have grown.
 	Mappings []process.Growth
+	// Threads are those that were added, Toucher which of all touches most of the new memory: growth, whoever keeps it.
+	Threads []process.Added
+	Toucher process.Toucher
 	// Reason says what could not be attributed, and why; Next what to run to know more.
 	Reason, Next string
 	// Hits is how often probes were hit.
 	Hits uint64
+
+	metadata int64 // by how much what a Java program uses for its classes has grown, in bytes
 }
 
 // Report is what was found out about a container or a process.

@@ -7,15 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/golang"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/java"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
@@ -82,16 +81,38 @@ func cpu() time.Duration {
 func look(ctx context.Context, p *process.Process, o Options) Process {
 	r := Process{PID: p.PID, Name: p.Name, Runtime: "other"}
 	began := time.Now()
-	before, err := p.Usage()
+	m, err := modules.Read(p)
 	if err != nil {
 		r.Reason = fmt.Sprintf("its memory cannot be read: %v", err)
 		return r
 	}
+	defer func() { _ = m.Close() }()
+	in := interpreterOf(m)
+	layout := in.layoutOf(p, m)
+	before, err := p.Usage(layout)
+	if err != nil {
+		r.Reason = fmt.Sprintf("its memory cannot be read: %v", err)
+		return r
+	}
+	threads, _ := p.Threads()
 	r.Anonymous = before.Total()
-	err = r.attribute(ctx, p, o)
-	if after, e := p.Usage(); e == nil {
+	err = r.attribute(ctx, p, m, in, o)
+	if after, e := p.Usage(layout); e == nil {
+		// Of what Java has for its classes, only a part is where it can be told by its place.
+		if more := uint64(max(0, r.metadata)); more > 0 {
+			known := after[java.KindMetaspace] - min(before[java.KindMetaspace], after[java.KindMetaspace])
+			n := min(more-min(known, more), after[process.KindAnonymous])
+			after[java.KindMetaspace] += n
+			after[process.KindAnonymous] -= n
+		}
 		r.Mappings = after.Since(before)
 		r.Anonymous = after.Total()
+	}
+	if after, e := p.Threads(); e == nil {
+		r.Threads, r.Toucher = process.AddedSince(threads, after), process.TouchedMost(threads, after)
+	}
+	if in != nil && len(r.Mappings) > 0 {
+		r.Next = in.next(p, r.Mappings[0].Kind)
 	}
 	switch {
 	case errors.Is(err, process.ErrGone):
@@ -116,7 +137,7 @@ func look(ctx context.Context, p *process.Process, o Options) Process {
 	return r
 }
 
-func (r *Process) attribute(ctx context.Context, p *process.Process, o Options) error {
+func (r *Process) attribute(ctx context.Context, p *process.Process, m *modules.Modules, in *interpreter, o Options) error {
 	g, err := golang.Open(p)
 	switch {
 	case err == nil:
@@ -125,40 +146,10 @@ func (r *Process) attribute(ctx context.Context, p *process.Process, o Options) 
 	case !errors.Is(err, golang.ErrNotGo):
 		return err
 	}
-	m, err := modules.Read(p)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = m.Close() }()
-	if name, next := interpreter(p, m); name != "" {
-		r.Runtime, r.Next = name, next
-		return r.mappings(ctx, p, o)
+	if in != nil {
+		r.Runtime = in.name
+		return in.look(r, ctx, p, m, o)
 	}
 	r.Runtime = "native"
 	return r.native(ctx, p, m, o)
-}
-
-// interpreters are known by their programs and libraries.
-var interpreters = []struct{ name, prefix, next string }{
-	{"python", "python", "py-spy dump --pid %d; tracemalloc (python3 -X tracemalloc) names the lines that hold memory"},
-	{"python", "libpython", "py-spy dump --pid %d; tracemalloc (python3 -X tracemalloc) names the lines that hold memory"},
-	{"node", "node", "kill -USR1 %d, then take two heap snapshots with chrome://inspect and compare them"},
-	{"java", "libjvm", "jcmd %d GC.class_histogram, twice, and compare; jcmd %[1]d VM.native_memory for what is not the heap"},
-	{"ruby", "libruby", "rbtrace or ObjectSpace.trace_object_allocations in process %d"},
-	{"dotnet", "libcoreclr", "dotnet-gcdump collect -p %d, twice, and compare"},
-	{"erlang", "beam.smp", "recon_alloc:memory/1 and recon:proc_count(memory, 10) in process %d"},
-	{"php", "php", "memory_get_usage in process %d; the extension memprof names who holds memory"},
-}
-
-// interpreter tells programs that manage memory of their own, of which malloc knows nothing.
-func interpreter(p *process.Process, m *modules.Modules) (name, next string) {
-	for i, mod := range m.All() {
-		base := filepath.Base(mod.Path)
-		for _, in := range interpreters {
-			if strings.HasPrefix(base, in.prefix) && (i == 0 || strings.HasPrefix(in.prefix, "lib")) {
-				return in.name, fmt.Sprintf(in.next, p.PID)
-			}
-		}
-	}
-	return "", ""
 }

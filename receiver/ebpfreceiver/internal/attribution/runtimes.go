@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/golang"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/java"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/malloc"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
@@ -18,6 +20,9 @@ import (
 
 // leastGrowth is what a process must gain over a window before anybody is looked for, in bytes.
 const leastGrowth = 256 << 10
+
+// glance is how often memory is looked at that nothing tells of.
+const glance = 500 * time.Millisecond
 
 // golang looks at a Go program: its heap, and its goroutines at the beginning, the middle and the end.
 func (r *Process) golang(ctx context.Context, g *golang.Program, o Options) error {
@@ -107,7 +112,7 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 	w, err := malloc.Watch(ctx, p, m, o.Window, o.Duty)
 	if errors.Is(err, malloc.ErrNoAllocator) {
 		r.Reason = err.Error()
-		return r.mappings(ctx, p, o)
+		return r.watch(ctx, p, o, nil)
 	}
 	if err != nil {
 		return err
@@ -134,8 +139,55 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 	return nil
 }
 
+// java watches whether a Java program grows, and whether that is what outlives collections of garbage.
+func (r *Process) java(ctx context.Context, p *process.Process, _ *modules.Modules, o Options) error {
+	c, err := java.Find(p)
+	if err != nil {
+		r.Reason = err.Error()
+		return r.watch(ctx, p, o, nil)
+	}
+	began := time.Now()
+	var first, last java.Values
+	var kept []trend.Point // what was left in the old generation by collections that went through it
+	err = r.watch(ctx, p, o, func() error {
+		v, err := c.Read()
+		if err != nil {
+			return err
+		}
+		if first.Collections == 0 && first.Threads == 0 {
+			first = v
+		}
+		if last.Full > 0 && v.Full > last.Full || last.Full == 0 && v.Full > first.Full {
+			kept = append(kept, trend.Point{At: time.Since(began), Bytes: float64(v.Old)})
+		}
+		last = v
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.metadata = last.Metaspace - first.Metaspace
+	old, collections := float64(last.Old-first.Old)/time.Since(began).Minutes(), last.Collections-first.Collections
+	switch t := trend.Of(kept); {
+	case len(kept) >= 3 && t.Grows(leastGrowth):
+		// It may well be garbage of before that it grows into, so that nothing is seen from outside.
+		r.Grows = true
+		perMinute := t.Growth / (kept[len(kept)-1].At - kept[0].At).Minutes()
+		r.Reason = join(r.Reason, fmt.Sprintf("what %d whole collections of garbage left in the old generation grew by %s/min", len(kept), finding.FormatBytes(perMinute)))
+	case r.Grows && collections >= 2 && last.Old-first.Old > leastGrowth:
+		r.Reason = join(r.Reason, fmt.Sprintf("what outlived %d collections of garbage (the old generation) grew by %s/min; no whole collection has shown yet whether it is still needed",
+			collections, finding.FormatBytes(old)))
+	}
+	return nil
+}
+
 // mappings only watches whether a process grows.
-func (r *Process) mappings(ctx context.Context, p *process.Process, o Options) error {
+func (r *Process) mappings(ctx context.Context, p *process.Process, _ *modules.Modules, o Options) error {
+	return r.watch(ctx, p, o, nil)
+}
+
+// watch sees whether a process grows, and calls each every now and then, which may be nil.
+func (r *Process) watch(ctx context.Context, p *process.Process, o Options, each func() error) error {
 	began := time.Now()
 	var points []trend.Point
 	for time.Since(began) < o.Window {
@@ -144,10 +196,15 @@ func (r *Process) mappings(ctx context.Context, p *process.Process, o Options) e
 			return err
 		}
 		points = append(points, trend.Point{At: time.Since(began), Bytes: float64(n)})
+		if each != nil {
+			if err := each(); err != nil {
+				return err
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(min(500*time.Millisecond, max(o.Window-time.Since(began), time.Millisecond))):
+		case <-time.After(min(glance, max(o.Window-time.Since(began), time.Millisecond))):
 		}
 	}
 	t := trend.Of(points)

@@ -77,6 +77,46 @@ func (m *Modules) All() []*Module {
 	return all
 }
 
+// Names are what the files with code are called, in the order of their addresses.
+func (m *Modules) Names() []string {
+	var all []string
+	for _, of := range m.maps {
+		if of.Executable() && of.File() {
+			all = append(all, base(of.Path))
+		}
+	}
+	return all
+}
+
+// Named returns the first program or library whose file has a name that is looked for; nil when there is none that can be read.
+func (m *Modules) Named(is func(base string) bool) *Module {
+	for _, of := range m.maps {
+		if !of.File() || !is(base(of.Path)) {
+			continue
+		}
+		if mod := m.module(of); mod != nil && mod.Err == nil {
+			return mod
+		}
+	}
+	return nil
+}
+
+// Find returns where in the process's memory symbols of a module are.
+func (m *Modules) Find(mod *Module, names ...string) map[string]uint64 {
+	found := map[string]uint64{}
+	for _, of := range m.maps {
+		address, ok := mod.Object.Address(of.Offset)
+		if of.Path != mod.Path || !ok {
+			continue
+		}
+		for name, at := range mod.Object.Find(names...) {
+			found[name] = at - address + of.Start
+		}
+		break
+	}
+	return found
+}
+
 // at finds the module that an address is in, and the linker's address for it.
 func (m *Modules) at(pc uint64) (*Module, uint64, bool) {
 	i := sort.Search(len(m.maps), func(i int) bool { return m.maps[i].End > pc })

@@ -9,10 +9,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Proc is where procfs is mounted.
@@ -69,4 +72,71 @@ func (p *Process) stat() (name, started string, err error) {
 
 func (p *Process) file(names ...string) string {
 	return filepath.Join(append([]string{Proc, strconv.Itoa(p.PID)}, names...)...)
+}
+
+// InnerPID is the number it goes by in its own pid namespace: in its container.
+func (p *Process) InnerPID() int {
+	all := strings.Fields(p.status("NSpid"))
+	if len(all) == 0 {
+		return p.PID
+	}
+	pid, err := strconv.Atoi(all[len(all)-1])
+	if err != nil {
+		return p.PID
+	}
+	return pid
+}
+
+// Catches says whether it has a handler for a signal.
+func (p *Process) Catches(signal int) bool {
+	mask, err := strconv.ParseUint(p.status("SigCgt"), 16, 64)
+	return err == nil && mask>>(signal-1)&1 != 0
+}
+
+// status is a field of proc_pid_status(5); empty when there is none.
+func (p *Process) status(name string) string {
+	b, err := os.ReadFile(p.file("status"))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := bytes.Cut(b, []byte("\n"+name+":"))
+	line, _, _ := bytes.Cut(rest, []byte{'\n'})
+	return strings.TrimSpace(string(line))
+}
+
+// maxArgs bounds what is read of a command line, in bytes.
+const maxArgs = 64 << 10
+
+// Args is its command line, or the beginning of a long one; empty when it cannot be read.
+func (p *Process) Args() []string {
+	f, err := os.Open(p.file("cmdline"))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxArgs))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
+}
+
+// HasBeside says whether there is such a program in the folder of its own, as it sees it.
+func (p *Process) HasBeside(name string) bool {
+	exe, err := os.Readlink(p.file("exe"))
+	if err != nil {
+		return false
+	}
+	root, err := os.Open(p.file("root"))
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(int(root.Fd()), filepath.Join(filepath.Dir(exe), name), &how)
+	if err != nil {
+		return false
+	}
+	_ = unix.Close(fd)
+	return true
 }

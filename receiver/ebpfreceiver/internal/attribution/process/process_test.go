@@ -3,14 +3,17 @@
 package process
 
 import (
+	"encoding/binary"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 const maps = `00400000-00401000 r--p 00000000 08:01 42                         /usr/bin/a program
@@ -37,7 +40,7 @@ func TestParseSmaps(t *testing.T) {
 	entry := func(line string, rss, anonymous string) string {
 		return line + "\nSize: 100 kB\nRss:   " + rss + " kB\nAnonymous:  " + anonymous + " kB\nVmFlags: rd wr\n"
 	}
-	u, err := parseSmaps(strings.NewReader(
+	all, err := parseSmaps(strings.NewReader(
 		entry("5580-5590 rw-p 00000000 00:00 0 [heap]", "10", "10") +
 			entry("c000000000-c000400000 rw-p 00000000 00:00 0 ", "20", "20") +
 			entry("7f0000000000-7f0000001000 ---p 00000000 00:00 0 ", "0", "0") +
@@ -47,18 +50,86 @@ func TestParseSmaps(t *testing.T) {
 			entry("7f3000001000-7f3000021000 rw-s 00000000 00:00 7 /dev/shm/x (deleted)", "60", "0") +
 			entry("7f3100001000-7f3100021000 rw-p 00000000 08:01 7 /lib/x.so", "80", "70")))
 	require.NoError(t, err)
+	u := Usage{}
+	for _, h := range all {
+		u[h.kind] += h.bytes
+	}
 	assert.Equal(t, Usage{
 		KindHeap: 10 << 10, KindGoHeap: 20 << 10, KindThreadStack: 30 << 10, KindArena: 40 << 10, KindCode: 50 << 10,
 		KindShared: 60 << 10, KindFile: 70 << 10, KindAnonymous: 0,
-	}, withAnonymous(u))
+	}, u)
 	assert.Equal(t, []Growth{{KindHeap, 4 << 10}, {KindCode, 1 << 10}},
 		Usage{KindHeap: 10 << 10, KindCode: 1 << 10, KindFile: 5}.Since(Usage{KindHeap: 6 << 10, KindFile: 9}))
 }
 
-func withAnonymous(u Usage) Usage {
-	u[KindAnonymous] += u[""]
-	delete(u, "")
-	return u
+// Threads that came are told by what their names have in common, and who touched most pages by its share.
+func TestThreads(t *testing.T) {
+	before := map[int]Thread{1: {"java", 10}, 2: {"pool-1-thread-1", 5}}
+	after := map[int]Thread{1: {"java", 110}, 2: {"pool-1-thread-1", 5}, 3: {"pool-1-thread-2", 250}, 4: {"pool-1-thread-1", 50}, 5: {"GC Thread#0", 0}}
+	assert.Equal(t, []Added{{"pool-1-thread-N", 2}, {"GC Thread#0", 1}}, AddedSince(before, after))
+	most := TouchedMost(before, after)
+	assert.Equal(t, "pool-1-thread-2", most.Name)
+	assert.InDelta(t, 250./400, most.Share, 1e-9)
+	assert.Zero(t, TouchedMost(after, after))
+
+	got, ok := parseThread([]byte("7 (a ) b) S 1 7 7 0 -1 4194304 1234 0 0 0 1"))
+	assert.True(t, ok)
+	assert.Equal(t, Thread{"a ) b", 1234}, got)
+	for _, bad := range []string{"", "7 (a", "7 (a) S 1", ") 7 ("} {
+		_, ok := parseThread([]byte(bad))
+		assert.False(t, ok, bad)
+	}
+}
+
+// A mapping is told apart block by block; what is not known stays anonymous.
+func TestLayout(t *testing.T) {
+	const size = 1 << 20
+	m, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, unix.Munmap(m)) }()
+	for i := 0; i < size; i += 4096 {
+		m[i] = 1 // it is there
+	}
+	at := uint64(uintptr(unsafe.Pointer(&m[0])))
+	m[0] = 0
+	binary.LittleEndian.PutUint64(m[8:], size/4|2)
+	p, err := Open(os.Getpid())
+	require.NoError(t, err)
+	h := held{Mapping: Mapping{Start: at, End: at + size, Perms: "rw-p"}, kind: KindAnonymous, bytes: size}
+	add := func(l Layout) Usage {
+		u := Usage{}
+		w := walk{p: p, layout: l}
+		w.add(u, h)
+		return u
+	}
+	assert.Equal(t, Usage{KindBlocks: size / 4, KindAnonymous: size * 3 / 4}, add(Layout{}))
+	half := Layout{Block: func(at uint64, head []byte) (uint64, string) {
+		if head[0] == 1 {
+			return 4096, "ones"
+		}
+		return 0, ""
+	}}
+	assert.Equal(t, Usage{KindBlocks: size / 4, KindAnonymous: 0, "ones": size * 3 / 4}, add(half))
+	assert.Equal(t, Usage{"whole": size}, add(Layout{Regions: []Region{{at, at + 1, "whole"}}}))
+	// A block that claims to be longer than its mapping, and one that never ends.
+	assert.Equal(t, Usage{"long": size, KindAnonymous: 0}, add(Layout{Block: func(uint64, []byte) (uint64, string) { return 1 << 62, "long" }}))
+	assert.Equal(t, uint64(size), add(Layout{Block: func(uint64, []byte) (uint64, string) { return 1, "short" }}).Total())
+}
+
+func TestStatus(t *testing.T) {
+	p, err := Open(os.Getpid())
+	require.NoError(t, err)
+	assert.Equal(t, os.Getpid(), p.InnerPID())
+	assert.Equal(t, os.Args, p.Args())
+	assert.True(t, p.Catches(int(unix.SIGQUIT)), "Go's runtime does")
+	assert.False(t, p.Catches(int(unix.SIGKILL)))
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	assert.True(t, p.HasBeside(filepath.Base(exe)))
+	assert.False(t, p.HasBeside("no-such-program"))
+	threads, err := p.Threads()
+	require.NoError(t, err)
+	assert.NotEmpty(t, threads)
 }
 
 func TestSelf(t *testing.T) {
@@ -97,7 +168,7 @@ func TestSelf(t *testing.T) {
 		}
 	}
 	assert.True(t, found)
-	u, err := p.Usage()
+	u, err := p.Usage(Layout{})
 	require.NoError(t, err)
 	assert.NotZero(t, u.Total())
 	n, err := p.Anonymous()
@@ -127,5 +198,6 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, s string) {
 		_, _ = parseMaps(strings.NewReader(s))
 		_, _ = parseSmaps(strings.NewReader(s))
+		_, _ = parseThread([]byte(s))
 	})
 }

@@ -16,11 +16,12 @@ import (
 
 // Kinds of memory, in words for people.
 const (
-	KindHeap        = "the heap (brk)"
+	KindHeap        = "the heap of malloc"
 	KindGoHeap      = "the Go heap"
 	KindStack       = "the stack of the main thread"
 	KindThreadStack = "stacks of threads"
 	KindArena       = "arenas of malloc"
+	KindBlocks      = "large blocks of malloc"
 	KindAnonymous   = "anonymous mappings"
 	KindCode        = "generated code (JIT)"
 	KindFile        = "private pages of files"
@@ -57,18 +58,31 @@ func (u Usage) Since(before Usage) []Growth {
 	return all
 }
 
-// Usage adds the process's mappings up by kind. It costs the kernel a walk over the page tables.
-func (p *Process) Usage() (Usage, error) {
+// Usage adds the process's mappings up by kind. It costs the kernel a walk over the page tables. What the kernel calls just
+// anonymous is told apart by the layout.
+func (p *Process) Usage(l Layout) (Usage, error) {
 	f, err := os.Open(p.file("smaps"))
 	if err != nil {
 		return nil, gone(err)
 	}
 	defer f.Close()
-	u, err := parseSmaps(f)
+	held, err := parseSmaps(f)
 	if err != nil {
 		return nil, fmt.Errorf("read smaps of process %d: %w", p.PID, gone(err))
 	}
+	u := Usage{}
+	w := walk{p: p, layout: l}
+	for _, h := range held {
+		w.add(u, h)
+	}
 	return u, nil
+}
+
+// held is what a mapping holds.
+type held struct {
+	Mapping
+	kind  string
+	bytes uint64
 }
 
 // Anonymous is the process's anonymous memory in bytes, by proc_pid_status(5): cheaper than Usage.
@@ -97,35 +111,39 @@ func kilobytes(b []byte) uint64 {
 	return n << 10
 }
 
-func parseSmaps(r io.Reader) (Usage, error) {
-	u := Usage{}
-	var of Mapping
-	var seen int
-	var guard bool // what comes before is a page that nobody may touch, as below a thread's stack
-	var kind string
+func parseSmaps(r io.Reader) ([]held, error) {
+	var all []held
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line := lines.Bytes()
 		if m, ok := parseMapping(line); ok {
-			guard = of.End == m.Start && strings.HasPrefix(of.Perms, "---") && of.End-of.Start <= 1<<20
-			of, kind = m, kindOf(m, guard)
-			if seen++; seen > maxMappings {
+			// What comes before may be a page that nobody may touch, as below a thread's stack.
+			var guard bool
+			if n := len(all); n > 0 {
+				of := all[n-1]
+				guard = of.End == m.Start && strings.HasPrefix(of.Perms, "---") && of.End-of.Start <= 1<<20
+			}
+			if all = append(all, held{Mapping: m, kind: kindOf(m, guard)}); len(all) > maxMappings {
 				return nil, fmt.Errorf("more than %d mappings", maxMappings)
 			}
 			continue
 		}
+		if len(all) == 0 {
+			continue
+		}
+		of := &all[len(all)-1]
 		switch name, rest, _ := bytes.Cut(line, []byte{':'}); string(name) {
 		case "Anonymous":
-			if kind != KindShared {
-				u[kind] += kilobytes(rest)
+			if of.kind != KindShared {
+				of.bytes += kilobytes(rest)
 			}
 		case "Rss":
-			if kind == KindShared {
-				u[kind] += kilobytes(rest)
+			if of.kind == KindShared {
+				of.bytes += kilobytes(rest)
 			}
 		}
 	}
-	return u, lines.Err()
+	return all, lines.Err()
 }
 
 // kindOf tells the kind of a mapping by its name, place and neighbour.
