@@ -5,9 +5,11 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,16 +21,21 @@ type usage struct{ rss, anon, bpf, kernel, cpu []float64 }
 
 func (u *usage) all() float64 { return median(u.rss) + median(u.kernel) }
 
+type configuration struct {
+	name    string
+	configs []string
+	usage
+}
+
 // compare measures each configuration in turns.
 func compare(ctx context.Context, folder string, m *machine) error {
-	configurations := []struct {
-		name    string
-		configs []string
-		usage
-	}{
+	configurations := []configuration{
 		{name: "the bare distribution (hostmetrics, debug)", configs: []string{bare}},
 		{name: "a node, without the ebpf receiver", configs: node(withoutEBPF)},
 		{name: "a node", configs: node()},
+	}
+	for _, config := range flag.Args() {
+		configurations = append(configurations, configuration{name: "a node, with " + strings.TrimPrefix(config, "yaml:"), configs: node(config)})
 	}
 	for round := range *rounds {
 		for i := range configurations {

@@ -140,11 +140,11 @@ func (m *machine) stop() error {
 	return errors.Join(errs...)
 }
 
-// churn starts a container each second that lives for five, until the channel is closed.
+// churn starts a container every two seconds that lives for ten, until the channel is closed.
 func (m *machine) churn(done <-chan struct{}) error {
 	var young []*pod
 	var errs []error
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for i := 0; ; i++ {
 		select {

@@ -2,8 +2,9 @@
 
 // Program node measures what the agent takes on a busy node of Kubernetes: 200 containers with 5,000 processes, in real cgroups, which
 // open connections to each other, ask DNS, and run programs. By default it compares, in turns, the collector with a node's
-// configuration, the same without the ebpf receiver, and the bare distribution. With -soak it watches one collector for long while
-// containers come and go as well, and tells what grows. It needs root, cgroup v1, and a network namespace of its own.
+// configuration, the same without the ebpf receiver, and the bare distribution; and a node's with each configuration that is given
+// as an argument added. With -soak it watches one collector for long while containers come and go as well, and tells what grows. It
+// needs root, cgroup v1, and a network namespace of its own.
 //
 //	make bench-node
 //	test/bench/soak.sh 60
@@ -32,6 +33,7 @@ var (
 	settle     = flag.Duration("settle", time.Minute, "how long a collector runs before it is measured")
 	measure    = flag.Duration("measure", time.Minute, "how long it is measured")
 	soak       = flag.Duration("soak", 0, "watch one collector for so long instead")
+	churn      = flag.Bool("churn", true, "with -soak: have containers and peers come and go")
 	period     = flag.Duration("period", 30*time.Second, "from one sample to the next, with -soak")
 )
 
@@ -52,7 +54,7 @@ func run(ctx context.Context) (err error) {
 		}
 		defer os.RemoveAll(folder)
 	}
-	m, err := newMachine(filepath.Join(*bin, "crowd"), *containers, *processes, *every, *soak > 0)
+	m, err := newMachine(filepath.Join(*bin, "crowd"), *containers, *processes, *every, *soak > 0 && *churn)
 	if err != nil {
 		return err
 	}

@@ -35,9 +35,11 @@ var quantities = []quantity{
 
 // watch watches a collector while containers come and go, and tells what grew in the second half.
 func watch(ctx context.Context, folder string, m *machine) (err error) {
-	done, churned := make(chan struct{}), make(chan error, 1)
-	go func() { churned <- m.churn(done) }()
-	defer func() { close(done); err = errors.Join(err, <-churned) }()
+	if *churn {
+		done, churned := make(chan struct{}), make(chan error, 1)
+		go func() { churned <- m.churn(done) }()
+		defer func() { close(done); err = errors.Join(err, <-churned) }()
+	}
 	c, err := startCollector(*bin, filepath.Join(folder, "node"), m.top, node(watched)...)
 	if err != nil {
 		return err

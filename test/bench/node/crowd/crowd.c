@@ -1,8 +1,8 @@
 // crowd.c is what lives in a container of the measured node: crowd PROCESSES I OF EVERY [wander]
 //
 // Its first process listens on the address of container I. Of the others one in five talks: it asks DNS for a name that nobody asked
-// for before, and holds a connection to a container of the OF, for about EVERY seconds each; "wander" has one of four go where
-// nobody listens, each time somewhere else. One runs a program as often. The rest sleep. They end with the first process.
+// for before, and holds a connection to a container of the OF, for about EVERY seconds each; "wander" has one of eight go
+// somewhere else each time, where nobody listens. One runs a program as often. The rest sleep. They end with the first process.
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ static void talk(void)
 		struct sockaddr_in to = container(rand() % of);
 
 		ask();
-		if (wander && rand() % 4 == 0)
+		if (wander && rand() % 8 == 0)
 			to = at(0x7f800000 + rand() % 0x7f0000, 1024 + rand() % 60000);
 		if (socket(AF_INET, SOCK_STREAM, 0) != 3)
 			abort();
