@@ -52,7 +52,32 @@ func newMachine(crowd string, containers, processes, every int, wander bool) (*m
 		}
 		m.pods = append(m.pods, p)
 	}
+	if err := m.full(processes / containers); err != nil {
+		return nil, errors.Join(err, m.stop())
+	}
 	return m, nil
+}
+
+// full waits until all containers have their processes.
+func (m *machine) full(processes int) error {
+	deadline := time.Now().Add(time.Minute)
+	for i, p := range m.pods {
+		for {
+			b, err := os.ReadFile(filepath.Join(p.folders[0], "cgroup.procs"))
+			if err != nil {
+				return fmt.Errorf("count processes: %w", err)
+			}
+			n := strings.Count(string(b), "\n")
+			if n >= processes {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("container %d has %d processes, want %d", i, n, processes)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	return nil
 }
 
 // answer answers queries for names: each other one that there is no such name.
@@ -90,8 +115,8 @@ func (m *machine) start(i, processes int) (*pod, error) {
 		}
 		enter = append(enter, filepath.Join(container, "cgroup.procs"))
 	}
-	args := []string{"-c", `for f in $0; do echo $$ > $f || exit; done; exec "$@"`, strings.Join(enter, " "),
-		m.crowd, strconv.Itoa(processes), strconv.Itoa(i), strconv.Itoa(m.of), strconv.Itoa(m.every)}
+	args := []string{"-c", `for f in $1; do echo $$ > $f || exit; done; shift; exec "$@"`, "container", strings.Join(enter, " "), m.crowd,
+		strconv.Itoa(processes), strconv.Itoa(i), strconv.Itoa(m.of), strconv.Itoa(m.every)}
 	if m.wander {
 		args = append(args, "wander")
 	}

@@ -47,6 +47,9 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
+	if *bin, err = filepath.Abs(*bin); err != nil {
+		return err
+	}
 	folder := *out
 	if folder == "" {
 		if folder, err = os.MkdirTemp("", "tapio-bench-"); err != nil {
