@@ -11,8 +11,14 @@ import (
 	"github.com/your-org/tapio/internal/attribution"
 )
 
-// ask takes the question who holds an entity's memory; whoever asks looks for the answer under the Location that is returned. It
-// is the one thing here that makes the collector do something, for a bounded time: a page of another site must not have a
+// longest are the longest looks that can be asked for, and shortest the shortest (s), as the attribution extension has them.
+var (
+	shortest = map[attribution.Kind]int{attribution.Memory: 5, attribution.Errors: 1}
+	longest  = map[attribution.Kind]int{attribution.Memory: 120, attribution.Errors: 30}
+)
+
+// ask takes the question who holds an entity's memory, or which of its system calls fail; whoever asks looks for the answer under the
+// Location that is returned. It is the one thing here that makes the collector do something, for a bounded time: a page of another site must not have a
 // browser send it, which this content type prevents.
 func (e *findingsExporter) ask(w http.ResponseWriter, r *http.Request) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
@@ -20,14 +26,17 @@ func (e *findingsExporter) ask(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var q struct {
-		Entity    string `json:"entity"`
-		Namespace string `json:"namespace"`
-		Seconds   int    `json:"seconds"`
+		Entity    string           `json:"entity"`
+		Namespace string           `json:"namespace"`
+		Kind      attribution.Kind `json:"kind"`
+		Seconds   int              `json:"seconds"`
 	}
+	q.Kind = attribution.Memory
 	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096))
 	in.DisallowUnknownFields()
-	if err := in.Decode(&q); err != nil || q.Entity == "" || q.Seconds < 5 || q.Seconds > 120 {
-		refuse(w, problem{Status: http.StatusBadRequest, Detail: `want {"entity": NAME, "namespace": NAMESPACE or "", "seconds": 5 to 120}`})
+	if err := in.Decode(&q); err != nil || q.Entity == "" || q.Seconds < 1 || q.Seconds < shortest[q.Kind] || q.Seconds > longest[q.Kind] {
+		refuse(w, problem{Status: http.StatusBadRequest,
+			Detail: `want {"entity": NAME, "namespace": NAMESPACE or "", "kind": "memory" (the default), "seconds": 5 to 120}, or "errors" and 1 to 30`})
 		return
 	}
 	if e.desk == nil {
@@ -36,10 +45,10 @@ func (e *findingsExporter) ask(w http.ResponseWriter, r *http.Request) {
 	}
 	subject, ok := e.desk.Find(q.Entity, q.Namespace)
 	if !ok {
-		refuse(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("no entity %.80q with processes is known here", q.Entity)})
+		refuse(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("no entity %.80q that can be looked at is known here", q.Entity)})
 		return
 	}
-	id, err := e.desk.Ask(attribution.Question{Subject: subject, Window: time.Duration(q.Seconds) * time.Second})
+	id, err := e.desk.Ask(attribution.Question{Subject: subject, Kind: q.Kind, Window: time.Duration(q.Seconds) * time.Second})
 	if err != nil {
 		status := http.StatusServiceUnavailable
 		if errors.Is(err, attribution.ErrBusy) {

@@ -60,6 +60,9 @@ func TestAttribution(t *testing.T) {
 		{"application/json", question, nil, http.StatusAccepted},
 		{"text/plain", question, nil, http.StatusUnsupportedMediaType}, // what a page of another site could have sent
 		{"application/json", `{"entity": "api", "seconds": 30}`, nil, http.StatusNotFound},
+		{"application/json", `{"entity": "api", "namespace": "shop", "kind": "errors", "seconds": 1}`, nil, http.StatusAccepted},
+		{"application/json", `{"entity": "api", "namespace": "shop", "kind": "errors", "seconds": 31}`, nil, http.StatusBadRequest},
+		{"application/json", `{"entity": "api", "namespace": "shop", "kind": "colour", "seconds": 5}`, nil, http.StatusBadRequest},
 		{"application/json", `{"entity": "api", "namespace": "shop", "seconds": 3000}`, nil, http.StatusBadRequest},
 		{"application/json", `{"namespace": "shop", "seconds": 30}`, nil, http.StatusBadRequest},
 		{"application/json", `{"entity": "api", "colour": "red", "seconds": 30}`, nil, http.StatusBadRequest},
@@ -71,7 +74,11 @@ func TestAttribution(t *testing.T) {
 		status, body := post(c.kind, c.body)
 		assert.Equal(t, c.want, status, "%s: %s", c.body, body)
 	}
-	assert.Len(t, desk.asked, 3)
+	var kinds []attribution.Kind
+	for _, q := range desk.asked {
+		kinds = append(kinds, q.Kind)
+	}
+	assert.Equal(t, []attribution.Kind{attribution.Memory, attribution.Errors, attribution.Memory, attribution.Memory}, kinds)
 
 	answer, body := s.get("/v1/attributions/7")
 	assert.Equal(t, http.StatusOK, answer.StatusCode)

@@ -7,38 +7,63 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap/xconfmap"
+
+	"github.com/your-org/tapio/internal/attribution"
 )
 
 // Config is the configuration of the attribution extension.
 type Config struct {
-	// Window is how long a subject is looked at.
+	// Window is how long a subject is looked at to find out who holds its memory.
 	Window time.Duration `mapstructure:"window"`
-	// Again is how soon the same subject is looked at again by itself; who asks by hand need not wait.
+	// ErrorsWindow is how long it is looked at to find out which of its system calls fail. Meanwhile every task of the machine
+	// pays for it, a little with each call.
+	ErrorsWindow time.Duration `mapstructure:"errors_window"`
+	// Again is how soon the same subject is looked at again by itself, Retry how soon after a look that failed or named nobody;
+	// after each further such look it takes twice as long, up to Again. Who asks by hand need not wait.
 	Again time.Duration `mapstructure:"again"`
+	Retry time.Duration `mapstructure:"retry"`
 	// QueueSize bounds the questions that wait.
 	QueueSize int `mapstructure:"queue_size"`
 }
 
-// Bounds of the configuration.
-const (
-	minWindow = 5 * time.Second
-	maxWindow = 2 * time.Minute
-)
+// bounds are the shortest and the longest look.
+type bounds struct{ least, most time.Duration }
+
+var windows = map[attribution.Kind]bounds{
+	attribution.Memory: {5 * time.Second, 2 * time.Minute},
+	attribution.Errors: {time.Second, 30 * time.Second},
+}
+
+// minRetry keeps a look that fails at once from being all that is done.
+const minRetry = 5 * time.Second
 
 var _ xconfmap.Validator = (*Config)(nil)
 
 func createDefaultConfig() component.Config {
-	return &Config{Window: 30 * time.Second, Again: 10 * time.Minute, QueueSize: 16}
+	return &Config{Window: 30 * time.Second, ErrorsWindow: 5 * time.Second, Again: 10 * time.Minute, Retry: 30 * time.Second, QueueSize: 16}
+}
+
+// window is how long one looks to answer a question of a kind.
+func (c *Config) window(k attribution.Kind) time.Duration {
+	if k == attribution.Errors {
+		return c.ErrorsWindow
+	}
+	return c.Window
 }
 
 // Validate checks the configuration; every error names its field.
 func (c *Config) Validate() error {
 	var errs []error
-	if c.Window < minWindow || c.Window > maxWindow {
-		errs = append(errs, fmt.Errorf("window is %s, want %s to %s", c.Window, minWindow, maxWindow))
+	for name, k := range map[string]attribution.Kind{"window": attribution.Memory, "errors_window": attribution.Errors} {
+		if w, b := c.window(k), windows[k]; w < b.least || w > b.most {
+			errs = append(errs, fmt.Errorf("%s is %s, want %s to %s", name, w, b.least, b.most))
+		}
 	}
 	if c.Again < time.Minute {
 		errs = append(errs, fmt.Errorf("again is %s, want at least 1m", c.Again))
+	}
+	if c.Retry < minRetry || c.Retry > c.Again {
+		errs = append(errs, fmt.Errorf("retry is %s, want %s to again (%s)", c.Retry, minRetry, c.Again))
 	}
 	if c.QueueSize < 1 || c.QueueSize > 1000 {
 		errs = append(errs, fmt.Errorf("queue_size is %d, want 1 to 1000", c.QueueSize))

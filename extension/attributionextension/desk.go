@@ -3,6 +3,7 @@ package attributionextension
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,6 +24,13 @@ const maxAnswers = 64
 // grace is how much longer than its window a look may take.
 const grace = 3 * time.Minute
 
+// How a look ended, in the extension's own telemetry.
+const (
+	outcomeDone   = "done"
+	outcomeEmpty  = "empty"
+	outcomeFailed = "failed"
+)
+
 // desk is the extension.
 type desk struct {
 	cfg       *Config
@@ -37,14 +45,16 @@ type desk struct {
 	attend   *attribution.Attributor
 	know     *func(name, namespace string) (attribution.Subject, bool)
 	cancel   context.CancelFunc
-	done     chan struct{}
-	arrivals chan struct{}
+	done     sync.WaitGroup
+	arrivals map[attribution.Kind]chan struct{}
 }
 
 // ticket is a question with what is known of its answer.
 type ticket struct {
 	q attribution.Question
 	a attribution.Answer
+	// misses is how many looks in a row have failed or named nobody, this one included once it has ended.
+	misses int
 }
 
 var _ attribution.Desk = (*desk)(nil)
@@ -54,14 +64,20 @@ func newDesk(set extension.Settings, cfg *Config) (*desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make component telemetry: %w", err)
 	}
-	return &desk{cfg: cfg, logger: set.Logger, telemetry: t, now: time.Now, arrivals: make(chan struct{}, 1)}, nil
+	d := &desk{cfg: cfg, logger: set.Logger, telemetry: t, now: time.Now, arrivals: map[attribution.Kind]chan struct{}{}}
+	for _, k := range attribution.Kinds {
+		d.arrivals[k] = make(chan struct{}, 1)
+	}
+	return d, nil
 }
 
 // Start implements component.Component.
 func (d *desk) Start(context.Context, component.Host) error {
 	ctx, cancel := context.WithCancel(context.Background())
-	d.cancel, d.done = cancel, make(chan struct{})
-	go d.run(ctx)
+	d.cancel = cancel
+	for _, k := range attribution.Kinds {
+		d.done.Go(func() { d.run(ctx, k) })
+	}
 	return nil
 }
 
@@ -69,7 +85,7 @@ func (d *desk) Start(context.Context, component.Host) error {
 func (d *desk) Shutdown(context.Context) error {
 	if d.cancel != nil {
 		d.cancel()
-		<-d.done
+		d.done.Wait()
 	}
 	d.telemetry.Shutdown()
 	return nil
@@ -80,19 +96,16 @@ func (d *desk) Ask(q attribution.Question) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
-	for i := len(d.answers) - 1; i >= 0; i-- {
-		t := d.answers[i]
-		if t.q.Cgroup != q.Cgroup {
-			continue
-		}
-		if t.a.State == attribution.Waiting || t.a.State == attribution.Running {
-			return t.a.ID, nil
+	misses := 0
+	if last := d.latest(q); last != nil {
+		if last.a.State == attribution.Waiting || last.a.State == attribution.Running {
+			return last.a.ID, nil
 		}
 		// Only who sets a window asks by hand.
-		if q.Window == 0 && now.Sub(t.a.Asked) < d.cfg.Again {
+		if q.Window == 0 && now.Sub(last.a.Ended) < d.rest(last.misses) {
 			return "", d.refuse("recent", attribution.ErrRecent)
 		}
-		break
+		misses = last.misses
 	}
 	switch {
 	case d.attend == nil:
@@ -101,16 +114,42 @@ func (d *desk) Ask(q attribution.Question) (string, error) {
 		return "", d.refuse("busy", attribution.ErrBusy)
 	}
 	d.last++
-	t := &ticket{q: q, a: attribution.Answer{ID: strconv.Itoa(d.last), State: attribution.Waiting, Subject: q.Name, Asked: now}}
+	t := &ticket{q: q, misses: misses,
+		a: attribution.Answer{ID: strconv.Itoa(d.last), Kind: q.Kind, State: attribution.Waiting, Subject: q.Name, Asked: now}}
 	d.waiting = append(d.waiting, t)
 	if d.answers = append(d.answers, t); len(d.answers) > maxAnswers {
 		d.answers = d.answers[1:]
 	}
 	select {
-	case d.arrivals <- struct{}{}:
+	case d.arrivals[q.Kind] <- struct{}{}:
 	default:
 	}
 	return t.a.ID, nil
+}
+
+// latest is the latest ticket of the same question; nil when there is none.
+func (d *desk) latest(q attribution.Question) *ticket {
+	for _, t := range slices.Backward(d.answers) {
+		if of := t.q; of.Kind == q.Kind && of.Cgroup == q.Cgroup && of.Mountpoint == q.Mountpoint && of.Disk == q.Disk {
+			return t
+		}
+	}
+	return nil
+}
+
+// rest is how long a subject is left alone after so many looks in a row that named nobody: what was too little to see may be seen a
+// moment later, but not for ever.
+func (d *desk) rest(misses int) time.Duration {
+	rest := d.cfg.Again
+	if misses > 0 {
+		rest = d.cfg.Retry
+	}
+	for range misses - 1 {
+		if rest = 2 * rest; rest >= d.cfg.Again {
+			return d.cfg.Again
+		}
+	}
+	return rest
 }
 
 func (d *desk) refuse(reason string, err error) error {
@@ -169,16 +208,15 @@ func (d *desk) Find(name, namespace string) (attribution.Subject, bool) {
 	return (*find)(name, namespace)
 }
 
-// run answers one question after the other.
-func (d *desk) run(ctx context.Context) {
-	defer close(d.done)
+// run answers one question of a kind after the other: what fails now is not to wait until it is known who holds some memory.
+func (d *desk) run(ctx context.Context, k attribution.Kind) {
 	for {
-		t, attend := d.next()
+		t, attend := d.next(k)
 		if t == nil {
 			select {
 			case <-ctx.Done():
 				return
-			case <-d.arrivals:
+			case <-d.arrivals[k]:
 			}
 			continue
 		}
@@ -189,14 +227,15 @@ func (d *desk) run(ctx context.Context) {
 	}
 }
 
-func (d *desk) next() (*ticket, attribution.Attributor) {
+func (d *desk) next(k attribution.Kind) (*ticket, attribution.Attributor) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.waiting) == 0 {
+	i := slices.IndexFunc(d.waiting, func(t *ticket) bool { return t.q.Kind == k })
+	if i < 0 {
 		return nil, nil
 	}
-	t := d.waiting[0]
-	d.waiting = d.waiting[1:]
+	t := d.waiting[i]
+	d.waiting = slices.Delete(d.waiting, i, i+1)
 	t.a.State, t.a.Began = attribution.Running, d.now()
 	if d.attend == nil {
 		return t, nil
@@ -208,28 +247,34 @@ func (d *desk) next() (*ticket, attribution.Attributor) {
 func (d *desk) answer(ctx context.Context, t *ticket, attend attribution.Attributor) {
 	q := t.q
 	if q.Window == 0 {
-		q.Window = d.cfg.Window
+		q.Window = d.cfg.window(q.Kind)
 	}
-	if !q.Before.IsZero() {
+	if q.Kind == attribution.Memory && !q.Before.IsZero() {
 		// Half of the time that is left: the answer must be read, too.
 		q.Window = min(q.Window, q.Before.Sub(d.now())/2)
 	}
-	q.Window = min(max(q.Window, minWindow), maxWindow)
+	q.Window = min(max(q.Window, windows[q.Kind].least), windows[q.Kind].most)
 	a, err := attribution.Answer{}, error(attribution.ErrNobody)
 	if attend != nil {
 		look, cancel := context.WithTimeout(ctx, q.Window+grace)
 		a, err = attend(look, q)
 		cancel()
 	}
-	outcome := attribution.Done
-	if err != nil {
-		outcome, a.Reason = attribution.Failed, err.Error()
-		d.logger.Info("who holds the memory could not be found out", zap.String("of", q.Name), zap.Error(err))
+	a.State = attribution.Done
+	outcome := outcomeDone
+	switch {
+	case err != nil:
+		a.State, a.Reason, outcome = attribution.Failed, err.Error(), outcomeFailed
+		d.logger.Info("a look failed", zap.String("at", string(q.Kind)), zap.String("of", q.Name), zap.Error(err))
+	case a.Empty():
+		outcome = outcomeEmpty
 	}
 	d.mu.Lock()
-	a.ID, a.Subject, a.Asked, a.Began = t.a.ID, t.a.Subject, t.a.Asked, t.a.Began
-	a.State, a.Ended = outcome, d.now()
+	a.ID, a.Kind, a.Subject, a.Asked, a.Began, a.Ended = t.a.ID, t.a.Kind, t.a.Subject, t.a.Asked, t.a.Began, d.now()
 	t.a = a
+	if t.misses++; outcome == outcomeDone {
+		t.misses = 0
+	}
 	d.mu.Unlock()
-	d.telemetry.ExtensionAttributionLooks.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", string(outcome))))
+	d.telemetry.ExtensionAttributionLooks.Add(ctx, 1, metric.WithAttributes(attribute.String("kind", string(q.Kind)), attribute.String("outcome", outcome)))
 }

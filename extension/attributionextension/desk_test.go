@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func startDesk(t *testing.T, change func(*Config)) *desk {
 }
 
 func of(cgroup string) attribution.Question {
-	return attribution.Question{Subject: attribution.Subject{Name: cgroup, Cgroup: "/" + cgroup}}
+	return attribution.Question{Kind: attribution.Memory, Subject: attribution.Subject{Name: cgroup, Cgroup: "/" + cgroup}}
 }
 
 func (d *desk) ended(t *testing.T, id string) attribution.Answer {
@@ -57,7 +58,7 @@ func TestOneAfterTheOther(t *testing.T) {
 		if q.Name == "b" {
 			return attribution.Answer{}, errors.New("it has ended")
 		}
-		return attribution.Answer{Text: "held by " + q.Name, Sites: []attribution.Site{{Function: "f"}}}, nil
+		return attribution.Answer{Text: "held by " + q.Name, Sites: []attribution.Site{{Function: "f", Grade: attribution.Retained}}}, nil
 	})
 	a, err := d.Ask(of("a"))
 	require.NoError(t, err)
@@ -101,18 +102,44 @@ func TestOneAfterTheOther(t *testing.T) {
 	assert.False(t, ok)
 }
 
+// What fails now does not wait until it is known who holds some memory.
+func TestKindsDoNotWaitForEachOther(t *testing.T) {
+	d := startDesk(t, nil)
+	d.Attend(func(ctx context.Context, q attribution.Question) (attribution.Answer, error) {
+		if q.Kind == attribution.Memory {
+			<-ctx.Done()
+		}
+		return attribution.Answer{Text: "it fails"}, ctx.Err()
+	})
+	for _, name := range []string{"a", "b"} {
+		_, err := d.Ask(of(name))
+		require.NoError(t, err)
+	}
+	q := of("a")
+	q.Kind = attribution.Errors
+	id, err := d.Ask(q)
+	require.NoError(t, err)
+	assert.Equal(t, "it fails", d.ended(t, id).Text)
+}
+
 // The answer must come before it is too late, and a look has its bounds.
 func TestWindow(t *testing.T) {
 	for name, c := range map[string]struct {
+		kind         attribution.Kind
 		window, left time.Duration
 		want         time.Duration
 	}{
-		"as configured":    {0, 0, 30 * time.Second},
-		"as asked":         {time.Minute, 0, time.Minute},
-		"too long":         {time.Hour, 0, maxWindow},
-		"too short":        {time.Second, 0, minWindow},
-		"half of the rest": {0, 30 * time.Second, 15 * time.Second},
-		"nearly too late":  {0, 2 * time.Second, minWindow},
+		"as configured":            {attribution.Memory, 0, 0, 30 * time.Second},
+		"as asked":                 {attribution.Memory, time.Minute, 0, time.Minute},
+		"too long":                 {attribution.Memory, time.Hour, 0, 2 * time.Minute},
+		"too short":                {attribution.Memory, time.Second, 0, 5 * time.Second},
+		"half of the rest":         {attribution.Memory, 0, 30 * time.Second, 15 * time.Second},
+		"nearly too late":          {attribution.Memory, 0, 2 * time.Second, 5 * time.Second},
+		"errors as configured":     {attribution.Errors, 0, 0, 5 * time.Second},
+		"errors as asked":          {attribution.Errors, 20 * time.Second, 0, 20 * time.Second},
+		"errors for too long":      {attribution.Errors, time.Minute, 0, 30 * time.Second},
+		"errors for too short":     {attribution.Errors, time.Millisecond, 0, time.Second},
+		"errors come at the limit": {attribution.Errors, 0, 2 * time.Second, 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := startDesk(t, nil)
@@ -124,7 +151,7 @@ func TestWindow(t *testing.T) {
 				return attribution.Answer{}, nil
 			})
 			q := of("a")
-			q.Window = c.window
+			q.Kind, q.Window = c.kind, c.window
 			if c.left > 0 {
 				q.Before = now.Add(c.left)
 			}
@@ -134,6 +161,62 @@ func TestWindow(t *testing.T) {
 			d.ended(t, id)
 		})
 	}
+}
+
+// Soon again after a look that failed or named nobody, each time later; seldom where somebody was named.
+func TestRetry(t *testing.T) {
+	d := startDesk(t, nil)
+	now := time.Unix(1000, 0)
+	var clock sync.Mutex
+	d.now = func() time.Time {
+		clock.Lock()
+		defer clock.Unlock()
+		return now
+	}
+	pass := func(by time.Duration) {
+		clock.Lock()
+		defer clock.Unlock()
+		now = now.Add(by)
+	}
+	named := []attribution.Site{{Function: "f", Grade: attribution.Retained}}
+	var sites []attribution.Site
+	var failed error
+	d.Attend(func(context.Context, attribution.Question) (attribution.Answer, error) {
+		return attribution.Answer{Sites: sites}, failed
+	})
+	ask := func() { // now, and not a moment sooner
+		t.Helper()
+		pass(-time.Millisecond)
+		if d.last > 0 {
+			_, err := d.Ask(of("a"))
+			require.ErrorIs(t, err, attribution.ErrRecent)
+		}
+		pass(time.Millisecond)
+		id, err := d.Ask(of("a"))
+		require.NoError(t, err)
+		d.ended(t, id)
+	}
+	failed = errors.New("it has ended")
+	ask()
+	failed, sites = nil, []attribution.Site{{Function: "f", Grade: "growth"}}
+	for _, wait := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 10 * time.Minute, 10 * time.Minute} {
+		pass(wait)
+		ask()
+	}
+	// Another question about it has a line of its own.
+	q := of("a")
+	q.Kind = attribution.Errors
+	id, err := d.Ask(q)
+	require.NoError(t, err)
+	d.ended(t, id)
+	pass(10 * time.Minute)
+	sites = named
+	ask()
+	pass(10 * time.Minute)
+	sites = nil
+	ask()
+	pass(30 * time.Second)
+	ask()
 }
 
 func TestAnswersAreBounded(t *testing.T) {
@@ -180,9 +263,12 @@ func TestFind(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for field, change := range map[string]func(*Config){
-		"window":     func(c *Config) { c.Window = time.Second },
-		"again":      func(c *Config) { c.Again = time.Second },
-		"queue_size": func(c *Config) { c.QueueSize = 0 },
+		"window":        func(c *Config) { c.Window = time.Second },
+		"again":         func(c *Config) { c.Again = time.Second },
+		"errors_window": func(c *Config) { c.ErrorsWindow = time.Minute },
+		"retry":         func(c *Config) { c.Retry = c.Again + 1 },
+		"retry is 1ns":  func(c *Config) { c.Retry = 1 },
+		"queue_size":    func(c *Config) { c.QueueSize = 0 },
 	} {
 		c := createDefaultConfig().(*Config)
 		change(c)

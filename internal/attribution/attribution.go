@@ -1,28 +1,46 @@
-// Package attribution is what those agree on who ask who holds memory, who find it out, and who stand between: the correlation
-// processor and the findings endpoint ask, the ebpf receiver finds out, and the attribution extension takes one question after
-// the other. Components of a collector reach each other through extensions only.
+// Package attribution is what those agree on who ask who holds memory, or whose system calls fail and why, who find it out, and who
+// stand between: the correlation processor and the findings endpoint ask, the ebpf receiver finds out, and the attribution extension
+// takes one question after the other. Components of a collector reach each other through extensions only.
 package attribution
 
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
 )
 
-// Subject is whose memory is asked for.
+// Kind is what is to be found out.
+type Kind string
+
+// The kinds of questions.
+const (
+	// Memory asks who holds the memory that a subject gains.
+	Memory Kind = "memory"
+	// Errors asks which of a subject's system calls fail because something is exhausted, and whose they are.
+	Errors Kind = "errors"
+)
+
+// Kinds are all kinds of questions.
+var Kinds = []Kind{Memory, Errors}
+
+// Subject is who is looked at.
 type Subject struct {
 	// Name is what people call it, Cgroup the path of its memory cgroup below the mount point.
 	Name, Cgroup string
+	// Mountpoint is of a file system, Disk the name of a disk: whoever uses it is looked at, and there is no Cgroup.
+	Mountpoint, Disk string
 }
 
-// Question asks who holds the memory that a subject gains.
+// Question asks something about a subject.
 type Question struct {
 	Subject
+	Kind Kind
 	// Window is how long to look; 0 means as configured.
 	Window time.Duration
-	// Before is when the answer will be too late: the subject may be killed then. Zero: nobody knows.
+	// Before is when an answer about memory will be too late: the subject may be killed then. Zero: nobody knows.
 	Before time.Time
 }
 
@@ -40,6 +58,7 @@ const (
 // Answer is what was found out.
 type Answer struct {
 	ID      string    `json:"id"`
+	Kind    Kind      `json:"kind"`
 	State   State     `json:"state"`
 	Subject string    `json:"subject"`
 	Asked   time.Time `json:"asked"`
@@ -49,8 +68,27 @@ type Answer struct {
 	Text   string `json:"text,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	Sites  []Site `json:"sites,omitempty"`
+	// Failures are those that happened most often, first.
+	Failures []Failure `json:"failures,omitempty"`
 	// Profile is what is retained, for `go tool pprof`.
 	Profile []byte `json:"-"`
+}
+
+// Empty says that it names nobody.
+func (a Answer) Empty() bool {
+	return len(a.Failures) == 0 && !slices.ContainsFunc(a.Sites, func(s Site) bool { return s.Grade == Retained })
+}
+
+// Failure is a system call that failed because something is exhausted.
+type Failure struct {
+	// Syscall is the call's name, Error that of its errno, Count how often it failed so.
+	Syscall string `json:"syscall"`
+	Error   string `json:"error"`
+	Count   uint64 `json:"count"`
+	// Process and PID are who called; Cgroup is where that is, if the subject is no cgroup.
+	Process string `json:"process"`
+	PID     int    `json:"pid"`
+	Cgroup  string `json:"cgroup,omitempty"`
 }
 
 // Retained is the grade of what was allocated since and is still held. Only that may be called a leak.
@@ -79,7 +117,7 @@ type Site struct {
 // Attributor finds it out. It returns when ctx is done.
 type Attributor func(ctx context.Context, q Question) (Answer, error)
 
-// Desk takes questions, one after the other.
+// Desk takes questions, those of a kind one after the other.
 type Desk interface {
 	component.Component
 	// Ask puts a question in line and returns its id, or the id of the same question that waits or is being looked into. It returns
@@ -96,7 +134,7 @@ type Desk interface {
 
 // Why a question is not taken.
 var (
-	ErrNobody = errors.New("nobody here can attribute memory: the ebpf receiver is not in a logs pipeline")
+	ErrNobody = errors.New("nobody here can look into processes: the ebpf receiver is not in a logs pipeline")
 	ErrBusy   = errors.New("too many questions are waiting")
 	ErrRecent = errors.New("it was looked at a short while ago")
 )

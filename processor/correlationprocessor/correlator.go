@@ -15,7 +15,6 @@ import (
 
 	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/correlation"
-	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/extract/lines"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/processor/correlationprocessor/internal/metadata"
@@ -45,7 +44,7 @@ type correlator struct {
 	metricsOut []*metricsProcessor
 	logsOut    []*logsProcessor
 	store      storage.Client
-	desk       attribution.Desk // nil: nobody finds out who holds memory
+	desk       attribution.Desk // nil: nobody looks into processes
 	forget     func()
 	cancel     context.CancelFunc
 	done       chan struct{}
@@ -56,8 +55,8 @@ type correlator struct {
 	// owed are findings that a consumer refused for now; they are told again. Only the loop touches them, and series.
 	owed   map[string]finding.Finding
 	series *series
-	// asked is when it was asked who holds an entity's memory. Only the loop touches it.
-	asked map[entity.ID]time.Time
+	// asked is when something was asked about an entity. Only the loop touches it.
+	asked map[question]time.Time
 }
 
 func newCorrelator(set processor.Settings, cfg *Config) (*correlator, error) {
@@ -81,7 +80,7 @@ func newCorrelator(set processor.Settings, cfg *Config) (*correlator, error) {
 		return nil, err
 	}
 	c := &correlator{cfg: cfg, rules: rules, set: set.TelemetrySettings, id: set.ID, node: node, engine: engine,
-		signals: make(chan struct{}, 1), owed: map[string]finding.Finding{}, asked: map[entity.ID]time.Time{}, series: newSeries(patterns)}
+		signals: make(chan struct{}, 1), owed: map[string]finding.Finding{}, asked: map[question]time.Time{}, series: newSeries(patterns)}
 	if c.telemetry, err = metadata.NewTelemetryBuilder(set.TelemetrySettings); err != nil {
 		return nil, fmt.Errorf("make component telemetry: %w", err)
 	}

@@ -35,7 +35,8 @@ const (
 	maxPIDs = 4096
 )
 
-// attend offers to find out who holds memory, where an extension asks for it. It returns nil where none does.
+// attend offers to find out who holds memory, and which system calls fail, where an extension asks for it. It returns nil where none
+// does.
 func (p *probes) attend(host component.Host) (leave func()) {
 	desk := attribution.Find(host)
 	if desk == nil {
@@ -48,8 +49,9 @@ func (p *probes) attend(host component.Host) (leave func()) {
 		c.State = finding.CoverageAbsent
 		c.Reason = fmt.Sprintf("who holds a leak cannot be found out: this process lacks %s", strings.Join(lacking, " and "))
 	}
+	failures := seesFailures()
 	p.mu.Lock()
-	p.coverage = append(p.coverage, coveragelog.Part{Name: "attribution", Coverage: c})
+	p.coverage = append(p.coverage, coveragelog.Part{Name: "attribution", Coverage: c}, coveragelog.Part{Name: "errors", Coverage: failures})
 	p.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	var looking sync.WaitGroup
@@ -59,6 +61,9 @@ func (p *probes) attend(host component.Host) (leave func()) {
 		of, stop := context.WithCancel(of)
 		defer stop()
 		defer context.AfterFunc(ctx, stop)()
+		if q.Kind == attribution.Errors {
+			return p.failing(of, q)
+		}
 		return p.attribute(of, q)
 	})
 	return func() {
@@ -73,6 +78,9 @@ var attributing = []capability{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CA
 
 // attribute finds out who holds the memory that a cgroup gains, and tells it as an event as well.
 func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribution.Answer, error) {
+	if q.Cgroup == "" {
+		return attribution.Answer{}, fmt.Errorf("%s has no processes of its own", q.Name)
+	}
 	pids, err := p.pids(q.Cgroup)
 	if err != nil {
 		return attribution.Answer{}, err

@@ -14,10 +14,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/extension/extensiontest"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"golang.org/x/sys/unix"
 
+	"github.com/your-org/tapio/extension/attributionextension"
+	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/finding/coveragelog"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
@@ -32,11 +34,14 @@ func TestRealPrivileges(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		capabilities []uintptr
-		want         string
+		want         []string
 	}{
-		{"just enough", []uintptr{unix.CAP_BPF, unix.CAP_PERFMON}, "oom ok"},
-		{"one is missing", []uintptr{unix.CAP_BPF}, "oom absent this process lacks CAP_PERFMON"},
-		{"none", nil, "oom absent this process lacks CAP_BPF and CAP_PERFMON"},
+		{"just enough", []uintptr{unix.CAP_BPF, unix.CAP_PERFMON}, []string{"oom ok", "errors ok",
+			"attribution absent who holds a leak cannot be found out: this process lacks CAP_SYS_PTRACE"}},
+		{"one is missing", []uintptr{unix.CAP_BPF}, []string{"oom absent this process lacks CAP_PERFMON",
+			"errors absent which system calls fail cannot be found out: this process lacks CAP_PERFMON"}},
+		{"none", nil, []string{"oom absent this process lacks CAP_BPF and CAP_PERFMON",
+			"errors absent which system calls fail cannot be found out: this process lacks CAP_BPF and CAP_PERFMON"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := exec.Command("/proc/self/exe")
@@ -44,9 +49,11 @@ func TestRealPrivileges(t *testing.T) {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: c.capabilities}
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, string(out))
-			assert.Contains(t, string(out), c.want)
+			for _, want := range c.want {
+				assert.Contains(t, string(out), want)
+			}
 			if len(c.capabilities) == 2 {
-				assert.NotContains(t, string(out), "absent")
+				assert.Equal(t, 1, strings.Count(string(out), "absent"), "%s", out)
 			}
 		})
 	}
@@ -60,7 +67,12 @@ func printCoverage() error {
 	if err != nil {
 		return err
 	}
-	if err := r.Start(ctx, componenttest.NewNopHost()); err != nil {
+	f := attributionextension.NewFactory()
+	e, err := f.Create(ctx, extensiontest.NewNopSettings(f.Type()), f.CreateDefaultConfig())
+	if err != nil {
+		return err
+	}
+	if err := r.Start(ctx, deskHost{e.(attribution.Desk)}); err != nil {
 		return err
 	}
 	for end := time.Now().Add(patience); len(sink.named(coveragelog.EventName)) == 0 && time.Now().Before(end); {

@@ -140,6 +140,11 @@ func serveWorkload() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(99)
 		}
+	case "exhaust": // in FOLDER, with the FOLDERS of its cgroups
+		if err := exhaust(words[2], strings.Split(words[3], ",")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(99)
+		}
 	case "wait": // to be killed
 		time.Sleep(time.Hour)
 	}

@@ -6,6 +6,7 @@
 //	workload -cgroup FOLDER leak START RATE    holds START bytes at once, then RATE bytes more each second, until it is killed
 //	workload -cgroup FOLDER hold SIZE          holds SIZE bytes and grows no more
 //	workload -cgroup FOLDER threads RATE       starts RATE threads a second, until the kernel refuses one
+//	workload -cgroup FOLDER processes RATE     starts RATE processes a second, and goes on trying when the kernel refuses one
 //	workload -cgroup FOLDER connect ADDRESS    connects to ADDRESS twice a second, and goes on when it cannot
 //	workload -cgroup FOLDER cache SIZE FILE    writes and reads FILE of SIZE bytes again and again: page cache fills the limit
 //	workload parent SIZE                       has a child that holds SIZE bytes, and outlives it
@@ -29,6 +30,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,6 +72,8 @@ func run(cgroups string, args []string) error {
 		return leak(number(0, "SIZE"), 0)
 	case "threads":
 		threads(number(0, "RATE"))
+	case "processes":
+		processes(number(0, "RATE"))
 	case "connect":
 		if len(args) != 1 {
 			return fmt.Errorf("connect: want ADDRESS")
@@ -92,7 +96,7 @@ func run(cgroups string, args []string) error {
 	return fmt.Errorf("%s is not known; want one of %s", kind, kinds)
 }
 
-const kinds = "leak, hold, threads, connect, cache, parent, exit, pause"
+const kinds = "leak, hold, threads, processes, connect, cache, parent, exit, pause"
 
 // parent starts a child that is killed for the memory it takes, sees it die, and lives on.
 func parent(n int) error {
@@ -160,6 +164,22 @@ func threads(rate int) {
 			runtime.LockOSThread()
 			select {}
 		}()
+	}
+}
+
+// processes starts processes that do nothing, and that end with this one.
+func processes(rate int) {
+	runtime.LockOSThread() // they end with the thread that started them
+	// Threads that the Go runtime may need later, when there may be no more.
+	var threads sync.WaitGroup
+	for range 16 {
+		threads.Go(func() { _ = unix.Nanosleep(&unix.Timespec{Nsec: 1e8}, nil) })
+	}
+	threads.Wait()
+	for range time.Tick(time.Second / time.Duration(max(rate, 1))) {
+		idle := exec.Command("sleep", "3600")
+		idle.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		_ = idle.Start()
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 	"github.com/your-org/tapio/internal/attribution"
 )
 
-// Attributing is a source that can be asked who holds memory: a collector.
+// Attributing is a source that can be asked who holds memory, and which system calls fail: a collector.
 type Attributing interface {
 	// Attribute has an entity looked at, and returns when that is over.
-	Attribute(ctx context.Context, entity, namespace string, window time.Duration) (attribution.Answer, error)
+	Attribute(ctx context.Context, kind attribution.Kind, entity, namespace string, window time.Duration) (attribution.Answer, error)
 	// Profile returns what is retained, by an answer's id, for `go tool pprof`.
 	Profile(ctx context.Context, id string) ([]byte, error)
 }
@@ -25,8 +25,8 @@ type Attributing interface {
 const lookEvery = time.Second
 
 // Attribute implements Attributing.
-func (e *endpoint) Attribute(ctx context.Context, entity, namespace string, window time.Duration) (a attribution.Answer, err error) {
-	body, err := json.Marshal(map[string]any{"entity": entity, "namespace": namespace, "seconds": int(window.Seconds())})
+func (e *endpoint) Attribute(ctx context.Context, kind attribution.Kind, entity, namespace string, window time.Duration) (a attribution.Answer, err error) {
+	body, err := json.Marshal(map[string]any{"kind": kind, "entity": entity, "namespace": namespace, "seconds": int(window.Seconds())})
 	if err != nil {
 		return a, err
 	}

@@ -28,6 +28,8 @@ type Options struct {
 	// Profile is how long to look at who holds its memory; 0: not at all. Pprof is the file that the profile goes to.
 	Profile time.Duration
 	Pprof   string
+	// Errors is how long to look at which of its system calls fail; 0: not at all.
+	Errors time.Duration
 }
 
 var outputs = []string{"text", "json", "yaml"}
@@ -46,14 +48,15 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
 		Example: `  tapio why api-service
   tapio why deploy/api -n shop --context production
   tapio why 4f1c2a9be0d37718 -o json
-  tapio why api-service --profile 30s --pprof leak.pb.gz`,
+  tapio why api-service --profile 30s --pprof leak.pb.gz
+  tapio why api-service --errors 5s`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Subject = args[0]
 			if err := cli.OneOf("--output", o.Output, outputs); err != nil {
 				return err
 			}
-			if err := o.checkProfile(); err != nil {
+			if err := o.checkLook(); err != nil {
 				return err
 			}
 			var err error
@@ -69,17 +72,23 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
 	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
 	cmd.Flags().DurationVar(&o.Profile, "profile", 0, "have the collector look for that long at who holds the entity's memory (5s to 2m)")
 	cmd.Flags().StringVar(&o.Pprof, "pprof", "", "write what is held to this file, for `go tool pprof`; wants --profile")
+	cmd.Flags().DurationVar(&o.Errors, "errors", 0, "have the collector look for that long at which system calls of the entity fail because something is exhausted (1s to 30s)")
+	cmd.MarkFlagsMutuallyExclusive("profile", "errors")
 	cli.Complete(cmd, "output", outputs)
 	return cmd
 }
 
 func run(ctx context.Context, o *Options) error {
-	if o.Profile > 0 {
-		a, err := profile(ctx, o)
+	if o.Profile > 0 || o.Errors > 0 {
+		a, err := look(ctx, o)
 		if err != nil {
 			return err
 		}
-		return o.write(a, func() error { return tellAnswer(o.Env, a) })
+		tell := tellHolders
+		if o.Errors > 0 {
+			tell = tellFailures
+		}
+		return o.write(a, func() error { return tell(o.Env, a) })
 	}
 	fs, err := find(ctx, o)
 	if err != nil {

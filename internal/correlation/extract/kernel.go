@@ -43,12 +43,19 @@ func pick(r plog.LogRecord, names map[string]string) map[string]string {
 	return picked
 }
 
-// nobodys are events of the kernel in no cgroup but the root: they are the machine's.
+// nobodys are events of the kernel in no cgroup but the root: they are the machine's, or a file system's or disk's of it.
 func nobodys(r plog.LogRecord, node string) (entity.Entity, bool) {
 	if !strings.HasPrefix(r.EventName(), "kernel.") {
 		return entity.Entity{}, false
 	}
-	return entity.New(place{entity.AttrHost: node}, node)
+	at := place{entity.AttrHost: node}
+	// What processes of several share is no resource of theirs: the event itself names it.
+	for _, shared := range []string{entity.AttrMountpoint, entity.AttrDevice} {
+		if v, ok := r.Attributes().Get(shared); ok {
+			at[shared] = v.AsString()
+		}
+	}
+	return entity.New(at, node)
 }
 
 // ofNode are events about an entity that are facts about its machine as well, under another kind.
@@ -125,5 +132,24 @@ func connectFailed(r plog.LogRecord) []signal.Signal {
 	}
 	facts["peer"] = net.JoinHostPort(facts["address"], strconv.Itoa(int(number(r, "network.peer.port"))))
 	return []signal.Signal{{Kind: kind, Layer: finding.LayerEBPF, Value: max(number(r, "network.connect.count"), 1), Unit: "{attempt}",
+		Text: r.Body().AsString(), Attributes: facts}}
+}
+
+// exhausted are the errors that say that something is exhausted.
+var exhausted = map[string]bool{"EAGAIN": true, "ENOMEM": true, "ENFILE": true, "EMFILE": true, "ENOSPC": true, "EROFS": true,
+	"EADDRNOTAVAIL": true, "EDQUOT": true}
+
+// syscallFailed is how often a system call failed because something is exhausted.
+func syscallFailed(r plog.LogRecord) []signal.Signal {
+	facts := pick(r, map[string]string{"error.type": "error", "syscall.name": "syscall", "syscall.failed.count": "count",
+		"syscall.failed.duration": "seconds", "process.executable.name": "comm", "process.pid": "pid"})
+	if !exhausted[facts["error"]] || facts["syscall"] == "" {
+		return nil
+	}
+	kind := signal.SyscallFailed(facts["error"])
+	if strings.HasPrefix(facts["syscall"], "inotify_") {
+		kind = signal.SyscallFailed("inotify")
+	}
+	return []signal.Signal{{Kind: kind, Layer: finding.LayerEBPF, Value: max(number(r, "syscall.failed.count"), 1), Unit: "{call}",
 		Text: r.Body().AsString(), Attributes: facts}}
 }

@@ -33,6 +33,7 @@ var events = map[string]event{
 	"kernel.oom_kill":          kernelEvent(signal.KernelOOMKill, oomFacts),
 	"kernel.process_exit":      processExit,
 	"kernel.connect_failed":    connectFailed,
+	"kernel.syscall_failed":    syscallFailed,
 	"systemd.unit.exited":      unitEvent("unit.exited", map[string]string{"systemd.unit.exit.code": "code", "systemd.unit.exit.status": "status", "systemd.unit.exit.name": "name", "process.pid": "pid"}),
 	"systemd.unit.failed":      unitEvent("unit.failed", map[string]string{"systemd.unit.result": "result"}),
 	"systemd.unit.oom_kill":    unitEvent(signal.UnitOOMKill, nil),

@@ -57,6 +57,11 @@ func (p *Pattern) patternEnv() (*cel.Env, error) {
 	return cel.NewEnv(opts...)
 }
 
+// askEnv has the forecast, and no evidence: a forecast may be too weak to be told.
+func askEnv() (*cel.Env, error) {
+	return cel.NewEnv(append(common(), cel.Variable("confidence", cel.DoubleType), cel.Variable("eta", cel.DoubleType))...)
+}
+
 func condition(env *cel.Env, field, text string) (cel.Program, error) {
 	ast, issues := env.Compile(text)
 	if issues.Err() != nil {
@@ -78,6 +83,10 @@ func (p *Pattern) compile() error {
 		return fmt.Errorf("make the conditions' environment: %w", err)
 	}
 	whole, err := p.patternEnv()
+	if err != nil {
+		return fmt.Errorf("make the conditions' environment: %w", err)
+	}
+	ask, err := askEnv()
 	if err != nil {
 		return fmt.Errorf("make the conditions' environment: %w", err)
 	}
@@ -113,6 +122,9 @@ func (p *Pattern) compile() error {
 			f.Until = f.When
 		}
 		f.when, f.until = cond(whole, "forecast.when", f.When), cond(whole, "forecast.until", f.Until)
+	}
+	if p.Ask != nil {
+		p.Ask.when = cond(ask, "ask.when", p.Ask.When)
 	}
 	for i := range p.Severity {
 		p.Severity[i].when = cond(whole, fmt.Sprintf("severity[%d].when", i), p.Severity[i].When)

@@ -143,6 +143,19 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 	return m, p.describe(m, in, matched, vars)
 }
 
+// Asks says whether now is the time to find out what the pattern asks for.
+func (p *Pattern) Asks(in Input) bool {
+	if p.Ask.when == nil {
+		return true
+	}
+	vars := map[string]any{"r": in.Timeline.Values(), "increase": in.Timeline.Increases(), "entity": facts(in.Entity),
+		"confidence": in.Confidence, "eta": math.Inf(1)}
+	if in.Forecast != nil {
+		vars["eta"] = in.Forecast.At.Sub(in.Now).Seconds()
+	}
+	return holds(p.Ask.when, vars)
+}
+
 // describe fills in everything that people read.
 func (p *Pattern) describe(m *Match, in Input, matched map[string]*seen, vars map[string]any) error {
 	data := &story{in: in, matched: matched}

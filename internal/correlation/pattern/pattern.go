@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/cel-go/cel"
 
+	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -33,6 +34,8 @@ type Pattern struct {
 	Entities []entity.Kind `json:"entities,omitempty"`
 	// Forecast is the forecast that a prediction rests on.
 	Forecast *Forecast `json:"forecast,omitempty"`
+	// Ask is what is worth finding out on demand; nil: nothing.
+	Ask *Ask `json:"ask,omitempty"`
 	// Signals are the pieces of evidence.
 	Signals []*Clause `json:"signals,omitempty"`
 	// When is a CEL condition over the clauses' ids; default: at least one trigger, and all that are required.
@@ -80,6 +83,17 @@ type Forecast struct {
 	Until string `json:"until,omitempty"`
 
 	when, until cel.Program
+}
+
+// Ask is what to find out on demand, because it is too dear to watch always.
+type Ask struct {
+	// For is what: memory or errors.
+	For attribution.Kind `json:"for"`
+	// When is a CEL condition. A prediction asks under it whether or not it is told yet, as soon as there is a forecast; a diagnosis,
+	// while it holds. Default: always.
+	When string `json:"when,omitempty"`
+
+	when cel.Program
 }
 
 // Clause is one piece of evidence.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -41,6 +42,9 @@ func (p *Pattern) validate() error {
 		}
 	default:
 		bad("kind is %q, want prediction or diagnosis", p.Kind)
+	}
+	if p.Ask != nil && !slices.Contains(attribution.Kinds, p.Ask.For) {
+		bad("ask.for is %q, want memory or errors", p.Ask.For)
 	}
 	if n := len(p.Severity); n == 0 {
 		bad("severity is empty, want a list of {is, when} whose last has no when")

@@ -2,6 +2,7 @@
 package signal
 
 import (
+	"strings"
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
@@ -150,6 +151,11 @@ const (
 	// CertificateLeft is the time until a certificate is valid no more (s); negative after that.
 	CertificateLeft = "certificate.left"
 )
+
+// SyscallFailed is the kind of system calls that failed with an errno, such as EMFILE, because something is exhausted, seen on
+// demand; the value is how many. Calls of inotify have a kind of their own, for their limits are others: SyscallFailed("inotify").
+// Attributes: `error`, `syscall`, `count`, `comm`, `pid` (of the process that failed most often), `seconds` (in how long).
+func SyscallFailed(errno string) string { return "syscall.failed." + strings.ToLower(errno) }
 
 // Growth is the kind under which a forecast tells how fast a resource grows, per minute.
 func Growth(resource string) string { return resource + ".growth" }

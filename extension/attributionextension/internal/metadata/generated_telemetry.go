@@ -61,7 +61,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ExtensionAttributionLooks, err = builder.meter.Int64Counter(
 		"otelcol_extension_attribution_looks",
-		metric.WithDescription("Number of looks at who holds memory [Development]"),
+		metric.WithDescription("Number of looks at who holds memory, or which system calls fail [Development]"),
 		metric.WithUnit("{looks}"),
 	)
 	errs = errors.Join(errs, err)

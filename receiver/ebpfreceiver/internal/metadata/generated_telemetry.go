@@ -25,15 +25,16 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                    metric.Meter
-	mu                       sync.Mutex
-	registrations            []metric.Registration
-	ReceiverEbpfDropped      metric.Int64Counter
-	ReceiverEbpfLost         metric.Int64ObservableCounter
-	ReceiverEbpfMalformed    metric.Int64Counter
-	ReceiverEbpfPeersDropped metric.Int64Counter
-	ReceiverEbpfUnresolved   metric.Int64Counter
-	ReceiverEbpfUntold       metric.Int64ObservableCounter
+	meter                       metric.Meter
+	mu                          sync.Mutex
+	registrations               []metric.Registration
+	ReceiverEbpfDropped         metric.Int64Counter
+	ReceiverEbpfFailuresDropped metric.Int64Counter
+	ReceiverEbpfLost            metric.Int64ObservableCounter
+	ReceiverEbpfMalformed       metric.Int64Counter
+	ReceiverEbpfPeersDropped    metric.Int64Counter
+	ReceiverEbpfUnresolved      metric.Int64Counter
+	ReceiverEbpfUntold          metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -109,6 +110,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_dropped",
 		metric.WithDescription("Number of times a cgroup's counts were not told because max_cgroups was reached [Development]"),
 		metric.WithUnit("{cgroups}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfFailuresDropped, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_failures_dropped",
+		metric.WithDescription("Number of system calls that failed while they were looked at and were not told, because too many different ones did [Development]"),
+		metric.WithUnit("{calls}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfLost, err = builder.meter.Int64ObservableCounter(

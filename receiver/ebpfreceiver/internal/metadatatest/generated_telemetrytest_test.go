@@ -29,10 +29,14 @@ func TestSetupTelemetry(t *testing.T) {
 		return nil
 	}))
 	tb.ReceiverEbpfDropped.Add(context.Background(), 1)
+	tb.ReceiverEbpfFailuresDropped.Add(context.Background(), 1)
 	tb.ReceiverEbpfMalformed.Add(context.Background(), 1)
 	tb.ReceiverEbpfPeersDropped.Add(context.Background(), 1)
 	tb.ReceiverEbpfUnresolved.Add(context.Background(), 1)
 	AssertEqualReceiverEbpfDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfFailuresDropped(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfLost(t, testTel,

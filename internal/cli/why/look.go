@@ -18,21 +18,28 @@ import (
 const (
 	minProfile = 5 * time.Second
 	maxProfile = 2 * time.Minute
+	minErrors  = time.Second
+	maxErrors  = 30 * time.Second
 )
 
-// profile has the collector find out who holds the memory of the subject.
-func profile(ctx context.Context, o *Options) (attribution.Answer, error) {
+// look has the collector find out who holds the memory of the subject, or which of its system calls fail.
+func look(ctx context.Context, o *Options) (attribution.Answer, error) {
+	kind, flag, what := attribution.Memory, "--profile", "who holds the memory of %s"
+	if o.Errors > 0 {
+		kind, flag, what = attribution.Errors, "--errors", "which system calls of %s fail"
+	}
 	from, ok := o.Source.(source.Attributing)
 	if !ok {
-		return attribution.Answer{}, fmt.Errorf("%s cannot look into a process: --profile wants the collector of the subject's node, with --endpoint", o.Source)
+		return attribution.Answer{}, fmt.Errorf("%s cannot look into a process: %s wants the collector of the subject's node, with --endpoint", o.Source, flag)
 	}
-	fmt.Fprintf(o.Env.ErrOut, "looking at %s for %s…\n", cli.Clean(o.Subject), finding.FormatDuration(o.Profile))
-	a, err := from.Attribute(ctx, o.Subject, o.Namespace, o.Profile)
+	window := o.Profile + o.Errors // one of them is 0
+	fmt.Fprintf(o.Env.ErrOut, "looking at %s for %s…\n", cli.Clean(o.Subject), finding.FormatDuration(window))
+	a, err := from.Attribute(ctx, kind, o.Subject, o.Namespace, window)
 	if err != nil {
 		return a, err
 	}
 	if a.State == attribution.Failed {
-		return a, fmt.Errorf("who holds the memory of %s was not found out: %s", cli.Clean(o.Subject), cli.Clean(a.Reason))
+		return a, fmt.Errorf(what+" was not found out: %s", cli.Clean(o.Subject), cli.Clean(a.Reason))
 	}
 	if o.Pprof == "" {
 		return a, nil
@@ -44,8 +51,8 @@ func profile(ctx context.Context, o *Options) (attribution.Answer, error) {
 	return a, os.WriteFile(o.Pprof, b, 0o644)
 }
 
-// tellAnswer tells who holds the memory.
-func tellAnswer(env cli.Env, a attribution.Answer) error {
+// tellHolders tells who holds the memory.
+func tellHolders(env cli.Env, a attribution.Answer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", env.Paint(cli.Bold, "Who holds the memory of "+cli.Clean(a.Subject)))
 	if a.Text == "" {
@@ -86,13 +93,33 @@ func tellAnswer(env cli.Env, a attribution.Answer) error {
 	return err
 }
 
-// checkProfile says what is wrong with the flags.
-func (o *Options) checkProfile() error {
+// tellFailures tells which system calls failed.
+func tellFailures(env cli.Env, a attribution.Answer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", env.Paint(cli.Bold, "System calls of "+cli.Clean(a.Subject)+" that failed for want of something"))
+	for i, f := range a.Failures {
+		fmt.Fprintf(&b, "  %d. %s: %s, %d times\n     %s (pid %d)", i+1, cli.Clean(f.Syscall), cli.Clean(f.Error), f.Count, cli.Clean(f.Process), f.PID)
+		if f.Cgroup != "" {
+			fmt.Fprintf(&b, " in %s", cli.Clean(f.Cgroup))
+		}
+		b.WriteString("\n")
+	}
+	if a.Reason != "" {
+		fmt.Fprintf(&b, "%s\n", cli.Wrap(cli.Clean(a.Reason), "  ", env.Width))
+	}
+	_, err := env.Out.Write([]byte(b.String()))
+	return err
+}
+
+// checkLook says what is wrong with the flags.
+func (o *Options) checkLook() error {
 	switch {
 	case o.Profile == 0 && o.Pprof != "":
 		return errors.New("--pprof wants --profile, such as --profile 30s")
 	case o.Profile != 0 && (o.Profile < minProfile || o.Profile > maxProfile):
 		return fmt.Errorf("--profile is %s, want %s to %s", o.Profile, minProfile, maxProfile)
+	case o.Errors != 0 && (o.Errors < minErrors || o.Errors > maxErrors):
+		return fmt.Errorf("--errors is %s, want %s to %s", o.Errors, minErrors, maxErrors)
 	}
 	return nil
 }
