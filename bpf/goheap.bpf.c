@@ -13,6 +13,7 @@
 
 #define GOHEAP_SPAN 1
 #define GOHEAP_MARKED 2
+#define GOHEAP_MARKING 3
 
 // What is told of the programs that are watched, by process: offsets of fields in runtime.mspan, and how many spans to pass
 // over for each that is sampled.
@@ -42,7 +43,7 @@ struct span {
 };
 
 struct marked {
-	u32 kind;
+	u32 kind; // or marking, with nothing live yet
 	u32 pid;
 	u64 time;
 	u64 live; // bytes
@@ -111,15 +112,32 @@ int tapio_goheap_span(struct pt_regs *ctx)
 	return 0;
 }
 
-// runtime.(*gcControllerState).startCycle: a collection begins; the world is stopped.
+static __always_inline void tell(u32 kind, u32 pid, u64 live)
+{
+	struct marked *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		tapio_count_lost();
+		return;
+	}
+	e->kind = kind;
+	e->pid = pid;
+	e->time = bpf_ktime_get_ns();
+	e->live = live;
+	bpf_ringbuf_submit(e, 0);
+}
+
+// runtime.(*gcControllerState).startCycle: a collection begins; the world is stopped, and all that is left of the one before is swept.
 SEC("uprobe/startCycle")
 int tapio_goheap_mark(struct pt_regs *ctx)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 	struct state *state = bpf_map_lookup_elem(&states, &pid);
 
-	if (state)
-		state->marking = 1;
+	if (!state)
+		return 0;
+	state->marking = 1;
+	tell(GOHEAP_MARKING, pid, 0);
 	return 0;
 }
 
@@ -129,21 +147,11 @@ int tapio_goheap_marked(struct pt_regs *ctx)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 	struct state *state = bpf_map_lookup_elem(&states, &pid);
-	struct marked *e;
 
 	if (!state)
 		return 0;
 	state->marking = 0;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e) {
-		tapio_count_lost();
-		return 0;
-	}
-	e->kind = GOHEAP_MARKED;
-	e->pid = pid;
-	e->time = bpf_ktime_get_ns();
-	e->live = GO_ARG2(ctx);
-	bpf_ringbuf_submit(e, 0);
+	tell(GOHEAP_MARKED, pid, GO_ARG2(ctx));
 	return 0;
 }
 

@@ -47,6 +47,8 @@ type Site struct {
 	Blocked []symbols.Frame
 	// Stack is all of it, the innermost first.
 	Stack []symbols.Frame
+
+	tables float64 // bytes of Bytes that are room in tables
 }
 
 // Process is what was found out about one process.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -45,7 +46,13 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, o Options) erro
 		return err
 	}
 	r.Growth, r.Grows, r.Hits, r.Unattributed = heap.Growth, heap.Grows, heap.Hits, heap.Unattributed
-	r.Sites = sitesOf(heldGo(g, heap.Held), Retained, KindHeap, own)
+	all, shared := heldGo(g, heap.Held)
+	if len(goroutines.added) == 0 {
+		r.Unattributed += shared
+	}
+	var grown float64
+	r.Sites, grown = proven(sitesOf(all, Retained, KindHeap, own))
+	r.Unattributed += grown
 	for _, a := range goroutines.added {
 		s := goroutineSite(g, a, own)
 		r.Growth += s.Bytes
@@ -59,7 +66,8 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, o Options) erro
 		r.Reason = "what it holds did not grow, or has stopped growing: no site is named"
 	case len(r.Sites) == 0 && heap.Collections == 0:
 		r.Reason = "no garbage collection ended meanwhile, so that what is still needed is not known"
-		r.Sites = sitesOf(heldGo(g, heap.Allocating), Growing, KindHeap, own)
+		all, _ := heldGo(g, heap.Allocating)
+		r.Sites = sitesOf(all, Growing, KindHeap, own)
 	case len(r.Sites) == 0:
 		r.Reason = "too few of its new objects have survived a garbage collection to name anybody"
 	}
@@ -79,9 +87,8 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-// heldGo names the functions of stacks.
-func heldGo(g *golang.Program, all []golang.Held) []held {
-	var out []held
+// heldGo names the functions of stacks. What goroutines share is left out, and its bytes are returned.
+func heldGo(g *golang.Program, all []golang.Held) (out []held, shared float64) {
 	for _, h := range all {
 		of := held{bytes: h.Bytes, samples: h.Samples}
 		for i, pc := range h.Stack {
@@ -89,10 +96,26 @@ func heldGo(g *golang.Program, all []golang.Held) []held {
 				of.stack = append(of.stack, g.Lookup(pc-1)...)
 			}
 		}
+		if slices.ContainsFunc(of.stack, func(f symbols.Frame) bool { return slices.Contains(ofGoroutines, f.Function) }) {
+			shared += of.bytes
+			continue
+		}
+		of.table = slices.ContainsFunc(of.stack, func(f symbols.Frame) bool { return slices.Contains(growTables, f.Function) })
 		out = append(out, of)
 	}
-	return out
+	return out, shared
 }
+
+// growTables are functions of the runtime that make room in what several may put things into: who needs more is not always who has
+// left the others there.
+var growTables = []string{
+	"internal/runtime/maps.(*table).rehash", "internal/runtime/maps.(*Map).growToTable", "runtime.hashGrow", "runtime.(*timers).addHeap",
+	"runtime.doaddtimer",
+}
+
+// ofGoroutines are functions of the runtime that make what goroutines are made of, and wait with. It is handed on from one that has
+// ended to the next: who needs a new one is not who holds all the others.
+var ofGoroutines = []string{"runtime.malg", "runtime.acquireSudog", "runtime.allgadd"}
 
 func goroutineSite(g *golang.Program, a golang.Added, own func(symbols.Frame) bool) Site {
 	s := siteOf(g.Lookup(a.Created-1), own)

@@ -16,11 +16,17 @@ const maxCallers = 3
 // handlers are the functions of net/http that call a handler; the function before one of them on the stack serves requests.
 var handlers = []string{"net/http.HandlerFunc.ServeHTTP", "net/http.(*ServeMux).ServeHTTP", "net/http.serverHandler.ServeHTTP"}
 
+// funcPool hands out objects that others have given back. Who finds none there, so that a new one is made, is not who keeps the others:
+// callers from here on prove nothing.
+const funcPool = "sync.(*Pool).Get"
+
 // held is what a stack holds.
 type held struct {
 	stack          []symbols.Frame
 	bytes, objects float64
 	samples        int
+	// table says that it is room for more in a table.
+	table bool
 }
 
 // sitesOf joins stacks that differ in nothing people care about. own says whether a function is the program's, or that of a
@@ -40,6 +46,9 @@ func sitesOf(all []held, grade Grade, kind Kind, own func(symbols.Frame) bool) [
 			byKey[key] = of
 		}
 		of.Bytes += h.bytes
+		if h.table {
+			of.tables += h.bytes
+		}
 		of.Objects += h.objects
 		of.Samples += h.samples
 	}
@@ -51,12 +60,29 @@ func sitesOf(all []held, grade Grade, kind Kind, own func(symbols.Frame) bool) [
 	return sites
 }
 
+// proven leaves out who has done nothing but make room in tables, where others hold something else, and returns the bytes of these.
+func proven(sites []Site) (_ []Site, left float64) {
+	only := func(s Site) bool { return s.tables >= s.Bytes }
+	if !slices.ContainsFunc(sites, func(s Site) bool { return !only(s) }) {
+		return sites, 0
+	}
+	return slices.DeleteFunc(sites, func(s Site) bool {
+		if only(s) {
+			left += s.Bytes
+		}
+		return only(s)
+	}), left
+}
+
 // siteOf finds who holds it on a stack.
 func siteOf(stack []symbols.Frame, own func(symbols.Frame) bool) Site {
 	s := Site{Stack: stack}
 	if len(stack) == 0 {
 		s.Function.Function = "?"
 		return s
+	}
+	if i := slices.IndexFunc(stack, func(f symbols.Frame) bool { return f.Function == funcPool }); i > 0 {
+		stack = stack[:i]
 	}
 	first := slices.IndexFunc(stack, own)
 	if first < 0 {

@@ -42,8 +42,11 @@ func TestSiteOf(t *testing.T) {
 		},
 		"nothing but the standard library": {stack("runtime.mallocgc", "net/http.(*conn).serve", "runtime.goexit"), "net/http.(*conn).serve", ""},
 		"a generic function":               {stack("runtime.mallocgc", "shop/set.(*Set[go.shape.string]).Add", "main.run"), "shop/set.(*Set[go.shape.string]).Add ← main.run", ""},
-		"recursion":                        {stack("main.walk", "main.walk", "main.walk", "main.main"), "main.walk ← main.main", ""},
-		"nothing":                          {nil, "?", ""},
+		"a pool, of which others have not given back": {
+			stack("runtime.newobject", "shop/log.init.func1", "sync.(*Pool).Get", "shop/log.Line", "main.users"), "shop/log.init.func1", "",
+		},
+		"recursion": {stack("main.walk", "main.walk", "main.walk", "main.main"), "main.walk ← main.main", ""},
+		"nothing":   {nil, "?", ""},
 	} {
 		s := siteOf(c.stack, own)
 		assert.Equal(t, c.text, s.Text(), name)
@@ -64,15 +67,29 @@ func TestSiteOfNative(t *testing.T) {
 func TestSitesOf(t *testing.T) {
 	a, b := stack("main.put", "main.a"), stack("main.put", "main.a")
 	b[0].Line = 7
-	sites := sitesOf([]held{{a, 10, 1, 1}, {stack("main.put", "main.b"), 15, 1, 2}, {b, 10, 1, 1}}, Retained, KindHeap, ownGo(nil))
+	sites := sitesOf([]held{
+		{stack: a, bytes: 10, objects: 1, samples: 1}, {stack: stack("main.put", "main.b"), bytes: 15, objects: 1, samples: 2},
+		{stack: b, bytes: 10, objects: 1, samples: 1},
+	}, Retained, KindHeap, ownGo(nil))
 	assert.Len(t, sites, 2)
 	assert.Equal(t, "main.put ← main.a", sites[0].Text())
 	assert.InDelta(t, 20, sites[0].Bytes, 0)
 	assert.Equal(t, 2, sites[0].Samples)
-	grow := sitesOf([]held{{stack("main.churn"), 1000, 0, 9}}, Growing, KindHeap, ownGo(nil))
+	grow := sitesOf([]held{{stack: stack("main.churn"), bytes: 1000, samples: 9}}, Growing, KindHeap, ownGo(nil))
 	all := append(grow, sites...)
 	sortSites(all)
 	assert.Equal(t, "main.churn", all[2].Text())
+}
+
+// Who has only made room in a table that others fill is not named beside them; where nobody holds anything else, there is none but them.
+func TestProven(t *testing.T) {
+	table, rest := Site{Bytes: 10, tables: 10}, Site{Bytes: 20, tables: 5}
+	sites, left := proven([]Site{table, rest})
+	assert.Equal(t, []Site{rest}, sites)
+	assert.InDelta(t, 10, left, 0)
+	sites, left = proven([]Site{table, table})
+	assert.Len(t, sites, 2)
+	assert.Zero(t, left)
 }
 
 func TestPprof(t *testing.T) {

@@ -116,11 +116,11 @@ func TestSamples(t *testing.T) {
 				s.bySpan[at].swept = 1<<32 - 2
 				c.survived = 1
 			}
-			c.steps(m, func() { require.NoError(t, s.check(m)) })
+			c.steps(m, func() { require.NoError(t, s.check(m, 1)) })
 			of := s.bySpan[at]
 			if c.survived < 0 {
 				assert.Nil(t, of)
-				assert.Equal(t, 1, s.dead)
+				assert.Len(t, s.dead, 1)
 				return
 			}
 			require.NotNil(t, of)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
@@ -43,8 +44,9 @@ const (
 
 // Events of bpf/goheap.bpf.c.
 const (
-	eventSpan   = 1
-	eventMarked = 2
+	eventSpan    = 1
+	eventMarked  = 2
+	eventMarking = 3
 )
 
 // Stack is a stack of return addresses, the innermost first.
@@ -88,11 +90,13 @@ type heapWatch struct {
 	live     []trend.Point
 	classes  map[uint8][]trend.Point
 	last     time.Duration // when the last census was taken
-	checked  time.Time
-	every    time.Duration
-	allocs   map[string]float64
-	ended    bool // the program, before the window
-	duty     float64
+	// By CLOCK_MONOTONIC, in ns: when the watch began, and when a collection had marked all that lives for the last time.
+	started, marks uint64
+	due            time.Time // when it shall be looked which samples that are; zero: it was
+	every          time.Duration
+	allocs         map[string]float64
+	ended          bool // the program, before the window
+	duty           float64
 	// spans attaches the probe at new spans, and is what is attached; nil while it rests.
 	attachSpans func() (io.Closer, error)
 	spans       io.Closer
@@ -106,7 +110,7 @@ type heapWatch struct {
 func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, duty float64) (h Heap, err error) {
 	w := &heapWatch{
 		g: g, begin: time.Now(), samples: newSamples(&g.layout.span, maxSamples), classes: map[uint8][]trend.Point{},
-		every: window / censuses, allocs: map[string]float64{}, duty: duty,
+		every: window / censuses, allocs: map[string]float64{}, duty: duty, started: monotonic(),
 	}
 	if err := w.attach(); err != nil {
 		return h, errors.Join(err, w.close())
@@ -116,6 +120,13 @@ func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, d
 		return h, err
 	}
 	return w.result()
+}
+
+// monotonic is the time by the clock that the kernel's programs tell, in ns.
+func monotonic() uint64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return uint64(ts.Nano())
 }
 
 func (w *heapWatch) attach() error {
@@ -233,7 +244,21 @@ func (w *heapWatch) follow(ctx context.Context, window, longest time.Duration) e
 		if err := w.throttle(); err != nil {
 			return err
 		}
-		w.events.SetDeadline(now.Add(100 * time.Millisecond))
+		if !w.due.IsZero() && now.After(w.due) {
+			w.due = time.Time{}
+			switch err := w.check(); {
+			case errors.Is(err, process.ErrGone):
+				w.ended = true
+				return nil
+			case err != nil:
+				return err
+			}
+		}
+		deadline := now.Add(100 * time.Millisecond)
+		if !w.due.IsZero() && w.due.Before(deadline) {
+			deadline = w.due
+		}
+		w.events.SetDeadline(deadline)
 		switch err := w.events.ReadInto(&rec); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if w.g.Alive() == nil {
@@ -265,12 +290,15 @@ func (w *heapWatch) take(raw []byte) error {
 			return err
 		}
 		return w.span(e)
-	case eventMarked:
+	case eventMarked, eventMarking:
 		e, err := bpf.Event[bpf.GoHeapMarked](raw)
 		if err != nil {
 			return err
 		}
-		return w.marked(e.Live)
+		if e.Kind == eventMarking {
+			return w.marking()
+		}
+		return w.marked(e.Live, e.Time)
 	}
 	return nil
 }
@@ -333,18 +361,30 @@ func (w *heapWatch) findAllspans(heap uint64) error {
 	return fmt.Errorf("%s: mheap.allspans: %w", w.g.Version, errLayout)
 }
 
-// marked takes in that a collection has marked what is live. All spans have been swept after the one before, and none, or few,
-// after this one: the right moment to look.
-func (w *heapWatch) marked(live uint64) error {
-	now := time.Since(w.begin)
-	w.live = append(w.live, trend.Point{At: now, Bytes: float64(live)})
-	if n := len(w.samples.bySpan); time.Since(w.checked) >= time.Duration(n)*time.Second/checksPerSecond {
-		w.checked = time.Now()
-		if err := w.samples.check(w.g); err != nil {
-			return err
-		}
+// marked takes in that a collection has marked what lives. It shows when spans have been swept, until they are after the next: half
+// of the way there is the best moment to look. None is to be missed, so that fewer objects are followed where collections are frequent.
+func (w *heapWatch) marked(live, at uint64) error {
+	between := min(time.Duration(at-w.marks), time.Second)
+	w.live = append(w.live, trend.Point{At: time.Since(w.begin), Bytes: float64(live)})
+	w.marks, w.due = at, time.Now().Add(between/2)
+	if n := len(w.samples.bySpan); 2*time.Duration(n)*time.Second/checksPerSecond > between {
+		w.samples.thin()
+		return w.target(w.samples.oneIn)
 	}
-	if w.allspans != 0 && now-w.last >= w.every {
+	return nil
+}
+
+// marking takes in that the next begins: all is swept by now, and will not be again before what lives is marked.
+func (w *heapWatch) marking() error {
+	w.due = time.Time{}
+	return w.check()
+}
+
+func (w *heapWatch) check() error {
+	if err := w.samples.check(w.g, w.marks); err != nil {
+		return err
+	}
+	if w.allspans != 0 && time.Since(w.begin)-w.last >= w.every {
 		return w.census()
 	}
 	return nil

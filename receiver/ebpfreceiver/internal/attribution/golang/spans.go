@@ -5,6 +5,7 @@ package golang
 import (
 	"encoding/binary"
 	"math/bits"
+	"time"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
@@ -19,6 +20,8 @@ var _ memory = (*process.Process)(nil)
 
 const (
 	spanInUse = 1
+	// maxOneIn is how many spans a sample may stand for.
+	maxOneIn  = 1 << 20
 	pageBytes = 8192
 	// maxObjects is how many objects a span of the runtime's size classes has at most, 8 bytes each.
 	maxObjects = pageBytes / 8
@@ -65,11 +68,37 @@ type sample struct {
 	time   uint64 // CLOCK_MONOTONIC, ns
 	stack  string
 	// swept is the collection after which its span was looked at last; survived, how many collections have found it alive that
-	// began after it was made; spared, how many will that did not.
+	// began after it was made, the last of them at the time alive; spared, how many will that did not.
 	swept    uint32
 	survived int
+	alive    uint64
 	spared   int
+	// missed says that a sweep of its span was not seen: if it was dead by then, its place may have been taken since.
+	missed bool
 }
+
+// origin is where objects of a class come from.
+type origin struct {
+	class uint8
+	stack string
+}
+
+func (s *sample) origin() origin { return origin{s.class, s.stack} }
+
+// age is for how long it is known to have lived.
+func (s *sample) age() time.Duration {
+	if s.survived == 0 || s.alive < s.time {
+		return 0
+	}
+	return time.Duration(s.alive - s.time)
+}
+
+// largeNoscan is the class of what has a span of its own and no pointers; 0 that of those with pointers.
+const largeNoscan = 1
+
+// tinyClass is the class of what has less than 16 bytes and no pointers, several of which share an object (runtime/malloc.go:
+// tinySpanClass). The first of them has the stack, and any of them keeps all alive.
+const tinyClass = 5
 
 // samples are the objects that are not known to be dead.
 type samples struct {
@@ -78,24 +107,34 @@ type samples struct {
 	// oneIn is how many spans one sample stands for; it doubles when there are too many.
 	oneIn uint32
 	limit int
-	dead  int
+	// dead are how many spans those that have died stood for.
+	dead  map[origin]float64
 	addrs []uint64
 	buf   []byte
 }
 
 func newSamples(l *spanLayout, limit int) *samples {
-	return &samples{layout: l, bySpan: map[uint64]*sample{}, oneIn: 1, limit: limit}
+	return &samples{layout: l, bySpan: map[uint64]*sample{}, oneIn: 1, limit: limit, dead: map[origin]float64{}}
 }
 
 // add takes a new one in. A span that is fetched again was freed before, with all that was in it. It returns false when there
 // are so many that only every second of what is to come shall be taken.
 func (s *samples) add(n *sample) bool {
-	if _, ok := s.bySpan[n.span]; ok {
-		s.dead++
+	if of, ok := s.bySpan[n.span]; ok {
+		s.died(of)
 	}
 	s.bySpan[n.span] = n
 	if len(s.bySpan) <= s.limit {
 		return true
+	}
+	s.thin()
+	return false
+}
+
+// thin leaves every second out: the rest stand for more.
+func (s *samples) thin() {
+	if s.oneIn >= maxOneIn {
+		return
 	}
 	s.oneIn *= 2
 	i := 0
@@ -106,12 +145,18 @@ func (s *samples) add(n *sample) bool {
 			of.weight *= 2
 		}
 	}
-	return false
+}
+
+func (s *samples) died(of *sample) {
+	delete(s.bySpan, of.span)
+	if _, ok := s.dead[of.origin()]; ok || len(s.dead) < 4*maxSamples {
+		s.dead[of.origin()] += float64(of.weight)
+	}
 }
 
 // check looks which objects live on. From one sweep of a span to the next its allocBits are what the collection before has
-// marked; an object that is not marked is dead, whoever takes its place.
-func (s *samples) check(m memory) error {
+// marked, at the time given; an object that is not marked is dead, whoever takes its place.
+func (s *samples) check(m memory, at uint64) error {
 	s.addrs = s.addrs[:0]
 	for at := range s.bySpan {
 		s.addrs = append(s.addrs, at)
@@ -120,38 +165,36 @@ func (s *samples) check(m memory) error {
 	if n := len(s.addrs) * size; len(s.buf) < n {
 		s.buf = make([]byte, n)
 	}
-	var swept []*sample
+	var swept, gone []*sample
 	var marks []uint64
-	var gone []uint64
 	err := m.ReadEach(s.addrs, size, s.buf, func(i int, b []byte) {
 		of, now := s.bySpan[s.addrs[i]], s.layout.decode(b)
 		if !now.inUse || now.start != of.base || now.pages != of.pages || now.class != of.class {
-			gone = append(gone, of.span)
+			gone = append(gone, of)
 			return
 		}
 		// Generations wrap around.
 		if d := int32(now.swept() - of.swept); d > 0 {
-			of.swept = now.swept()
+			of.swept, of.missed = now.swept(), of.missed || d > 2
 			swept, marks = append(swept, of), append(marks, now.allocBits)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	for _, at := range gone {
-		delete(s.bySpan, at)
-		s.dead++
+	for _, of := range gone {
+		s.died(of)
 	}
 	return m.ReadEach(marks, 1, s.buf, func(i int, b []byte) {
 		of := swept[i]
 		switch {
 		case b[0]&1 == 0:
-			delete(s.bySpan, of.span)
-			s.dead++
+			s.died(of)
 		case of.spared > 0:
 			of.spared--
 		default:
 			of.survived++
+			of.alive = at
 		}
 	})
 }

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
@@ -20,15 +18,22 @@ import (
 // A leak must be seen to grow by this much over a window before anybody is named.
 const leastGrowth = 256 << 10
 
-// settled is how old an object must be to count as kept after it has survived one collection; what has survived two may be
-// younger. Requests are younger than that, mostly.
+// settled is for how long an object must be known to have lived to count as kept; where the watch was shorter than twice that, half
+// of it. Requests take less time, mostly, however many collections there are meanwhile.
 const settled = 5 * time.Second
+
+const (
+	// leastTiny is how many of a stack's tiny objects must live on, of 1. Those of less share theirs with what others keep.
+	leastTiny = 0.9
+	// leastYoung is how many of a stack's objects must live on for those to count that are not settled.
+	leastYoung = 0.5
+)
 
 // result tells what is kept: the growth of each class of objects, shared out among the stacks of its samples that survived.
 func (w *heapWatch) result() (h Heap, err error) {
 	if w.allspans != 0 && !w.ended {
 		// The last sweep may be ahead of the last look.
-		if err := errors.Join(w.samples.check(w.g), w.census()); err != nil && !errors.Is(err, process.ErrGone) {
+		if err := errors.Join(w.samples.check(w.g, w.marks), w.census()); err != nil && !errors.Is(err, process.ErrGone) {
 			return h, err
 		}
 	}
@@ -64,29 +69,30 @@ func (w *heapWatch) share(h *Heap) {
 	if !h.Grows || h.Collections == 0 {
 		return
 	}
-	kept := w.kept()
+	survivors := w.survivors()
 	held := map[string]*Held{}
 	for class, points := range w.classes {
 		t := trend.Of(points)
 		if !t.Grows(leastGrowth / 8) {
 			continue
 		}
+		kept := w.kept(class, survivors[class], t.Growth)
 		var n float64
-		for _, s := range kept[class] {
-			n += float64(s.weight)
+		for _, share := range kept {
+			n += share
 		}
 		if n == 0 {
 			h.Unattributed += t.Growth
 			continue
 		}
-		for _, s := range kept[class] {
+		for s, share := range kept {
 			of := held[s.stack]
 			if of == nil {
 				of = &Held{Stack: unpack(s.stack)}
 				held[s.stack] = of
 			}
 			of.Samples++
-			of.Bytes += t.Growth * float64(s.weight) / n
+			of.Bytes += t.Growth * share / n
 		}
 	}
 	for _, of := range held {
@@ -111,16 +117,50 @@ func (w *heapWatch) total() []trend.Point {
 	return all
 }
 
-// kept are the samples that count as kept, by class.
-func (w *heapWatch) kept() map[uint8][]*sample {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	now := uint64(ts.Nano())
-	kept := map[uint8][]*sample{}
+// survivors are the samples that a collection has found alive which began after they were made, by class.
+func (w *heapWatch) survivors() map[uint8][]*sample {
+	all := map[uint8][]*sample{}
 	for _, s := range w.samples.bySpan {
-		if s.survived >= 2 || s.survived == 1 && now-s.time >= uint64(settled) {
-			kept[s.class] = append(kept[s.class], s)
+		if s.survived > 0 {
+			all[s.class] = append(all[s.class], s)
 		}
+	}
+	return all
+}
+
+// kept are those survivors of a class that count as kept, and what each counts.
+func (w *heapWatch) kept(class uint8, survivors []*sample, growth float64) map[*sample]float64 {
+	alive := map[origin]float64{}
+	for _, s := range survivors {
+		alive[s.origin()] += float64(s.weight)
+	}
+	rate := func(s *sample) float64 { return alive[s.origin()] / (alive[s.origin()] + w.samples.dead[s.origin()]) }
+	least := min(settled, time.Duration(w.marks-min(w.started, w.marks))/2)
+	kept, young := map[*sample]float64{}, map[*sample]float64{}
+	var bytes float64
+	for _, s := range survivors {
+		share := float64(s.weight)
+		if class <= largeNoscan {
+			share *= float64(s.pages) // each has a span of its own, of its size
+		}
+		if s.missed {
+			// Most likely it is what becomes of the others, too.
+			share *= rate(s)
+		}
+		switch {
+		case class == tinyClass && rate(s) < leastTiny:
+		case s.age() >= least:
+			kept[s] = share
+		case class <= largeNoscan:
+			young[s] = share
+			bytes += share * pageBytes
+		case rate(s) >= leastYoung:
+			young[s] = share
+		}
+	}
+	// What grows by being moved to a larger place, as slices and maps do, is never old.
+	if len(kept) == 0 && (class > largeNoscan || bytes >= growth/2) {
+		return young
 	}
 	return kept
 }

@@ -1,0 +1,94 @@
+//go:build linux
+
+package attribution
+
+import (
+	"cmp"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+var goforms = &program{dir: "goforms", args: []string{"go", "build", "-ldflags=-s -w", "-o", "OUT", "."}}
+
+// Whatever the form in which a program holds on to memory, who holds it is named, and not who makes thirty times as much garbage of the
+// same size.
+func TestGoForms(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		env  []string
+		room int64    // MiB that it may have; 0: 48
+		want []string // is named
+		may  []string // may be as well, and nothing else
+		kept bool     // it is no leak, and nobody is killed for it
+	}{
+		"visits":    {want: []string{"main.keepVisits ← main.main"}},
+		"numbers":   {want: []string{"main.keepNumbers ← main.main"}},
+		"subslice":  {want: []string{"main.keepSubslice ← main.main"}},
+		"substring": {want: []string{"main.keepSubstring ← main.main"}},
+		"tiny":      {want: []string{"main.keepTiny ← main.main"}},
+		"nodes":     {want: []string{"main.keepNodes ← main.main"}},
+		"small":     {want: []string{"main.keepSmall ← main.main"}},
+		"large":     {want: []string{"main.keepLarge ← main.main"}},
+		"mixed":     {want: []string{"main.keepMixed ← main.main"}},
+		"queued":    {want: []string{"main.keepQueued ← main.main"}},
+		"channel":   {want: []string{"main.keepChannel", "main.keepChannel ← main.main"}},
+		"timers":    {want: []string{"main.keepTimers ← main.main"}},
+		"tickers":   {want: []string{"main.keepTickers ← main.main"}},
+		"closures":  {want: []string{"main.keepClosures ← main.main"}},
+		"contexts":  {want: []string{"main.keepContexts ← main.main"}},
+		"items":     {want: []string{"example.com/goforms/lru.(*Cache).Add ← main.keepItems ← main.main"}},
+		"finalized": {want: []string{"main.keepFinalized ← main.main"}},
+		"deferred":  {want: []string{"main.deferEndlessly"}},
+		"slow":      {room: 32, args: []string{"-rate", "800000", "-churn", "5"}, want: []string{"main.keepMany ← main.main"}},
+		"senders":   {want: []string{"main.keepSenders"}},
+		"selects":   {want: []string{"main.keepSelects"}},
+		"lockers":   {want: []string{"main.keepLockers ← main.main", "main.keepLockers"}},
+		"waiters":   {want: []string{"main.keepWaiters ← main.main", "main.keepWaiters"}},
+		"pumps":     {want: []string{"example.com/goforms/pump.Start"}, may: []string{"main.keepPumpA ← main.keepPumps ← main.main", "main.keepPumpB ← main.keepPumps ← main.main"}},
+		"bodies": {args: []string{"-rate", "400000"}, want: []string{"net/http.(*Server).Serve", "net/http.(*Transport).dialConn"},
+			may: []string{"bufio.NewReaderSize", "bufio.NewWriterSize", "net/http.(*connReader).startBackgroundRead", "main.keepBodies ← main.main"}},
+		"conns":   {want: []string{"main.read ← main.keepConns.gowrap1", "main.keepConns"}, may: []string{"main.keepConns ← main.main"}},
+		"one CPU": {args: []string{"-form", "nodes"}, env: []string{"GOMAXPROCS=1"}, want: []string{"main.keepNodes ← main.main"}},
+
+		"eight CPUs":       {args: []string{"-form", "closures"}, env: []string{"GOMAXPROCS=8"}, want: []string{"main.keepClosures ← main.main"}},
+		"collected seldom": {args: []string{"-form", "small"}, env: []string{"GOGC=400"}, room: 160, want: []string{"main.keepSmall ← main.main"}},
+		"a memory limit":   {args: []string{"-form", "items"}, env: []string{"GOGC=off", "GOMEMLIMIT=32MiB"}, want: []string{"example.com/goforms/lru.(*Cache).Add ← main.keepItems ← main.main"}},
+		"much garbage":     {args: []string{"-form", "nodes", "-churn", "200"}, want: []string{"main.keepNodes ← main.main"}},
+		"a large heap":     {args: []string{"-form", "items", "-ballast", "300000000", "-churn", "100"}, room: 450, want: []string{"example.com/goforms/lru.(*Cache).Add ← main.keepItems ← main.main"}},
+
+		"pooled":     {kept: true},
+		"recent":     {kept: true},
+		"warm up":    {kept: true},
+		"slow alone": {args: []string{"-rate", "400000", "-churn", "10"}, kept: true},
+		"nothing":    {kept: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := append(append(slices.Clone(c.env), goforms.build(t), "-form", name), c.args...)
+			w := start(t, cmp.Or(c.room, 48)*megabyte, "env", args...)
+			got := w.look(t)
+			if c.kept {
+				assert.False(t, got.Grows)
+				assert.Empty(t, got.Sites)
+				assert.NoError(t, syscall.Kill(w.cmd.Process.Pid, 0), "it lives")
+				return
+			}
+			var named []string
+			var share float64
+			for _, s := range got.Sites {
+				assert.Equal(t, Retained, s.Grade)
+				if s.Share >= 0.05 {
+					share += s.Share
+					named = append(named, s.Text())
+				}
+			}
+			assert.Subset(t, named, c.want)
+			assert.Subset(t, append(c.want, c.may...), named)
+			assert.Greater(t, share, 0.6)
+			w.killed(t)
+		})
+	}
+}

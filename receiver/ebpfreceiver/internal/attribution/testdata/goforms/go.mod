@@ -1,0 +1,3 @@
+module example.com/goforms
+
+go 1.18
