@@ -91,6 +91,9 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 		held[id] = true
 		f := finding.Finding{Kind: p.Kind, Pattern: p.Name, Severity: m.Severity, Title: m.Title, Brief: m.Brief, Explanation: m.Explanation, Shared: m.Shared, OwnCause: m.OwnCause,
 			Entity: s.entity.Finding(), Confidence: m.Confidence, Forecast: in.Forecast, Evidence: m.Evidence, Remedies: m.Remedies}
+		if m.Peer != "" {
+			f.Peer = &finding.Peer{Address: m.Peer}
+		}
 		if o != nil {
 			f.Series = o.history.Series(o.resource.name, o.resource.unit)
 		}

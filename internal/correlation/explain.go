@@ -35,7 +35,13 @@ func (e *Engine) explain(now time.Time, held map[string]bool) {
 	if len(all) == 0 {
 		return
 	}
-	for cause, effects := range causes.Relate(all, e.links(), e.patterns) {
+	links := e.links()
+	for _, f := range all {
+		if held[f.ID] {
+			causes.NamePeer(f, links)
+		}
+	}
+	for cause, effects := range causes.Relate(all, links, e.patterns) {
 		root := of[cause]
 		if held[root.Finding.ID] { // the others have it in their text already
 			causes.Explain(cause, effects)

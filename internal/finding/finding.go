@@ -161,6 +161,7 @@ type Finding struct {
 	// Brief is what is the matter now, in a few words: "Memory usage at 85% of limit".
 	Brief      string     `json:"brief,omitempty"`
 	Entity     Entity     `json:"entity"`
+	Peer       *Peer      `json:"peer,omitempty"`
 	Confidence float64    `json:"confidence"`
 	Forecast   *Forecast  `json:"prediction,omitempty"`
 	Outcome    *Outcome   `json:"outcome,omitempty"`
@@ -196,6 +197,15 @@ type Entity struct {
 type Owner struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
+}
+
+// Peer is whom the entity wants to reach: by its address and port, and, where it is known, by the object of Kubernetes that has the
+// address.
+type Peer struct {
+	Address   string `json:"address"`
+	Kind      string `json:"kind,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
 }
 
 // Forecast is when the predicted event will happen: At, and between Earliest and Latest with probability Coverage.

@@ -21,7 +21,7 @@ import (
 var structs = map[string]any{
 	"report": finding.Report{}, "coverage": finding.Coverage{}, "summary": finding.Summary{}, "learning": finding.Learning{},
 	"finding": finding.Finding{}, "entity": finding.Entity{}, "owner": finding.Owner{}, "prediction": finding.Forecast{},
-	"outcome": finding.Outcome{}, "evidence": finding.Evidence{}, "series": finding.Series{}, "remedy": finding.Remedy{},
+	"peer": finding.Peer{}, "outcome": finding.Outcome{}, "evidence": finding.Evidence{}, "series": finding.Series{}, "remedy": finding.Remedy{},
 }
 
 // Every field of the Go values is in the schema and the other way round; what is always written is required there.
@@ -131,6 +131,7 @@ func TestValidateAgreesWithTheSchema(t *testing.T) {
 		"entity.kind":         func(f *finding.Finding) { f.Entity.Kind = "" },
 		"entity.name":         func(f *finding.Finding) { f.Entity.Name = "" },
 		"entity.owner.kind":   func(f *finding.Finding) { f.Entity.Owner.Kind = "" },
+		"peer.address":        func(f *finding.Finding) { f.Peer = &finding.Peer{} },
 		"outcome.prediction":  func(f *finding.Finding) { f.Outcome = &finding.Outcome{} },
 		"evidence[0].layer":   func(f *finding.Finding) { f.Evidence[0].Layer = "Ring 0" },
 		"evidence[0].signal":  func(f *finding.Finding) { f.Evidence[0].Signal = "" },

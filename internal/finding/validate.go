@@ -42,6 +42,9 @@ func (f *Finding) check() error {
 	if err := f.Entity.Validate(); err != nil {
 		return err
 	}
+	if f.Peer != nil && f.Peer.Address == "" {
+		return fmt.Errorf("peer.address is empty")
+	}
 	if err := times(named{"firstSeen", f.FirstSeen}, named{"lastSeen", f.LastSeen}); err != nil {
 		return err
 	}

@@ -99,6 +99,49 @@ func nodes(s *sink) []string {
 	return all
 }
 
+// A node knows only the address of whom a container cannot connect to. Here it gets a name, and when that one's own trouble is known,
+// it is told as that one's effect.
+func TestPeersAreNamed(t *testing.T) {
+	r := newRig(t, nil)
+	var out sink
+	l := r.logs(&out)
+	pod := func(name, uid, container, state string) string {
+		return fmt.Sprintf(`{metadata: {name: %[1]s, namespace: shop, uid: %[2]s, labels: {app: %[1]s}, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: {nodeName: n1, containers: [{name: %[1]s}]},
+			status: {phase: Running, podIP: 10.244.0.9, containerStatuses: [{name: %[1]s, restartCount: 9, containerID: "containerd://%[3]s", %[4]s}]}}`, name, uid, container, state)
+	}
+	require.NoError(t, l.ConsumeLogs(ctx, object(t, "services", "", `{metadata: {name: checkout, namespace: shop, creationTimestamp: "2026-01-01T00:00:00Z"},
+		spec: {clusterIP: 10.96.0.7, clusterIPs: [10.96.0.7], selector: {app: checkout}, ports: [{port: 8080}]}}`)))
+	require.NoError(t, l.ConsumeLogs(ctx, object(t, "pods", "", pod("web", "u1", "c1", "ready: true, state: {running: {}}"))))
+	require.NoError(t, l.ConsumeLogs(ctx, object(t, "pods", "", pod("checkout", "u2", "c2", "ready: true, state: {running: {}}"))))
+	tell := func() {
+		w := findinglog.New()
+		w.Append(finding.Finding{ID: "there", Kind: finding.Diagnosis, Pattern: "connection-refused", Severity: finding.Warning, State: finding.Active,
+			Title: "c1 cannot connect to 10.96.0.7:8080: 20 attempts were refused in 2 minutes", Explanation: "5 of 5 attempts to connect to 10.96.0.7:8080 were refused.",
+			Entity: finding.Entity{Kind: "Container", Name: "c1", UID: "u1", ContainerID: "c1", Node: "n1"}, Peer: &finding.Peer{Address: "10.96.0.7:8080"},
+			Confidence: 0.9, FirstSeen: time.Now(), LastSeen: time.Now()})
+		require.NoError(t, l.ConsumeLogs(ctx, w.Logs()))
+	}
+	eventually(t, "it is told by name", func() bool {
+		tell()
+		return out.found()["connection-refused"].Title == "web/web cannot connect to Service shop/checkout (10.96.0.7:8080): 20 attempts were refused in 2 minutes"
+	})
+	told := out.found()["connection-refused"]
+	assert.Equal(t, &finding.Peer{Address: "10.96.0.7:8080", Kind: "Service", Namespace: "shop", Name: "checkout"}, told.Peer)
+	assert.Equal(t, finding.Active, told.State)
+
+	require.NoError(t, l.ConsumeLogs(ctx, object(t, "pods", "", pod("checkout", "u2", "c2", `ready: false, state: {waiting: {reason: CrashLoopBackOff}},
+		lastState: {terminated: {exitCode: 1, reason: Error, finishedAt: "2026-01-01T00:00:00Z"}}`))))
+	eventually(t, "it is the effect of its peer's trouble", func() bool {
+		tell()
+		return out.found()["connection-refused"].State == finding.Resolved
+	})
+	cause := out.found()["crash-loop"]
+	assert.Equal(t, "checkout", cause.Entity.Name)
+	assert.Equal(t, []string{cause.ID}, out.found()["connection-refused"].Causes)
+	assert.Contains(t, cause.Explanation, "Because of this: web/web cannot connect to Service shop/checkout (10.96.0.7:8080)")
+	r.stop(l)
+}
+
 // A finding that cannot be read is counted, and nothing else suffers.
 func TestInvalidFindings(t *testing.T) {
 	r := newRig(t, nil)

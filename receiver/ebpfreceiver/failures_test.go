@@ -234,6 +234,17 @@ func TestMounted(t *testing.T) {
 	}
 }
 
+// Who mounts something chooses its name.
+func FuzzMounted(f *testing.F) {
+	f.Add("30 21 0:25 / /data rw shared:5 - tmpfs tmpfs rw\n", "/data")
+	f.Add("1 2 4096:99999999 / \\134 rw", `\`)
+	f.Fuzz(func(t *testing.T, mountinfo, at string) {
+		if device, ok := mounted(mountinfo, at); !ok && device != 0 {
+			t.Fatal(device)
+		}
+	})
+}
+
 func TestSentence(t *testing.T) {
 	f := func(process, cgroup string, n uint64) attribution.Failure {
 		return attribution.Failure{Syscall: "openat", Error: "EMFILE", Process: process, Cgroup: cgroup, Count: n}

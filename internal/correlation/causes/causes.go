@@ -31,7 +31,7 @@ func Of(e finding.Entity) Ref {
 	return Ref{e.Kind, e.Namespace, e.Name}
 }
 
-// Links say what an object depends on: a service on its pods, a pod on its claims.
+// Links say what an object depends on: a service on its pods, a pod on its claims, and an address (At) on the object that has it.
 type Links map[Ref][]Ref
 
 // Fold joins what replicas of one workload have alike, and what is only an effect of something else, into the finding that
@@ -88,6 +88,9 @@ func Relate(all []*finding.Finding, links Links, known map[string]*pattern.Patte
 // search finds the nearest finding that explains one.
 func search(f *finding.Finding, by []entity.Kind, at map[Ref][]*finding.Finding, links Links) *finding.Finding {
 	near, seen := []Ref{Of(f.Entity)}, map[Ref]bool{}
+	if f.Peer != nil { // whatever is wrong here: it is about there
+		near[0] = addressOf(f.Peer)
+	}
 	for range maxSteps + 1 {
 		var next []Ref
 		for _, ref := range near {
@@ -98,7 +101,8 @@ func search(f *finding.Finding, by []entity.Kind, at map[Ref][]*finding.Finding,
 			for _, g := range at[ref] {
 				// The same of a like thing explains none: why would it be the other's cause?
 				like := g.Pattern == f.Pattern && g.Entity.Kind == f.Entity.Kind
-				if g != f && !like && slices.Contains(by, entity.Kind(g.Entity.Kind)) && g.Severity != finding.Info {
+				yet := f.Peer != nil && g.Kind == finding.Prediction // it still answers
+				if g != f && !like && !yet && slices.Contains(by, entity.Kind(g.Entity.Kind)) && g.Severity != finding.Info {
 					return g
 				}
 			}

@@ -95,3 +95,45 @@ func TestCauseBeforeSymptom(t *testing.T) {
 	crash := made("crash-loop", "Container", "api-1", "api")
 	assert.Len(t, fold(t, links, crash, claim), 2)
 }
+
+// Whom somebody cannot reach is told by name; what is wrong there is the cause, and not what is wrong here, nor what will be.
+func TestPeers(t *testing.T) {
+	service, pod := Ref{"Service", "shop", "checkout"}, Ref{"Pod", "shop", "checkout-1"}
+	links := Links{At("10.96.0.7"): {service}, service: {pod}, At("10.244.0.9"): {pod}, At("fd00::7"): {service}}
+	refused := func(address string) finding.Finding {
+		f := made("connection-refused", "Container", "web-1", "")
+		f.Title, f.Explanation, f.Peer = "web cannot connect to "+address, "5 of 5 attempts to connect to "+address+" were refused.", &finding.Peer{Address: address}
+		return f
+	}
+	down := made("crash-loop", "Container", "checkout-1", "")
+	own := made("oom-killed", "Container", "web-1", "")
+	later := made("memory-exhaustion", "Container", "checkout-1", "")
+	later.Kind = finding.Prediction
+	for name, c := range map[string]struct {
+		with    finding.Finding
+		address string
+		want    int
+	}{
+		"the service's pod is down":             {down, "10.96.0.7:8080", 1},
+		"the pod is down":                       {down, "10.244.0.9:8080", 1},
+		"by IPv6":                               {down, "[fd00::7]:8080", 1},
+		"another one is down":                   {down, "10.96.0.8:8080", 2},
+		"the one that asks has its own trouble": {own, "10.96.0.7:8080", 2},
+		"the pod will be killed":                {later, "10.96.0.7:8080", 2},
+	} {
+		got := fold(t, links, c.with, refused(c.address))
+		assert.Len(t, got, c.want, name)
+	}
+
+	f := refused("10.96.0.7:8080")
+	NamePeer(&f, links)
+	assert.Equal(t, "web cannot connect to Service shop/checkout (10.96.0.7:8080)", f.Title)
+	assert.Equal(t, "5 of 5 attempts to connect to Service shop/checkout (10.96.0.7:8080) were refused.", f.Explanation)
+	assert.Equal(t, &finding.Peer{Address: "10.96.0.7:8080", Kind: "Service", Namespace: "shop", Name: "checkout"}, f.Peer)
+	for _, nobody := range []string{"192.0.2.1:80", "nonsense", ""} {
+		f := refused(nobody)
+		before := f
+		NamePeer(&f, links)
+		assert.Equal(t, before, f)
+	}
+}

@@ -140,6 +140,6 @@ func (p *Pattern) compile() error {
 		}
 	}
 	p.title, p.brief, p.explanation = tmpl("title", p.Title), tmpl("brief", p.Brief), tmpl("explanation", p.Explanation)
-	p.shared = tmpl("shared", p.Shared)
+	p.shared, p.peer = tmpl("shared", p.Shared), tmpl("peer", p.Peer)
 	return errors.Join(errs...)
 }

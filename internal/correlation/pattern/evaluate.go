@@ -56,6 +56,8 @@ type Match struct {
 	Explanation string
 	// Shared names what this has in common with findings that have the same cause; empty where there is nothing of the kind.
 	Shared string
+	// Peer is whom the entity wants to reach; empty where it is nobody.
+	Peer string
 	// OwnCause says that nothing else explains it.
 	OwnCause bool
 	Evidence []finding.Evidence
@@ -186,6 +188,11 @@ func (p *Pattern) describe(m *Match, in Input, matched map[string]*seen, vars ma
 	}
 	if p.shared != nil {
 		if m.Shared, err = sentence(p.shared, data); err != nil {
+			return fmt.Errorf("pattern %s: %w", p.Name, err)
+		}
+	}
+	if p.peer != nil {
+		if m.Peer, err = sentence(p.peer, data); err != nil {
 			return fmt.Errorf("pattern %s: %w", p.Name, err)
 		}
 	}

@@ -54,6 +54,8 @@ type Pattern struct {
 	// Shared names what has to be put right (a text, optional): findings of this pattern that have it in common have one cause, and
 	// are told as one. Empty: each has its own.
 	Shared string `json:"shared,omitempty"`
+	// Peer is whom the entity wants to reach, by address and port (a text, optional): the cause is looked for there.
+	Peer string `json:"peer,omitempty"`
 	// OwnCause is a CEL condition under which it has a cause of its own, whatever is wrong with what the entity depends on.
 	OwnCause string `json:"own_cause,omitempty"`
 	// Title is the headline, Brief the matter in a few words (optional), Explanation the story. A prediction's title begins with
@@ -68,6 +70,7 @@ type Pattern struct {
 	brief       *template.Template
 	explanation *template.Template
 	shared      *template.Template
+	peer        *template.Template
 	ownCause    cel.Program
 }
 

@@ -45,6 +45,9 @@ func ParseFinding(resource pcommon.Resource, r plog.LogRecord) (finding.Finding,
 		f.Outcome = &finding.Outcome{Prediction: m.str("prediction"), PredictedAt: m.time("predicted_at"), MadeAt: m.time("made_at"),
 			ActualAt: m.time("actual_at"), ErrorSeconds: m.double("error"), WithinInterval: m.bool("within_interval")}
 	})
+	a.maps(attrPeer, func(m *reader) {
+		f.Peer = &finding.Peer{Address: m.str("address"), Kind: m.str("kind"), Namespace: m.str("namespace"), Name: m.str("name")}
+	})
 	a.maps(attrEvidence, func(m *reader) {
 		e := finding.Evidence{Time: m.time("time"), Layer: finding.Layer(m.str("layer")), Signal: m.str("signal"), Text: m.str("text"), Unit: m.str("unit")}
 		if m.has("value") {

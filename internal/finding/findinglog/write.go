@@ -46,6 +46,7 @@ const (
 	attrEffects       = "tapio.finding.effects"
 	attrSeries        = "tapio.finding.series"
 	attrOutcome       = "tapio.finding.outcome"
+	attrPeer          = "tapio.finding.peer"
 	attrEvent         = "tapio.finding.prediction.event"
 	attrAt            = "tapio.finding.prediction.at"
 	attrEarliest      = "tapio.finding.prediction.earliest"
@@ -146,6 +147,15 @@ func (w Writer) Append(f finding.Finding) {
 		putTime(m, "actual_at", o.ActualAt)
 		m.PutDouble("error", o.ErrorSeconds)
 		m.PutBool("within_interval", o.WithinInterval)
+	}
+	if p := f.Peer; p != nil {
+		m := a.PutEmptyMap(attrPeer)
+		m.PutStr("address", p.Address)
+		if p.Kind != "" {
+			m.PutStr("kind", p.Kind)
+			m.PutStr("namespace", p.Namespace)
+			m.PutStr("name", p.Name)
+		}
 	}
 	if len(f.Evidence) > 0 {
 		list := a.PutEmptySlice(attrEvidence)

@@ -59,6 +59,7 @@ func Ended() finding.Finding {
 	return finding.Finding{ID: "00000000000000aa", Kind: finding.Diagnosis, Pattern: "cpu-throttled", Severity: finding.Warning, State: finding.Resolved,
 		Title: "nginx.service was throttled", Explanation: "It used up its quota.",
 		Entity:    finding.Entity{Kind: "Unit", Name: "nginx.service", Node: "n1"},
+		Peer:      &finding.Peer{Address: "10.96.0.7:8080", Kind: "Service", Namespace: "shop", Name: "checkout"},
 		Evidence:  []finding.Evidence{{Time: Now.Add(-time.Hour), Layer: finding.LayerSystemd, Signal: "cpu.throttled", Text: "throttled"}},
 		Series:    &finding.Series{Resource: "cpu", Unit: "s", Start: Now.Add(-time.Hour), Values: []float64{}},
 		Remedies:  []finding.Remedy{{ID: "raise-quota", Title: "Raise the quota", Risk: finding.RiskNone}},

@@ -3,6 +3,7 @@ package objects
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 	"github.com/your-org/tapio/internal/correlation/entity"
 )
 
-// Links are what the objects depend on: a workload and a service on their pods, a pod on its claims and on its node where that is
+// Links are what the objects depend on: a workload and a service on their pods, an address on who has it, a pod on its claims and on its node where that is
 // not ready, an ingress and a webhook on their services, and so on. What is wrong with one of these explains the other.
 func (c *Cluster) Links() causes.Links {
 	l := linking{Cluster: c, links: causes.Links{}, bySpace: map[string][]object{}, nodes: c.sorted("nodes"), problems: map[string]string{}}
@@ -19,6 +20,7 @@ func (c *Cluster) Links() causes.Links {
 		l.bySpace[pod.namespace()] = append(l.bySpace[pod.namespace()], pod)
 		l.pod(pod)
 	}
+	l.addresses(pods)
 	labels := index(pods)
 	for _, s := range c.sorted("services") {
 		if wants := s.words("spec", "selector"); len(wants) > 0 {
@@ -98,6 +100,37 @@ func (l *linking) pod(pod object) {
 	}
 	l.waiting(pod, from)
 	l.calling(pod, from)
+}
+
+// addresses links IP addresses to the services, pods and nodes that have them. A pod of the host's network has its node's.
+func (l *linking) addresses(pods []object) {
+	has := func(ip string, kind entity.Kind, o object) {
+		if a, err := netip.ParseAddr(ip); err == nil { // "None" is a headless service's
+			l.add(causes.At(a.Unmap().String()), ref(kind, o))
+		}
+	}
+	for _, s := range l.sorted("services") {
+		ips := append(s.texts("spec", "clusterIPs"), s.texts("spec", "externalIPs")...)
+		if len(ips) == 0 {
+			ips = []string{s.str("spec", "clusterIP")}
+		}
+		s.each(func(at object) { ips = append(ips, at.str("ip")) }, "status", "loadBalancer", "ingress")
+		for _, ip := range ips {
+			has(ip, entity.Service, s)
+		}
+	}
+	for _, pod := range pods {
+		if phase := pod.str("status", "phase"); pod.yes("spec", "hostNetwork") || phase == "Succeeded" || phase == "Failed" {
+			continue
+		}
+		if !pod.has("status", "podIPs") {
+			has(pod.str("status", "podIP"), entity.Pod, pod)
+		}
+		pod.each(func(at object) { has(at.str("ip"), entity.Pod, pod) }, "status", "podIPs")
+	}
+	for _, n := range l.nodes {
+		n.each(func(at object) { has(at.str("address"), entity.Node, n) }, "status", "addresses")
+	}
 }
 
 // pressed says whether a node is short of something.

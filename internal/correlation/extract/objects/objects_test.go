@@ -221,6 +221,35 @@ func TestLinksToNodesThatAreAway(t *testing.T) {
 	assert.Equal(t, []causes.Ref{{Kind: "Node", Name: "n1"}}, c.Links()[causes.Ref{Kind: "Pod", Namespace: "shop", Name: "api"}])
 }
 
+// Addresses are those of services, of pods that have one of their own and are not over, and of nodes.
+func TestLinksOfAddresses(t *testing.T) {
+	c := New()
+	for _, s := range []string{
+		`{metadata: {name: checkout, namespace: shop}, spec: {clusterIP: 10.96.0.7, clusterIPs: [10.96.0.7, "fd00::7"], externalIPs: [203.0.113.5]},
+			status: {loadBalancer: {ingress: [{ip: 203.0.113.9}, {hostname: lb.example.com}]}}}`,
+		`{metadata: {name: headless, namespace: shop}, spec: {clusterIP: None, clusterIPs: [None]}}`,
+	} {
+		c.Observe(logs(t, "services", "", s))
+	}
+	for _, s := range []string{
+		`{metadata: {name: api, namespace: shop}, status: {phase: Running, podIP: 10.244.0.9, podIPs: [{ip: 10.244.0.9}, {ip: "fd01::9"}]}}`,
+		`{metadata: {name: old, namespace: shop}, status: {phase: Failed, podIP: 10.244.0.9, podIPs: [{ip: 10.244.0.9}]}}`,
+		`{metadata: {name: proxy, namespace: kube-system}, spec: {hostNetwork: true}, status: {phase: Running, podIP: 10.1.0.3, podIPs: [{ip: 10.1.0.3}]}}`,
+	} {
+		c.Observe(logs(t, "pods", "", s))
+	}
+	c.Observe(logs(t, "nodes", "", `{metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: 10.1.0.3}, {type: Hostname, address: n1}]}}`))
+	links := c.Links()
+	service, pod := causes.Ref{Kind: "Service", Namespace: "shop", Name: "checkout"}, causes.Ref{Kind: "Pod", Namespace: "shop", Name: "api"}
+	for ip, want := range map[string]causes.Ref{"10.96.0.7": service, "fd00::7": service, "203.0.113.5": service, "203.0.113.9": service,
+		"10.244.0.9": pod, "fd01::9": pod, "10.1.0.3": {Kind: "Node", Name: "n1"}} {
+		assert.Equal(t, []causes.Ref{want}, links[causes.At(ip)], ip)
+	}
+	for _, none := range []string{"None", "lb.example.com", "n1", ""} {
+		assert.Empty(t, links[causes.At(none)], none)
+	}
+}
+
 // Whatever an object holds, reading it ends, and tells only finite numbers.
 func FuzzSignals(f *testing.F) {
 	f.Add("pods", crashing)
