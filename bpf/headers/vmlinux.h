@@ -158,6 +158,10 @@ struct task_struct___old { // before 5.14
 	long state;
 };
 
+struct nsproxy {
+	struct net *net_ns;
+};
+
 struct task_struct {
 	unsigned int __state;
 	struct sched_info sched_info;
@@ -171,6 +175,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
 	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 };
 
@@ -200,7 +205,7 @@ struct request___old { // before 5.17
 	struct gendisk *rq_disk;
 };
 
-// include/net/net_namespace.h, include/net/sock.h
+// include/net/net_namespace.h, include/linux/nsproxy.h, include/net/sock.h
 struct ns_common {
 	unsigned int inum;
 };
@@ -239,6 +244,23 @@ struct sock {
 	int sk_err;
 	atomic_t sk_drops;
 	struct sock_cgroup_data sk_cgrp_data;
+};
+
+// include/linux/netdevice.h, include/linux/skbuff.h
+struct net_device {
+	possible_net_t nd_net;
+};
+
+struct sk_buff {
+	struct sock *sk;
+	struct net_device *dev;
+	unsigned int len;
+	unsigned int data_len; // of these, how much is not at data but in pages
+	__be16 protocol;
+	u16 transport_header;
+	u16 network_header;
+	unsigned char *head;
+	unsigned char *data;
 };
 
 // include/linux/tcp.h

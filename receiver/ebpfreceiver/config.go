@@ -27,6 +27,8 @@ type Config struct {
 	MaxCgroups int `mapstructure:"max_cgroups"`
 	// MaxPeers bounds the peers that metrics, and failures in one interval, are told of; more are dropped and counted.
 	MaxPeers int `mapstructure:"max_peers"`
+	// MaxNames bounds the names asked of DNS servers that metrics and events are told of; more are dropped and counted.
+	MaxNames int `mapstructure:"max_names"`
 	// Probes switches the groups of probes.
 	Probes Probes `mapstructure:"probes"`
 }
@@ -39,6 +41,8 @@ type Probes struct {
 	Process Probe `mapstructure:"process"`
 	// Network counts TCP connections: whom to, how long they took, why they failed, and what was lost.
 	Network Probe `mapstructure:"network"`
+	// DNS counts lookups of names: how they ended, of which name at which server, and how long they took.
+	DNS Probe `mapstructure:"dns"`
 	// Performance counts what tasks wait for: a CPU, memory, disks.
 	Performance Probe `mapstructure:"performance"`
 }
@@ -61,7 +65,8 @@ func createDefaultConfig() component.Config {
 		Mount:                "/sys/fs/cgroup",
 		MaxCgroups:           2_000,
 		MaxPeers:             1_000,
-		Probes:               Probes{OOM: on, Process: on, Network: on, Performance: on},
+		MaxNames:             1_000,
+		Probes:               Probes{OOM: on, Process: on, Network: on, DNS: on, Performance: on},
 	}
 }
 
@@ -79,6 +84,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxPeers < 1 {
 		errs = append(errs, fmt.Errorf("max_peers is %d, want at least 1", c.MaxPeers))
+	}
+	if c.MaxNames < 1 {
+		errs = append(errs, fmt.Errorf("max_names is %d, want at least 1", c.MaxNames))
 	}
 	return errors.Join(errs...)
 }

@@ -6,7 +6,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -60,6 +63,21 @@ func FuzzProcess(f *testing.F) {
 		p.out = &logsReceiver{probes: p, next: sink}
 		if err := newProcessHandler(p).take(context.Background(), raw); err == nil && len(sink.named(eventProcessExit)) != 1 {
 			t.Fatal("an event that is neither told nor refused")
+		}
+	})
+}
+
+// Names come from whoever sends a packet.
+func FuzzDomainName(f *testing.F) {
+	f.Add([]byte("\x02db\x04shop\x00"))
+	f.Add([]byte("\xff\x00\x3f."))
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		name := domainName(wire)
+		if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+			t.Fatalf("no text: %q", name)
+		}
+		if searched(name, []*lookups{{question: question{name: name}, n: [dnsOutcomes]uint64{1, 1, 1, 1, 1, 1}}}) {
+			t.Fatal("a name is not its own completion")
 		}
 	})
 }

@@ -22,6 +22,7 @@ type histogram struct {
 var histograms = []histogram{
 	{"container.network.tcp.connect.duration", "Time that it took to connect.", "network", networkConnectUS, networkConnectBuckets},
 	{"container.network.tcp.rtt", "Smoothed round trip time of connections, as it was when they ended.", "network", networkRTTUS, networkRTTBuckets},
+	{"dns.lookup.duration", "Time from when a DNS server was asked until it answered, whatever the answer was.", "dns", dnsAnsweredUS, dnsAnsweredBuckets},
 	{"container.cpu.run_queue.duration", "Time that tasks waited for a CPU each time that they got one: of each task the mean of an interval.", "performance", performanceRunUS, performanceRunBuckets},
 }
 

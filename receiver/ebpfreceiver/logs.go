@@ -39,7 +39,10 @@ func (r *logsReceiver) Start(_ context.Context, host component.Host) error {
 	r.leave = r.probes.attend(host)
 	r.done.Go(func() { r.tellCoverage(ctx) })
 	if r.probes.cfg.Probes.Network.Enabled {
-		r.done.Go(func() { r.tellFailures(ctx) })
+		r.done.Go(func() { r.tellFailures(ctx, (&failures{probes: r.probes}).tell) })
+	}
+	if r.probes.cfg.Probes.DNS.Enabled {
+		r.done.Go(func() { r.tellFailures(ctx, (&lookupFailures{probes: r.probes}).tell) })
 	}
 	return nil
 }
@@ -80,8 +83,7 @@ func (r *logsReceiver) tellCoverage(ctx context.Context) {
 }
 
 // tellFailures tells what failed in each interval: to tell each failure of many by itself would help nobody.
-func (r *logsReceiver) tellFailures(ctx context.Context) {
-	f := failures{probes: r.probes}
+func (r *logsReceiver) tellFailures(ctx context.Context, tell func(context.Context) error) {
 	tick := time.NewTicker(r.probes.cfg.CollectionInterval)
 	defer tick.Stop()
 	for {
@@ -90,8 +92,8 @@ func (r *logsReceiver) tellFailures(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := f.tell(ctx); err != nil {
-			r.probes.logger.Error("connections that failed cannot be told", zap.Error(err))
+		if err := tell(ctx); err != nil {
+			r.probes.logger.Error("what failed cannot be told", zap.Error(err))
 		}
 	}
 }

@@ -47,6 +47,7 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	lookErr := s.probes.look(&s.looked)
 	all, err := s.probes.readings(ctx)
 	peers, peersErr := s.probes.peers(ctx)
+	asked, askedErr := s.probes.asked(ctx)
 	growths, growthsErr := s.probes.growths(s.looked)
 	out := pmetric.NewMetrics()
 	for _, cgroup := range slices.Sorted(maps.Keys(all)) {
@@ -55,6 +56,9 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		}
 		for _, p := range peers[cgroup] {
 			p.record(s.mb, now)
+		}
+		for _, q := range asked[cgroup] {
+			q.record(s.mb, now)
 		}
 		if g, ok := growths[cgroup]; ok {
 			s.mb.RecordContainerMemoryProcessGrowthDataPoint(now, g.bytes(), int64(g.Pid), text(g.Comm[:]))
@@ -72,7 +76,7 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		md.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
 	}
 	disksErr := s.recordDisks(out, now)
-	return out, errors.Join(lookErr, err, peersErr, growthsErr, disksErr)
+	return out, errors.Join(lookErr, err, peersErr, askedErr, growthsErr, disksErr)
 }
 
 // reading are the counts of one owner, by the group of probes that counted.
@@ -90,8 +94,11 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 		if m == nil {
 			continue
 		}
-		if name == "network" {
+		switch name {
+		case "network":
 			errs = append(errs, countDrops(a))
+		case "dns":
+			errs = append(errs, p.expire(a))
 		}
 		counts := make([]uint64, m.ValueSize()/8)
 		each := m.Iterate()
@@ -131,6 +138,7 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 var recorders = map[string]func(mb *metadata.MetricsBuilder, now pcommon.Timestamp, counts []uint64){
 	"process": recordProcess,
 	"network": recordNetwork,
+	"dns":     recordDNS,
 
 	"performance": recordPerformance,
 }

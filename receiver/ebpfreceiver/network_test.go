@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -57,11 +56,7 @@ func TestRealNetwork(t *testing.T) {
 
 // useNetwork makes connections of all kinds, in a network namespace of its own.
 func useNetwork() error {
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return err
-	}
-	if err := loopbackUp(); err != nil {
+	if err := ownNamespace(); err != nil {
 		return err
 	}
 	listen := func(port, backlog int) (int, error) {

@@ -49,6 +49,9 @@ func (c *Config) groups() []group {
 	if c.Probes.Network.Enabled {
 		all = append(all, group{name: "network", spec: loadNetwork})
 	}
+	if c.Probes.DNS.Enabled {
+		all = append(all, group{name: "dns", spec: loadDNS})
+	}
 	if c.Probes.Performance.Enabled {
 		all = append(all, group{name: "performance", spec: loadPerformance})
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,11 +49,14 @@ func serveWorkload() {
 	if len(words) == 0 {
 		return
 	}
-	if words[1] == "coverage" {
-		if err := printCoverage(); err != nil {
+	try := func(err error) {
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(99)
 		}
+	}
+	if words[1] == "coverage" {
+		try(printCoverage())
 		os.Exit(0)
 	}
 	if err := os.WriteFile(filepath.Join(words[0], "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0); err != nil {
@@ -136,15 +140,23 @@ func serveWorkload() {
 			}
 		}
 	case "network":
-		if err := useNetwork(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(99)
-		}
+		try(useNetwork())
+	case "namespace": // of the network, of its own, and there WORD...
+		try(ownNamespace())
+		try(become(slices.Concat(words[:1], words[2:])...))
+	case "netns": // of the process PID, and there WORD...
+		try(enterNamespace(words[2]))
+		try(become(slices.Concat(words[:1], words[3:])...))
+	case "dns-server":
+		try(serveDNS())
+	case "dns-ask":
+		try(askDNS())
+	case "resolve-go": // at SERVER the NAME
+		try(resolveGo(words[2], words[3]))
+	case "resolve-libc": // at SERVER the NAME
+		try(resolveLibc(words[2], words[3]))
 	case "exhaust": // in FOLDER, with the FOLDERS of its cgroups
-		if err := exhaust(words[2], strings.Split(words[3], ",")); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(99)
-		}
+		try(exhaust(words[2], strings.Split(words[3], ",")))
 	case "wait": // to be killed
 		time.Sleep(time.Hour)
 	}

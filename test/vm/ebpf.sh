@@ -25,7 +25,7 @@ for machine; do
   cgroups=v2
   case $machine in *:*) cgroups=${machine#*:} ;; esac
   tests='^TestReal'
-  case $some$kernel in 16.*) tests='^TestReal(OOMKill|ProcessExits|Network|Privileges|SyscallFailures)$' ;; esac
+  case $some$kernel in 16.*) tests='^TestReal(OOMKill|ProcessExits|Network|DNS|Privileges|SyscallFailures)$' ;; esac
   echo "== kernel $kernel, cgroups $cgroups"
   # TAPIO_TEST_REAL: in there, a test that cannot run is a failure.
   "$here/run.sh" -c "$cgroups" -f "$tmp/ebpf.test" "$kernel" -- env TAPIO_TEST_REAL=1 ./ebpf.test -test.run "$tests" -test.v=true ||

@@ -153,3 +153,20 @@ func syscallFailed(r plog.LogRecord) []signal.Signal {
 	return []signal.Signal{{Kind: kind, Layer: finding.LayerEBPF, Value: max(number(r, "syscall.failed.count"), 1), Unit: "{call}",
 		Text: r.Body().AsString(), Attributes: facts}}
 }
+
+// dnsKinds are what an outcome of lookups means.
+var dnsKinds = map[string]string{
+	"timed_out": signal.DNSTimedOut, "servfail": signal.DNSServFail, "refused": signal.DNSRefused, "nxdomain": signal.DNSNotFound, "slow": signal.DNSSlow,
+}
+
+// dnsFailed is how often a name could not be looked up.
+func dnsFailed(r plog.LogRecord) []signal.Signal {
+	facts := pick(r, map[string]string{"dns.question.name": "name", "server.address": "server", "dns.lookup.outcome": "outcome",
+		"dns.lookup.count": "count", "dns.lookup.attempts": "attempts"})
+	kind, known := dnsKinds[facts["outcome"]]
+	if !known || facts["count"] == "" || facts["attempts"] == "" {
+		return nil
+	}
+	return []signal.Signal{{Kind: kind, Layer: finding.LayerEBPF, Value: max(number(r, "dns.lookup.count"), 1), Unit: "{lookup}",
+		Text: r.Body().AsString(), Attributes: facts}}
+}

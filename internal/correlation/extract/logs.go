@@ -34,6 +34,7 @@ var events = map[string]event{
 	"kernel.process_exit":      processExit,
 	"kernel.connect_failed":    connectFailed,
 	"kernel.syscall_failed":    syscallFailed,
+	"kernel.dns_failed":        dnsFailed,
 	"systemd.unit.exited":      unitEvent("unit.exited", map[string]string{"systemd.unit.exit.code": "code", "systemd.unit.exit.status": "status", "systemd.unit.exit.name": "name", "process.pid": "pid"}),
 	"systemd.unit.failed":      unitEvent("unit.failed", map[string]string{"systemd.unit.result": "result"}),
 	"systemd.unit.oom_kill":    unitEvent(signal.UnitOOMKill, nil),

@@ -105,6 +105,13 @@ const (
 	ConnectTimeout     = "network.connect_timeout"
 	ConnectUnreachable = "network.connect_unreachable"
 	NoPorts            = "network.no_ports"
+	// Lookups of a name that failed, or that took a second or more, since the last time they were told; the value is how many.
+	// Attributes: `name`, `server` (address), `count`, `attempts` (all lookups of it there in the same time), `outcome`.
+	DNSTimedOut = "dns.timed_out"
+	DNSServFail = "dns.servfail"
+	DNSRefused  = "dns.refused"
+	DNSNotFound = "dns.not_found"
+	DNSSlow     = "dns.slow"
 	// RetransmitsHeavy counts segments that were sent again on connections that send one in fifty again, ListenDrops connections
 	// that came in and found the queue of who listens full.
 	RetransmitsHeavy = "tcp.retransmits_heavy"

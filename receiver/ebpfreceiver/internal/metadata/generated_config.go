@@ -30,6 +30,9 @@ func (ms *MetricConfig) Unmarshal(parser *confmap.Conf) error {
 // MetricsConfig provides config for ebpf metrics.
 type MetricsConfig struct {
 	ContainerCPURunQueueTime            MetricConfig `mapstructure:"container.cpu.run_queue.time"`
+	ContainerDNSLookups                 MetricConfig `mapstructure:"container.dns.lookups"`
+	ContainerDNSNameLookups             MetricConfig `mapstructure:"container.dns.name.lookups"`
+	ContainerDNSRetries                 MetricConfig `mapstructure:"container.dns.retries"`
 	ContainerMemoryProcessGrowth        MetricConfig `mapstructure:"container.memory.process.growth"`
 	ContainerMemoryReclaimCount         MetricConfig `mapstructure:"container.memory.reclaim.count"`
 	ContainerMemoryReclaimTime          MetricConfig `mapstructure:"container.memory.reclaim.time"`
@@ -49,6 +52,15 @@ type MetricsConfig struct {
 func DefaultMetricsConfig() MetricsConfig {
 	return MetricsConfig{
 		ContainerCPURunQueueTime: MetricConfig{
+			Enabled: true,
+		},
+		ContainerDNSLookups: MetricConfig{
+			Enabled: true,
+		},
+		ContainerDNSNameLookups: MetricConfig{
+			Enabled: true,
+		},
+		ContainerDNSRetries: MetricConfig{
 			Enabled: true,
 		},
 		ContainerMemoryProcessGrowth: MetricConfig{

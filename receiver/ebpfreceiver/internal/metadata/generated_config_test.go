@@ -28,6 +28,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
 					ContainerCPURunQueueTime:            MetricConfig{Enabled: true},
+					ContainerDNSLookups:                 MetricConfig{Enabled: true},
+					ContainerDNSNameLookups:             MetricConfig{Enabled: true},
+					ContainerDNSRetries:                 MetricConfig{Enabled: true},
 					ContainerMemoryProcessGrowth:        MetricConfig{Enabled: true},
 					ContainerMemoryReclaimCount:         MetricConfig{Enabled: true},
 					ContainerMemoryReclaimTime:          MetricConfig{Enabled: true},
@@ -58,6 +61,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
 					ContainerCPURunQueueTime:            MetricConfig{Enabled: false},
+					ContainerDNSLookups:                 MetricConfig{Enabled: false},
+					ContainerDNSNameLookups:             MetricConfig{Enabled: false},
+					ContainerDNSRetries:                 MetricConfig{Enabled: false},
 					ContainerMemoryProcessGrowth:        MetricConfig{Enabled: false},
 					ContainerMemoryReclaimCount:         MetricConfig{Enabled: false},
 					ContainerMemoryReclaimTime:          MetricConfig{Enabled: false},

@@ -12,6 +12,48 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 )
 
+// AttributeDNSLookupOutcome specifies the value dns.lookup.outcome attribute.
+type AttributeDNSLookupOutcome int
+
+const (
+	_ AttributeDNSLookupOutcome = iota
+	AttributeDNSLookupOutcomeNoerror
+	AttributeDNSLookupOutcomeNxdomain
+	AttributeDNSLookupOutcomeServfail
+	AttributeDNSLookupOutcomeRefused
+	AttributeDNSLookupOutcomeOther
+	AttributeDNSLookupOutcomeTimedOut
+)
+
+// String returns the string representation of the AttributeDNSLookupOutcome.
+func (av AttributeDNSLookupOutcome) String() string {
+	switch av {
+	case AttributeDNSLookupOutcomeNoerror:
+		return "noerror"
+	case AttributeDNSLookupOutcomeNxdomain:
+		return "nxdomain"
+	case AttributeDNSLookupOutcomeServfail:
+		return "servfail"
+	case AttributeDNSLookupOutcomeRefused:
+		return "refused"
+	case AttributeDNSLookupOutcomeOther:
+		return "other"
+	case AttributeDNSLookupOutcomeTimedOut:
+		return "timed_out"
+	}
+	return ""
+}
+
+// MapAttributeDNSLookupOutcome is a helper map of string to AttributeDNSLookupOutcome attribute value.
+var MapAttributeDNSLookupOutcome = map[string]AttributeDNSLookupOutcome{
+	"noerror":   AttributeDNSLookupOutcomeNoerror,
+	"nxdomain":  AttributeDNSLookupOutcomeNxdomain,
+	"servfail":  AttributeDNSLookupOutcomeServfail,
+	"refused":   AttributeDNSLookupOutcomeRefused,
+	"other":     AttributeDNSLookupOutcomeOther,
+	"timed_out": AttributeDNSLookupOutcomeTimedOut,
+}
+
 // AttributeNetworkConnectOutcome specifies the value network.connect.outcome attribute.
 type AttributeNetworkConnectOutcome int
 
@@ -122,6 +164,15 @@ var MetricsInfo = metricsInfo{
 	ContainerCPURunQueueTime: metricInfo{
 		Name: "container.cpu.run_queue.time",
 	},
+	ContainerDNSLookups: metricInfo{
+		Name: "container.dns.lookups",
+	},
+	ContainerDNSNameLookups: metricInfo{
+		Name: "container.dns.name.lookups",
+	},
+	ContainerDNSRetries: metricInfo{
+		Name: "container.dns.retries",
+	},
 	ContainerMemoryProcessGrowth: metricInfo{
 		Name: "container.memory.process.growth",
 	},
@@ -168,6 +219,9 @@ var MetricsInfo = metricsInfo{
 
 type metricsInfo struct {
 	ContainerCPURunQueueTime            metricInfo
+	ContainerDNSLookups                 metricInfo
+	ContainerDNSNameLookups             metricInfo
+	ContainerDNSRetries                 metricInfo
 	ContainerMemoryProcessGrowth        metricInfo
 	ContainerMemoryReclaimCount         metricInfo
 	ContainerMemoryReclaimTime          metricInfo
@@ -232,6 +286,168 @@ func (m *metricContainerCPURunQueueTime) emit(metrics pmetric.MetricSlice) {
 
 func newMetricContainerCPURunQueueTime(cfg MetricConfig) metricContainerCPURunQueueTime {
 	m := metricContainerCPURunQueueTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerDNSLookups struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.dns.lookups metric with initial data.
+func (m *metricContainerDNSLookups) init() {
+	m.data.SetName("container.dns.lookups")
+	m.data.SetDescription("What DNS servers were asked over UDP, by how it ended.")
+	m.data.SetUnit("{lookup}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricContainerDNSLookups) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, dnsLookupOutcomeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+	dp.Attributes().PutStr("dns.lookup.outcome", dnsLookupOutcomeAttributeValue)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerDNSLookups) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerDNSLookups) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerDNSLookups(cfg MetricConfig) metricContainerDNSLookups {
+	m := metricContainerDNSLookups{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerDNSNameLookups struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.dns.name.lookups metric with initial data.
+func (m *metricContainerDNSNameLookups) init() {
+	m.data.SetName("container.dns.name.lookups")
+	m.data.SetDescription("What DNS servers were asked over UDP, by name, server and how it ended.")
+	m.data.SetUnit("{lookup}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricContainerDNSNameLookups) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, dnsQuestionNameAttributeValue string, serverAddressAttributeValue string, dnsLookupOutcomeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+	dp.Attributes().PutStr("dns.question.name", dnsQuestionNameAttributeValue)
+	dp.Attributes().PutStr("server.address", serverAddressAttributeValue)
+	dp.Attributes().PutStr("dns.lookup.outcome", dnsLookupOutcomeAttributeValue)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerDNSNameLookups) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerDNSNameLookups) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerDNSNameLookups(cfg MetricConfig) metricContainerDNSNameLookups {
+	m := metricContainerDNSNameLookups{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricContainerDNSRetries struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills container.dns.retries metric with initial data.
+func (m *metricContainerDNSRetries) init() {
+	m.data.SetName("container.dns.retries")
+	m.data.SetDescription("Queries that were sent again from the same socket, for want of an answer.")
+	m.data.SetUnit("{query}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricContainerDNSRetries) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricContainerDNSRetries) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricContainerDNSRetries) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricContainerDNSRetries(cfg MetricConfig) metricContainerDNSRetries {
+	m := metricContainerDNSRetries{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -992,6 +1208,9 @@ type MetricsBuilder struct {
 	resourceAttributeIncludeFilter            map[string]filter.Filter
 	resourceAttributeExcludeFilter            map[string]filter.Filter
 	metricContainerCPURunQueueTime            metricContainerCPURunQueueTime
+	metricContainerDNSLookups                 metricContainerDNSLookups
+	metricContainerDNSNameLookups             metricContainerDNSNameLookups
+	metricContainerDNSRetries                 metricContainerDNSRetries
 	metricContainerMemoryProcessGrowth        metricContainerMemoryProcessGrowth
 	metricContainerMemoryReclaimCount         metricContainerMemoryReclaimCount
 	metricContainerMemoryReclaimTime          metricContainerMemoryReclaimTime
@@ -1032,6 +1251,9 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricsBuffer:                             pmetric.NewMetrics(),
 		buildInfo:                                 settings.BuildInfo,
 		metricContainerCPURunQueueTime:            newMetricContainerCPURunQueueTime(mbc.Metrics.ContainerCPURunQueueTime),
+		metricContainerDNSLookups:                 newMetricContainerDNSLookups(mbc.Metrics.ContainerDNSLookups),
+		metricContainerDNSNameLookups:             newMetricContainerDNSNameLookups(mbc.Metrics.ContainerDNSNameLookups),
+		metricContainerDNSRetries:                 newMetricContainerDNSRetries(mbc.Metrics.ContainerDNSRetries),
 		metricContainerMemoryProcessGrowth:        newMetricContainerMemoryProcessGrowth(mbc.Metrics.ContainerMemoryProcessGrowth),
 		metricContainerMemoryReclaimCount:         newMetricContainerMemoryReclaimCount(mbc.Metrics.ContainerMemoryReclaimCount),
 		metricContainerMemoryReclaimTime:          newMetricContainerMemoryReclaimTime(mbc.Metrics.ContainerMemoryReclaimTime),
@@ -1155,6 +1377,9 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
 	mb.metricContainerCPURunQueueTime.emit(ils.Metrics())
+	mb.metricContainerDNSLookups.emit(ils.Metrics())
+	mb.metricContainerDNSNameLookups.emit(ils.Metrics())
+	mb.metricContainerDNSRetries.emit(ils.Metrics())
 	mb.metricContainerMemoryProcessGrowth.emit(ils.Metrics())
 	mb.metricContainerMemoryReclaimCount.emit(ils.Metrics())
 	mb.metricContainerMemoryReclaimTime.emit(ils.Metrics())
@@ -1203,6 +1428,21 @@ func (mb *MetricsBuilder) Emit(options ...ResourceMetricsOption) pmetric.Metrics
 // RecordContainerCPURunQueueTimeDataPoint adds a data point to container.cpu.run_queue.time metric.
 func (mb *MetricsBuilder) RecordContainerCPURunQueueTimeDataPoint(ts pcommon.Timestamp, val float64) {
 	mb.metricContainerCPURunQueueTime.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordContainerDNSLookupsDataPoint adds a data point to container.dns.lookups metric.
+func (mb *MetricsBuilder) RecordContainerDNSLookupsDataPoint(ts pcommon.Timestamp, val int64, dnsLookupOutcomeAttributeValue AttributeDNSLookupOutcome) {
+	mb.metricContainerDNSLookups.recordDataPoint(mb.startTime, ts, val, dnsLookupOutcomeAttributeValue.String())
+}
+
+// RecordContainerDNSNameLookupsDataPoint adds a data point to container.dns.name.lookups metric.
+func (mb *MetricsBuilder) RecordContainerDNSNameLookupsDataPoint(ts pcommon.Timestamp, val int64, dnsQuestionNameAttributeValue string, serverAddressAttributeValue string, dnsLookupOutcomeAttributeValue AttributeDNSLookupOutcome) {
+	mb.metricContainerDNSNameLookups.recordDataPoint(mb.startTime, ts, val, dnsQuestionNameAttributeValue, serverAddressAttributeValue, dnsLookupOutcomeAttributeValue.String())
+}
+
+// RecordContainerDNSRetriesDataPoint adds a data point to container.dns.retries metric.
+func (mb *MetricsBuilder) RecordContainerDNSRetriesDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricContainerDNSRetries.recordDataPoint(mb.startTime, ts, val)
 }
 
 // RecordContainerMemoryProcessGrowthDataPoint adds a data point to container.memory.process.growth metric.

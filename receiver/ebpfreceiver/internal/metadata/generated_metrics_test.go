@@ -73,6 +73,18 @@ func TestMetricsBuilder(t *testing.T) {
 
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordContainerDNSLookupsDataPoint(ts, 1, AttributeDNSLookupOutcomeNoerror)
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordContainerDNSNameLookupsDataPoint(ts, 1, "dns.question.name-val", "server.address-val", AttributeDNSLookupOutcomeNoerror)
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordContainerDNSRetriesDataPoint(ts, 1)
+
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordContainerMemoryProcessGrowthDataPoint(ts, 1, 11, "process.executable.name-val")
 
 			defaultMetricsCount++
@@ -170,6 +182,60 @@ func TestMetricsBuilder(t *testing.T) {
 					assert.Equal(t, ts, dp.Timestamp())
 					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
 					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+				case "container.dns.lookups":
+					assert.False(t, validatedMetrics["container.dns.lookups"], "Found a duplicate in the metrics slice: container.dns.lookups")
+					validatedMetrics["container.dns.lookups"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
+					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
+					assert.Equal(t, "What DNS servers were asked over UDP, by how it ended.", ms.At(i).Description())
+					assert.Equal(t, "{lookup}", ms.At(i).Unit())
+					assert.True(t, ms.At(i).Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
+					dp := ms.At(i).Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+					attrVal, ok := dp.Attributes().Get("dns.lookup.outcome")
+					assert.True(t, ok)
+					assert.Equal(t, "noerror", attrVal.Str())
+				case "container.dns.name.lookups":
+					assert.False(t, validatedMetrics["container.dns.name.lookups"], "Found a duplicate in the metrics slice: container.dns.name.lookups")
+					validatedMetrics["container.dns.name.lookups"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
+					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
+					assert.Equal(t, "What DNS servers were asked over UDP, by name, server and how it ended.", ms.At(i).Description())
+					assert.Equal(t, "{lookup}", ms.At(i).Unit())
+					assert.True(t, ms.At(i).Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
+					dp := ms.At(i).Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+					attrVal, ok := dp.Attributes().Get("dns.question.name")
+					assert.True(t, ok)
+					assert.Equal(t, "dns.question.name-val", attrVal.Str())
+					attrVal, ok = dp.Attributes().Get("server.address")
+					assert.True(t, ok)
+					assert.Equal(t, "server.address-val", attrVal.Str())
+					attrVal, ok = dp.Attributes().Get("dns.lookup.outcome")
+					assert.True(t, ok)
+					assert.Equal(t, "noerror", attrVal.Str())
+				case "container.dns.retries":
+					assert.False(t, validatedMetrics["container.dns.retries"], "Found a duplicate in the metrics slice: container.dns.retries")
+					validatedMetrics["container.dns.retries"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, ms.At(i).Type())
+					assert.Equal(t, 1, ms.At(i).Sum().DataPoints().Len())
+					assert.Equal(t, "Queries that were sent again from the same socket, for want of an answer.", ms.At(i).Description())
+					assert.Equal(t, "{query}", ms.At(i).Unit())
+					assert.True(t, ms.At(i).Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, ms.At(i).Sum().AggregationTemporality())
+					dp := ms.At(i).Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
 				case "container.memory.process.growth":
 					assert.False(t, validatedMetrics["container.memory.process.growth"], "Found a duplicate in the metrics slice: container.memory.process.growth")
 					validatedMetrics["container.memory.process.growth"] = true

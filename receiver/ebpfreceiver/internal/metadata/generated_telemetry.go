@@ -32,6 +32,7 @@ type TelemetryBuilder struct {
 	ReceiverEbpfFailuresDropped metric.Int64Counter
 	ReceiverEbpfLost            metric.Int64ObservableCounter
 	ReceiverEbpfMalformed       metric.Int64Counter
+	ReceiverEbpfNamesDropped    metric.Int64Counter
 	ReceiverEbpfPeersDropped    metric.Int64Counter
 	ReceiverEbpfUnresolved      metric.Int64Counter
 	ReceiverEbpfUntold          metric.Int64ObservableCounter
@@ -120,7 +121,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfLost, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_ebpf_lost",
-		metric.WithDescription("Number of events that a group of probes lost because its ring buffer was full [Development]"),
+		metric.WithDescription("Number of events that a group of probes lost for want of room, and of DNS queries whose answers could not be seen [Development]"),
 		metric.WithUnit("{events}"),
 	)
 	errs = errors.Join(errs, err)
@@ -128,6 +129,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_malformed",
 		metric.WithDescription("Number of events from the kernel that could not be read [Development]"),
 		metric.WithUnit("{events}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfNamesDropped, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_names_dropped",
+		metric.WithDescription("Number of times a name's lookups were not told because max_names was reached [Development]"),
+		metric.WithUnit("{names}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfPeersDropped, err = builder.meter.Int64Counter(

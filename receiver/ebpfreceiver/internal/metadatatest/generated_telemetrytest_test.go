@@ -31,6 +31,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ReceiverEbpfDropped.Add(context.Background(), 1)
 	tb.ReceiverEbpfFailuresDropped.Add(context.Background(), 1)
 	tb.ReceiverEbpfMalformed.Add(context.Background(), 1)
+	tb.ReceiverEbpfNamesDropped.Add(context.Background(), 1)
 	tb.ReceiverEbpfPeersDropped.Add(context.Background(), 1)
 	tb.ReceiverEbpfUnresolved.Add(context.Background(), 1)
 	AssertEqualReceiverEbpfDropped(t, testTel,
@@ -43,6 +44,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfMalformed(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfNamesDropped(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfPeersDropped(t, testTel,

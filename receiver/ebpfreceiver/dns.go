@@ -1,0 +1,282 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+)
+
+// The indices of a cgroup's counts, as bpf/dns.bpf.c has them; the first are the outcomes.
+const (
+	dnsOutcomes        = 6
+	dnsRetries         = dnsOutcomes
+	dnsAnsweredUS      = dnsOutcomes + 1
+	dnsAnsweredBuckets = dnsOutcomes + 2
+
+	outcomeNoError  = 0
+	outcomeNXDomain = 1
+
+	// answerWithin is how long an answer is waited for after a query was sent the last time: resolvers wait as long, or less.
+	answerWithin = 5 * time.Second
+
+	eventDNSFailed = "kernel.dns_failed"
+)
+
+// lookupOutcomes are how a lookup can end, and the words for it in an event; those without are none. FORMERR and NOTIMP, which are
+// among the others, are how old servers answer to what is newer than they are.
+var lookupOutcomes = [dnsOutcomes]struct {
+	metadata.AttributeDNSLookupOutcome
+	text string
+}{
+	{metadata.AttributeDNSLookupOutcomeNoerror, ""},
+	{metadata.AttributeDNSLookupOutcomeNxdomain, "found no such name (NXDOMAIN)"},
+	{metadata.AttributeDNSLookupOutcomeServfail, "failed, since the server could not find out (SERVFAIL)"},
+	{metadata.AttributeDNSLookupOutcomeRefused, "failed, since the server refused to answer (REFUSED)"},
+	{metadata.AttributeDNSLookupOutcomeOther, ""},
+	{metadata.AttributeDNSLookupOutcomeTimedOut, "got no answer"},
+}
+
+func loadDNS() (*ebpf.CollectionSpec, error) { return bpf.LoadDNS() }
+
+func recordDNS(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
+	for i, o := range lookupOutcomes {
+		mb.RecordContainerDNSLookupsDataPoint(now, int64(n[i]), o.AttributeDNSLookupOutcome)
+	}
+	mb.RecordContainerDNSRetriesDataPoint(now, int64(n[dnsRetries]))
+}
+
+// expire has the kernel count the queries that are answered no more.
+func (p *probes) expire(a *attached) error {
+	before := p.clock.ns() - uint64(answerWithin)
+	var key uint32
+	var q bpf.DNSQuery
+	each := a.Maps[bpf.DNSMapQueries].Iterate()
+	for each.Next(&key, &q) {
+		if q.Sent > before {
+			continue
+		}
+		if _, err := a.Programs[bpf.DNSProgTapioExpire].Run(&ebpf.RunOptions{Context: [2]uint64{uint64(key), before}}); err != nil {
+			return fmt.Errorf("count what was not answered: %w", err)
+		}
+	}
+	if err := each.Err(); err != nil {
+		return fmt.Errorf("read what is not answered yet: %w", err)
+	}
+	return nil
+}
+
+// question is a name that a container asks a server for.
+type question struct {
+	name   string
+	server netip.Addr
+}
+
+// lookups are how the lookups of a name at a server ended. slow are those that were answered, but late.
+type lookups struct {
+	question
+	n    [dnsOutcomes]uint64
+	slow uint64
+}
+
+func (l *lookups) record(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
+	for i, n := range l.n {
+		if n > 0 {
+			mb.RecordContainerDNSNameLookupsDataPoint(now, int64(n), l.name, l.server.String(), lookupOutcomes[i].AttributeDNSLookupOutcome)
+		}
+	}
+}
+
+// asked is what each owner asks for, by the path of its cgroup.
+func (p *probes) asked(ctx context.Context) (map[string][]*lookups, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.attached["dns"]
+	if a == nil {
+		return nil, nil
+	}
+	if err := p.expire(a); err != nil {
+		return nil, err
+	}
+	type whose struct {
+		who string
+		question
+	}
+	sums := map[whose]*lookups{}
+	all := map[string][]*lookups{}
+	var key bpf.DNSQuestion
+	var counts bpf.DNSQuestionCounts
+	each := a.Maps[bpf.DNSMapQuestions].Iterate()
+	for each.Next(&key, &counts) {
+		path, ok := p.cgroups.path(key.Cgroup)
+		if !ok || path == "/" {
+			continue
+		}
+		w := whose{owner(path), questionOf(key)}
+		sum := sums[w]
+		if sum == nil {
+			if len(sums) >= p.cfg.MaxNames {
+				p.telemetry.ReceiverEbpfNamesDropped.Add(ctx, 1)
+				continue
+			}
+			sum = &lookups{question: w.question}
+			sums[w] = sum
+			all[w.who] = append(all[w.who], sum)
+		}
+		for i, n := range counts.N {
+			sum.n[i] += n
+		}
+		sum.slow += counts.Slow
+	}
+	if err := each.Err(); err != nil {
+		return nil, fmt.Errorf("read what is asked for: %w", err)
+	}
+	for _, of := range all {
+		slices.SortFunc(of, func(a, b *lookups) int { return a.compare(b.question) })
+	}
+	return all, nil
+}
+
+func (q question) compare(other question) int {
+	if c := strings.Compare(q.name, other.name); c != 0 {
+		return c
+	}
+	return q.server.Compare(other.server)
+}
+
+func questionOf(key bpf.DNSQuestion) question {
+	server := netip.AddrFrom16(key.Server).Unmap()
+	if key.Family == unix.AF_INET {
+		server = netip.AddrFrom4([4]byte(key.Server[:4]))
+	}
+	return question{domainName(key.Name[:]), server}
+}
+
+// domainName is a name as people write it, of one as messages have it: labels, each with its length before it, up to an empty one
+// (RFC 1035, section 3.1). What is no letter of a name is escaped as in zone files. Of one that is too long the end is missing.
+func domainName(wire []byte) string {
+	var b strings.Builder
+	for len(wire) > 0 && wire[0] != 0 {
+		n := int(wire[0])
+		label := wire[1:]
+		cut := n > len(label)
+		if b.Len() > 0 {
+			b.WriteByte('.')
+		}
+		for _, c := range label[:min(n, len(label))] {
+			switch {
+			case c == 0:
+				cut = true
+			case c == '.' || c == '\\' || c == '"':
+				b.WriteByte('\\')
+				b.WriteByte(c)
+			case c <= ' ' || c > '~':
+				fmt.Fprintf(&b, "\\%03d", c)
+			default:
+				b.WriteByte(c)
+			}
+		}
+		if cut {
+			b.WriteString("…")
+			break
+		}
+		wire = label[n:]
+	}
+	if b.Len() == 0 {
+		return "."
+	}
+	return b.String()
+}
+
+// lookupFailures tells which lookups failed since the last look, once for each name, server and way to fail.
+type lookupFailures struct {
+	probes *probes
+	before map[string]map[question]lookups
+}
+
+func (f *lookupFailures) tell(ctx context.Context) error {
+	all, err := f.probes.asked(ctx)
+	if err != nil {
+		return err
+	}
+	now := map[string]map[question]lookups{}
+	for cgroup, asked := range all {
+		now[cgroup] = map[question]lookups{}
+		for _, l := range asked {
+			now[cgroup][l.question] = *l
+			since := l.since(f.before[cgroup][l.question])
+			var attempts uint64
+			for _, n := range since.n {
+				attempts += n
+			}
+			tell := func(outcome, text string, n uint64) {
+				f.probes.tell(ctx, cgroup, f.probes.cgroups.version, time.Now(), func(r plog.LogRecord) {
+					fillLookups(r, l.question, outcome, text, n, attempts)
+				})
+			}
+			for i, n := range since.n {
+				if o := lookupOutcomes[i]; n > 0 && o.text != "" && (i != outcomeNXDomain || !searched(l.name, asked)) {
+					tell(o.String(), o.text, n)
+				}
+			}
+			if since.slow > 0 {
+				tell("slow", "took a second or more", since.slow)
+			}
+		}
+	}
+	f.before = now
+	return nil
+}
+
+// since is what came since before. What was forgotten and came again begins at zero.
+func (l *lookups) since(before lookups) lookups {
+	d := *l
+	for i, n := range before.n {
+		if n <= d.n[i] {
+			d.n[i] -= n
+		}
+	}
+	if before.slow <= d.slow {
+		d.slow -= before.slow
+	}
+	return d
+}
+
+// searched says whether nothing is wrong with a name that there is not: resolvers complete a name by each of the domains that they
+// search (resolv.conf), and ask for it as it is, before or after that. One of those is enough; and if there is none, the name
+// itself is what people know.
+func searched(name string, asked []*lookups) bool {
+	return slices.ContainsFunc(asked, func(l *lookups) bool {
+		switch {
+		case strings.HasPrefix(name, l.name+"."):
+			return l.n[outcomeNoError]+l.n[outcomeNXDomain] > 0
+		case strings.HasPrefix(l.name, name+"."):
+			return l.n[outcomeNoError] > 0
+		}
+		return false
+	})
+}
+
+func fillLookups(r plog.LogRecord, q question, outcome, text string, n, attempts uint64) {
+	r.SetEventName(eventDNSFailed)
+	r.SetSeverityNumber(plog.SeverityNumberWarn)
+	a := r.Attributes()
+	a.PutStr("dns.question.name", q.name)
+	a.PutStr("server.address", q.server.String())
+	a.PutStr("dns.lookup.outcome", outcome)
+	a.PutInt("dns.lookup.count", int64(n))
+	a.PutInt("dns.lookup.attempts", int64(attempts))
+	r.Body().SetStr(fmt.Sprintf("%d of %d lookups of %s at %s %s", n, attempts, q.name, q.server, text))
+}
