@@ -94,9 +94,13 @@ type Failure struct {
 // Retained is the grade of what was allocated since and is still held. Only that may be called a leak.
 const Retained = "retained"
 
+// Objects is the kind of a site that is a variable, not a function.
+const Objects = "objects"
+
 // Site is a place in a program that holds memory.
 type Site struct {
-	// Grade is Retained, or "growth" for who only fetches new memory; Kind is "heap" or "goroutines".
+	// Grade is Retained, or "growth" for who only fetches new memory; Kind is "heap" or "goroutines", or
+	// "objects": then Function is the variable that holds them.
 	Grade string `json:"grade"`
 	Kind  string `json:"kind"`
 	// Function holds it, File and Line are where; Callers are who called that, the nearest first, Handler the one of them that
@@ -106,6 +110,9 @@ type Site struct {
 	Line     int      `json:"line,omitempty"`
 	Callers  []string `json:"callers,omitempty"`
 	Handler  string   `json:"handler,omitempty"`
+	// Holder is the type of a variable that holds objects, Of that of most that it gained.
+	Holder string `json:"holder,omitempty"`
+	Of     string `json:"of,omitempty"`
 	// Blocked is where goroutines wait, the innermost first.
 	Blocked []string `json:"blocked,omitempty"`
 	// BytesPerMinute is what it gains, Share that of all that is gained, of 1; Objects how many were gained, 0 where not known.

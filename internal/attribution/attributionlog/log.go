@@ -20,6 +20,7 @@ const (
 	attrShare    = "tapio.attribution.share"
 	attrCallers  = "tapio.attribution.callers"
 	attrHandler  = "tapio.attribution.handler"
+	attrVariable = "tapio.attribution.variable"
 	attrFunction = "code.function.name"
 	attrFile     = "code.file.path"
 	attrLine     = "code.line.number"
@@ -45,9 +46,15 @@ func Write(r plog.LogRecord, now time.Time, a attribution.Answer) {
 	attrs.PutBool(attrRetained, true)
 	attrs.PutDouble(attrRate, s.BytesPerMinute)
 	attrs.PutDouble(attrShare, s.Share)
-	attrs.PutStr(attrFunction, s.Function)
+	if s.Kind == attribution.Objects {
+		attrs.PutStr(attrVariable, s.Function)
+	} else {
+		attrs.PutStr(attrFunction, s.Function)
+	}
 	if s.File != "" {
 		attrs.PutStr(attrFile, s.File)
+	}
+	if s.Line > 0 {
 		attrs.PutInt(attrLine, int64(s.Line))
 	}
 	if s.Handler != "" {

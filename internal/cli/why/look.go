@@ -70,15 +70,28 @@ func tellHolders(env cli.Env, a attribution.Answer) error {
 		}
 		if s.Objects > 0 {
 			things := "objects"
-			if s.Kind == "goroutines" {
+			switch s.Kind {
+			case "goroutines":
 				things = "goroutines"
+			case attribution.Objects:
+				things = "entries"
 			}
 			fmt.Fprintf(&b, ", about %.0f %s", s.Objects, things)
 		}
-		if s.Line > 0 {
+		switch {
+		case s.Line > 0:
 			fmt.Fprintf(&b, ", at %s:%d", cli.Clean(s.File), s.Line)
+		case s.File != "":
+			fmt.Fprintf(&b, ", in %s", cli.Clean(s.File))
 		}
 		b.WriteString("\n")
+		if s.Holder != "" {
+			fmt.Fprintf(&b, "     it is a %s", cli.Clean(s.Holder))
+			if s.Of != "" {
+				fmt.Fprintf(&b, "; most of what it gains is %s", cli.Clean(s.Of))
+			}
+			b.WriteString("\n")
+		}
 		if s.Handler != "" {
 			fmt.Fprintf(&b, "     HTTP handler: %s\n", cli.Clean(s.Handler))
 		}

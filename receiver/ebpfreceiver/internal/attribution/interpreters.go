@@ -30,7 +30,7 @@ type interpreter struct {
 var interpreters = []interpreter{
 	{
 		"python", regexp.MustCompile(`^libpython[23]`), regexp.MustCompile(`^python[23][0-9.]*[dmt]*$`),
-		func(*process.Process, *modules.Modules) (process.Layout, error) { return python.Layout(), nil }, (*Process).mappings, nextPython,
+		func(*process.Process, *modules.Modules) (process.Layout, error) { return python.Layout(), nil }, (*Process).python, nextPython,
 	},
 	{
 		"node", regexp.MustCompile(`^libnode\.so`), regexp.MustCompile(`^node(js)?$`),

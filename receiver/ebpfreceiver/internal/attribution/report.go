@@ -26,6 +26,8 @@ type Kind string
 const (
 	KindHeap       Kind = "heap"
 	KindGoroutines Kind = "goroutines"
+	// KindObjects is a variable that holds objects: Function names it instead of a function.
+	KindObjects Kind = "objects"
 )
 
 // Site is a place in a program that holds memory, or fetches it.
@@ -34,7 +36,7 @@ type Site struct {
 	Kind  Kind
 	// Bytes is its part of the growth over the window, PerMinute that by the minute, Share of the whole growth, of 1.
 	Bytes, PerMinute, Share float64
-	// Objects is how many objects or goroutines that is, about; 0 where it is not known.
+	// Objects is how many objects, goroutines or entries that is, about; 0 where it is not known.
 	Objects float64
 	// Samples is how many samples say so; 0 where all were looked at.
 	Samples int
@@ -43,6 +45,8 @@ type Site struct {
 	Callers  []symbols.Frame
 	// Handler is the function among these that serves HTTP requests; empty when none is known to.
 	Handler string
+	// Holder is the type of a variable that holds objects, Of that of most that it gained.
+	Holder, Of string
 	// Blocked is where goroutines wait.
 	Blocked []symbols.Frame
 	// Stack is all of it, the innermost first.

@@ -15,6 +15,7 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/malloc"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/python"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
 )
@@ -167,7 +168,7 @@ func (r *Process) java(ctx context.Context, p *process.Process, _ *modules.Modul
 	c, err := java.Find(p)
 	if err != nil {
 		r.Reason = err.Error()
-		return r.watch(ctx, p, o, nil)
+		return r.mappings(ctx, p, nil, o)
 	}
 	began := time.Now()
 	var first, last java.Values
@@ -189,6 +190,7 @@ func (r *Process) java(ctx context.Context, p *process.Process, _ *modules.Modul
 	if err != nil {
 		return err
 	}
+	r.unnamed()
 	r.metadata = last.Metaspace - first.Metaspace
 	old, collections := float64(last.Old-first.Old)/time.Since(began).Minutes(), last.Collections-first.Collections
 	switch t := trend.Of(kept); {
@@ -204,9 +206,85 @@ func (r *Process) java(ctx context.Context, p *process.Process, _ *modules.Modul
 	return nil
 }
 
+// leastShare is what part of the growth somebody must hold to be named.
+const leastShare = 0.02
+
+// python looks for what a Python program's variables hold ever more of.
+func (r *Process) python(ctx context.Context, p *process.Process, m *modules.Modules, o Options) error {
+	of, err := python.Open(p, m)
+	if err != nil {
+		r.Reason = "what its variables hold cannot be read: " + err.Error()
+		return r.mappings(ctx, p, m, o)
+	}
+	r.Runtime = "python" + of.Version
+	type result struct {
+		python.Result
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		found, err := of.Watch(ctx, o.Window)
+		done <- result{found, err}
+	}()
+	err = r.watch(ctx, p, o, nil)
+	found := <-done
+	if err = errors.Join(err, found.err); err != nil {
+		return err
+	}
+	var sum float64
+	for _, h := range found.Holders {
+		sum += h.Bytes
+	}
+	// It may have grown into memory that was there already.
+	if r.Growth = max(r.Growth, 0); sum > leastGrowth {
+		r.Grows = true
+	}
+	if !r.Grows {
+		r.Reason = "what it holds did not grow, or has stopped growing: no variable is named"
+		return nil
+	}
+	r.Growth = max(r.Growth, sum)
+	r.Unattributed = r.Growth
+	for _, h := range found.Holders {
+		if h.Bytes < r.Growth*leastShare {
+			continue
+		}
+		r.Unattributed -= h.Bytes
+		r.Sites = append(r.Sites, variableSite(h))
+	}
+	sortSites(r.Sites)
+	if r.Unattributed > r.Growth/2 {
+		r.Reason = "most of what it gains is not among the objects that its modules and the functions it runs hold: memory of an extension in C, or what is yet to be collected"
+	}
+	if found.Partial {
+		r.Reason = join(r.Reason, fmt.Sprintf("it has more objects than were looked at (%d)", found.Objects))
+	}
+	return nil
+}
+
+func variableSite(h python.Holder) Site {
+	s := Site{
+		Grade: Retained, Kind: KindObjects, Bytes: h.Bytes, Objects: h.Entries, Samples: h.Samples,
+		Function: symbols.Frame{Function: h.Path, File: h.File, Line: h.Line}, Holder: h.Type, Of: h.Of,
+	}
+	if h.Count > 1 {
+		s.Holder = fmt.Sprintf("%d of type %s", h.Count, h.Type)
+	}
+	s.Stack = []symbols.Frame{s.Function}
+	return s
+}
+
 // mappings only watches whether a process grows.
 func (r *Process) mappings(ctx context.Context, p *process.Process, _ *modules.Modules, o Options) error {
-	return r.watch(ctx, p, o, nil)
+	err := r.watch(ctx, p, o, nil)
+	r.unnamed()
+	return err
+}
+
+func (r *Process) unnamed() {
+	if r.Grows {
+		r.Reason = join(r.Reason, "memory that this runtime manages by itself is not attributed to functions")
+	}
 }
 
 // watch sees whether a process grows, and calls each every now and then, which may be nil.
@@ -234,7 +312,6 @@ func (r *Process) watch(ctx context.Context, p *process.Process, o Options, each
 	r.Growth, r.Grows = t.Growth, t.Grows(leastGrowth)
 	if r.Grows {
 		r.Unattributed = r.Growth
-		r.Reason = join(r.Reason, "memory that this runtime manages by itself is not attributed to functions")
 	}
 	return nil
 }

@@ -1,43 +1,99 @@
 """leak.py leaks in one of several ways, while churn makes thirty times as much garbage of the same size."""
+import asyncio
+import collections
 import ctypes
 import functools
+import gc
 import sys
 import threading
 import time
 
+import store
+from store import Session
 
-class Session:
-    def __init__(self, n):
-        self.id = n
-        self.data = [n] * 400
-
-
-SESSIONS = {}
 BLOBS = []
+QUEUE = collections.deque()
+SEEN = set()
 RING = {}
+LOG = bytearray()
+BUCKETS = {"users": [], "events": [], "orders": []}
+head = None
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 
 
-def session_put(n):
-    SESSIONS["session-%d" % n] = Session(n)
+class Registry:
+    items = []
 
 
-def blob_put(n):
-    BLOBS.append(bytearray(300000))
+class App:
+    def __init__(self):
+        self.handlers = []
 
 
-def bounded_put(n):
+class Slotted:
+    __slots__ = ("kept", "name")
+
+    def __init__(self):
+        self.kept = []
+
+
+class Node:
+    def __init__(self, n, following):
+        self.data = [n] * 400
+        self.following = following
+
+
+app = App()
+slotted = Slotted()
+
+
+@functools.lru_cache(None)
+def lookup(n):
+    return Session(n)
+
+
+@functools.lru_cache(500)
+def bounded_lookup(n):
+    return Session(n)
+
+
+def remember(n, seen=[]):
+    seen.append(Session(n))
+
+
+def counter():
+    all = []
+
+    def put(n):
+        all.append(Session(n))
+    return put
+
+
+closure = counter()
+
+
+def chain(n):
+    global head
+    head = Node(n, head)
+
+
+def ring(n):
     RING[n % 500] = Session(n)
 
 
-def extension_leak(n):
+def cycle(n):
+    s = Session(n)
+    s.self = s
+
+
+def extension(n):
     """What an extension in C might do: Python knows nothing of it."""
     at = libc.malloc(3000)
     ctypes.memset(at, 1, 3000)
 
 
-def thread_leak(n):
+def thread(n):
     threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
 
 
@@ -45,16 +101,67 @@ def churn(n):
     return [Session(i) for i in range(30)]
 
 
-LEAKS = {"sessions": session_put, "blobs": blob_put, "bounded": bounded_put, "extension": extension_leak, "threads": thread_leak}
+LEAKS = {
+    "sessions": store.put,
+    "blobs": lambda n: BLOBS.append(bytearray(300000)) if n % 25 == 0 else None,
+    "class": lambda n: Registry.items.append(Session(n)),
+    "instance": lambda n: app.handlers.append(Session(n)),
+    "slots": lambda n: slotted.kept.append(Session(n)),
+    "lru": lookup,
+    "bounded lru": bounded_lookup,
+    "default": remember,
+    "closure": closure,
+    "deque": lambda n: QUEUE.append(Session(n)),
+    "set": lambda n: SEEN.add((n, "x" * 3000 + str(n))),
+    "buckets": lambda n: BUCKETS[list(BUCKETS)[n % 3]].append(Session(n)),
+    "one bucket": lambda n: BUCKETS["events"].append(Session(n)),
+    "bytes": lambda n: LOG.extend(b"x" * 3000),
+    "chain": chain,
+    "bounded": ring,
+    "cycles": cycle,
+    "extension": extension,
+    "threads": lambda n: thread(n) if n % 10 == 0 else None,
+    "nothing": lambda n: None,
+}
+
+
+def local():
+    kept = []
+    n = 0
+    while True:
+        kept.append(Session(n))
+        churn(n)
+        n += 1
+        time.sleep(0.002)
+
+
+async def wait(event, s):
+    await event.wait()
+
+
+async def tasks():
+    never = asyncio.Event()
+    n = 0
+    while True:
+        asyncio.ensure_future(wait(never, Session(n)))
+        churn(n)
+        n += 1
+        await asyncio.sleep(0.002)
 
 
 def main():
-    leak = LEAKS[sys.argv[1]]
-    every = {"blobs": 25, "threads": 10}.get(sys.argv[1], 1)
+    how = sys.argv[1]
+    print("begins", flush=True)
+    if how == "local":
+        local()
+    if how == "tasks":
+        asyncio.run(tasks())
+    if how == "cycles":
+        gc.disable()
+    leak = LEAKS[how]
     n = 0
     while True:
-        if n % every == 0:
-            leak(n)
+        leak(n)
         churn(n)
         n += 1
         time.sleep(0.002)
