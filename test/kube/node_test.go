@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func TestNode(t *testing.T) {
 	cluster.apply(t.Context(), t, "node/"+pendingTaint.name)
 	t.Run(pendingTaint.name, pendingTaint.onNode)
 	taint(t, "null")
-	for _, s := range append(nodeScenarios, hpaMetrics, scenario{name: "healthy"}) {
+	for _, s := range append(nodeScenarios, hpaMetrics, scenario{name: "healthy"}, scenario{name: "peer"}) {
 		cluster.apply(t.Context(), t, "node/"+s.name)
 	}
 	t.Run("rollout", breakRollout)
@@ -89,7 +90,11 @@ func TestNode(t *testing.T) {
 			s.onNode(t)
 		})
 	}
-	t.Run("one OOM", oneOOM)
+	t.Run("collectors", func(t *testing.T) {
+		above, node := collectors(t)
+		t.Run("one OOM", func(t *testing.T) { oneOOM(t, above, node) })
+		t.Run("peer", func(t *testing.T) { peer(t, above, node) })
+	})
 	t.Run("healthy", func(t *testing.T) {
 		t.Parallel()
 		time.Sleep(time.Minute)
@@ -154,19 +159,46 @@ func underLoad(t *testing.T, namespace string) {
 	cluster.create(t.Context(), t, "", metricsAPI(at))
 }
 
-// oneOOM: the node's collector sees the kernel kill, the cluster's what the kubelet says of it. Both are told as one finding, by the
-// cluster's.
-func oneOOM(t *testing.T) {
+// collectors are the cluster's, and the node's, which tells that what it finds.
+func collectors(t *testing.T) (above, node watcher) {
 	cluster.deploy(t, "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
-	above := newWatcher(t, cluster.as(t, "tapio", "tapio-cluster"))
+	above = newWatcher(t, cluster.as(t, "tapio", "tapio-cluster"))
 	above.start(t)
 	of, err := harness.NewCollectorOf("tapio:local", "../../bin", t.TempDir(), []string{"TAPIO_CLUSTER_ENDPOINT=" + above.otlp, "TAPIO_INTERVAL=1s"},
 		"--config", "tapio:node", "--config", "yaml:processors::correlation::node: "+NodeName)
 	require.NoError(t, err)
-	node := watcher{Collector: of}
+	node = watcher{Collector: of}
 	t.Cleanup(func() { assert.NoError(t, node.Stop()) })
 	node.start(t)
+	return above, node
+}
 
+// peer: the node's collector sees that a container gets no answer from an address, and no more. The cluster's knows that it is a
+// service's, and that its pod crashes again and again, which is told as the cause.
+func peer(t *testing.T, above, node watcher) {
+	service, err := cluster.API.Resource(resources["Service"].GroupVersionResource).Namespace("peer").Get(t.Context(), "checkout", metav1.GetOptions{})
+	require.NoError(t, err)
+	ip, _, _ := unstructured.NestedString(service.Object, "spec", "clusterIP")
+	address := net.JoinHostPort(ip, "8080")
+	cluster.create(t.Context(), t, "peer", unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "web"},
+		"spec": map[string]any{"containers": []any{map[string]any{"name": "web", "image": Image, "command": []any{"/workload", "connect", address}}}}}})
+	assert.EventuallyWithT(t, func(c *assert.CollectT) {
+		here, err := node.All(t.Context(), "pattern=connection-timeout,connection-refused")
+		require.NoError(c, err)
+		assert.NotEmpty(c, slices.DeleteFunc(here, func(f finding.Finding) bool { return f.Peer == nil || f.Peer.Address != address }), "the node's own")
+		all, err := above.All(t.Context(), "namespace=peer")
+		require.NoError(c, err)
+		all = slices.DeleteFunc(all, func(f finding.Finding) bool { return f.State != finding.Active })
+		if assert.Len(c, all, 1, "%v", titles(all)) {
+			assert.Equal(c, "crash-loop", all[0].Pattern)
+			assert.Regexp(c, `Because of this: .*web gets no answer from Service peer/checkout \(`+regexp.QuoteMeta(address)+`\)`, all[0].Explanation)
+		}
+	}, settled, time.Second)
+}
+
+// oneOOM: the node's collector sees the kernel kill, the cluster's what the kubelet says of it. Both are told as one finding, by the
+// cluster's.
+func oneOOM(t *testing.T, above, node watcher) {
 	var one finding.Finding
 	assert.EventuallyWithT(t, func(c *assert.CollectT) {
 		here, err := node.All(t.Context(), "namespace=oom&pattern=oom-killed")
