@@ -2,39 +2,50 @@
 
 // malloc.bpf.c: what a program allocates with malloc and its like, sampled by size, and what becomes of it.
 //
-// It is attached in short bursts. What a burst samples is remembered by address, in this burst and later ones, until the
-// address is given back (seen in a burst), or given out again (then it was given back in between).
+// The probes at what allocates are there in short bursts, those at what gives back longer, and those at what maps memory all the time.
+// What is sampled is remembered by address until the address is given back, or given out again (then it was given back unseen).
 #include "tapio.h"
 #include "registers.h"
 
-#define FRAMES 32
-#define STACK 4096
-#define BPF_F_USER_STACK (1ULL << 8)
+#define STACK 16384
+#define PART 1024
 
 #define MALLOC_SAMPLE 1
 #define MALLOC_DEATH 2
 
 #define DIED_FREED 1
 #define DIED_REUSED 2
+#define DIED_MOVED 3 // realloc: the sample that follows goes on with it
 
-struct asked {
-	u64 size, old, into, caller;
-};
+// mmap(2)
+#define MAP_ANONYMOUS 0x20
+#define PROT_WRITE 2
 
-struct address {
-	u64 address;
-	u64 pid;
-};
+#define BPF_RB_AVAIL_DATA 0 // enum of the kernel since 5.8
 
 // Which function is called.
 enum {
 	CALL_MALLOC,
 	CALL_CALLOC,
-	CALL_REALLOC,
 	CALL_MEMALIGN,
 	CALL_POSIX_MEMALIGN,
+	CALL_REALLOC,
 	CALL_FREE,
+	CALL_MMAP,
+	CALL_MREMAP,
+	CALL_SBRK,
 	CALLS,
+};
+
+struct asked {
+	u64 size, old, into, caller, sp;
+	u64 outer; // where the call returns to that this one is part of
+	u32 call, depth, burst, unused;
+};
+
+struct address {
+	u64 address;
+	u64 pid;
 };
 
 struct counters {
@@ -43,32 +54,37 @@ struct counters {
 
 struct sample {
 	u32 kind;
-	u32 pid;
+	u32 call;
 	u64 time; // CLOCK_MONOTONIC, ns
-	u64 address, size;
+	u64 address, size, old;
 	u64 caller; // where the allocation returns to
+	u64 outer; // where that returns to which called it, if its return is watched as well
 	u64 sp, bp;
 #if defined(__TARGET_ARCH_x86)
 	u64 saved[5]; // rbx, r12 to r15
 #else
 	u64 saved[10]; // x19 to x28
 #endif
-	s32 frames_bytes; // of frames, by frame pointers; or a negative errno
-	u32 stack_bytes;
-	u64 frames[FRAMES];
+	u64 stack_bytes;
 	u8 stack[STACK]; // from sp upwards
 };
 
 struct death {
 	u32 kind;
-	u32 pid;
+	u32 how;
 	u64 time;
 	u64 address;
-	u64 how;
+};
+
+// A byte is sampled with the chance 1 in every. Who asked in an earlier burst may have been answered unseen.
+struct how {
+	u64 every;
+	u32 burst, unused;
 };
 
 const struct sample *unused_sample __attribute__((unused));
 const struct death *unused_death __attribute__((unused));
+const struct how *unused_how __attribute__((unused));
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -97,31 +113,30 @@ struct {
 	__type(value, struct counters);
 } counts SEC(".maps");
 
-// A byte is sampled with the chance 1 in sample_bytes.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, u64);
-} sample_bytes SEC(".maps");
+	__type(value, struct how);
+} sampling SEC(".maps");
 
-static __always_inline void ended(struct address *key, u64 how)
+static __always_inline int ended(struct address *key, u32 how)
 {
 	struct death *e;
 
 	if (!key->address || bpf_map_delete_elem(&live, key))
-		return;
+		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		tapio_count_lost();
-		return;
+		return 1;
 	}
 	e->kind = MALLOC_DEATH;
-	e->pid = key->pid;
+	e->how = how;
 	e->time = bpf_ktime_get_ns();
 	e->address = key->address;
-	e->how = how;
 	bpf_ringbuf_submit(e, 0);
+	return 1;
 }
 
 static __always_inline void count(u32 which, u64 bytes)
@@ -134,29 +149,53 @@ static __always_inline void count(u32 which, u64 bytes)
 	}
 }
 
+static __always_inline struct how *configured(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sampling, &zero);
+}
+
+// Allocators call each other, and themselves: the outermost call counts, but for what is mapped, which is known all the time.
 static __always_inline int ask(struct pt_regs *ctx, u32 which, u64 size, u64 old, u64 into)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	struct asked a = { .size = size, .old = old, .into = into };
+	struct asked a = { .size = size, .old = old, .into = into, .call = which, .sp = STACK_POINTER(ctx) };
+	struct asked *outer = bpf_map_lookup_elem(&asked, &id);
+	struct how *c = configured();
 
+	count(which, size);
+	if (!c)
+		return 0;
+	a.burst = c->burst;
+	if (outer && outer->burst == a.burst && outer->sp > a.sp) {
+		if (!size || (which != CALL_MMAP && which != CALL_MREMAP)) {
+			outer->depth++;
+			return 0;
+		}
+		a.outer = outer->caller;
+	}
 #if defined(__TARGET_ARCH_x86)
-	bpf_probe_read_user(&a.caller, sizeof(a.caller), (void *)STACK_POINTER(ctx));
+	bpf_probe_read_user(&a.caller, sizeof(a.caller), (void *)a.sp);
 #else
 	a.caller = ctx->regs[30];
 #endif
-	count(which, size);
 	bpf_map_update_elem(&asked, &id, &a, BPF_ANY);
 	return 0;
 }
 
-static __always_inline int sampled(u64 size)
+static __always_inline int ask_mmap(struct pt_regs *ctx)
 {
-	u32 zero = 0;
-	u64 *every = bpf_map_lookup_elem(&sample_bytes, &zero);
+	int memory = C_ARG4(ctx) & MAP_ANONYMOUS && C_ARG3(ctx) & PROT_WRITE;
 
-	if (!every || !*every)
-		return 0;
-	return size >= *every || ((u64)bpf_get_prandom_u32() * *every >> 32) < size;
+	return ask(ctx, CALL_MMAP, memory ? C_ARG2(ctx) : 0, 0, 0);
+}
+
+static __always_inline int ask_sbrk(struct pt_regs *ctx)
+{
+	s64 by = C_ARG1(ctx);
+
+	return ask(ctx, CALL_SBRK, by > 0 ? by : 0, 0, 0);
 }
 
 SEC("uprobe/malloc")
@@ -174,6 +213,38 @@ int tapio_memalign(struct pt_regs *ctx) { return ask(ctx, CALL_MEMALIGN, C_ARG2(
 SEC("uprobe/posix_memalign")
 int tapio_posix_memalign(struct pt_regs *ctx) { return ask(ctx, CALL_POSIX_MEMALIGN, C_ARG3(ctx), 0, C_ARG1(ctx)); }
 
+SEC("uprobe/mmap")
+int tapio_mmap(struct pt_regs *ctx) { return ask_mmap(ctx); }
+
+SEC("uprobe/mremap")
+int tapio_mremap(struct pt_regs *ctx) { return ask(ctx, CALL_MREMAP, C_ARG3(ctx), C_ARG1(ctx), 0); }
+
+SEC("uprobe/sbrk")
+int tapio_sbrk(struct pt_regs *ctx) { return ask_sbrk(ctx); }
+
+static __always_inline int sampled(u64 size)
+{
+	struct how *c = configured();
+
+	if (!c || !c->every || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > 6 * 1024 * 1024)
+		return 0; // the rest of the room is for deaths
+	return size >= c->every || ((u64)bpf_get_prandom_u32() * c->every >> 32) < size;
+}
+
+// The top of the stack may be near.
+static __always_inline u64 copy_stack(struct sample *e)
+{
+	u64 n = 0;
+
+#pragma unroll
+	for (int i = 0; i < STACK / PART; i++) {
+		if (bpf_probe_read_user(e->stack + i * PART, PART, (void *)(e->sp + i * PART)))
+			break;
+		n += PART;
+	}
+	return n;
+}
+
 static __always_inline int leave(struct pt_regs *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid(), now;
@@ -181,9 +252,14 @@ static __always_inline int leave(struct pt_regs *ctx)
 	struct address key = { .pid = id >> 32 };
 	struct asked what;
 	struct sample *e;
+	int moved = 0;
 
 	if (!a)
 		return 0;
+	if (a->depth) {
+		a->depth--;
+		return 0;
+	}
 	what = *a;
 	bpf_map_delete_elem(&asked, &id);
 	key.address = C_RESULT(ctx);
@@ -191,15 +267,15 @@ static __always_inline int leave(struct pt_regs *ctx)
 		key.address = 0;
 		bpf_probe_read_user(&key.address, sizeof(key.address), (void *)what.into);
 	}
-	if (!key.address)
+	if (!key.address || key.address > (u64)-4096)
 		return 0;
 	if (what.old) {
 		struct address old = { .pid = id >> 32, .address = what.old };
 
-		ended(&old, DIED_FREED);
+		moved = ended(&old, DIED_MOVED);
 	}
 	ended(&key, DIED_REUSED);
-	if (!sampled(what.size))
+	if (!moved && !sampled(what.size))
 		return 0;
 	now = bpf_ktime_get_ns();
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -213,11 +289,13 @@ static __always_inline int leave(struct pt_regs *ctx)
 		return 0;
 	}
 	e->kind = MALLOC_SAMPLE;
-	e->pid = id >> 32;
+	e->call = what.call;
 	e->time = now;
 	e->address = key.address;
 	e->size = what.size;
+	e->old = what.old;
 	e->caller = what.caller;
+	e->outer = what.outer;
 	e->sp = STACK_POINTER(ctx);
 	e->bp = FRAME_POINTER(ctx);
 #if defined(__TARGET_ARCH_x86)
@@ -230,17 +308,7 @@ static __always_inline int leave(struct pt_regs *ctx)
 	for (int i = 0; i < 10; i++)
 		e->saved[i] = ctx->regs[19 + i];
 #endif
-	e->frames_bytes = bpf_get_stack(ctx, e->frames, sizeof(e->frames), BPF_F_USER_STACK);
-	// The top of the stack may be near.
-	e->stack_bytes = STACK;
-	if (bpf_probe_read_user(e->stack, STACK, (void *)e->sp)) {
-		e->stack_bytes = STACK / 4;
-		if (bpf_probe_read_user(e->stack, STACK / 4, (void *)e->sp)) {
-			e->stack_bytes = STACK / 16;
-			if (bpf_probe_read_user(e->stack, STACK / 16, (void *)e->sp))
-				e->stack_bytes = 0;
-		}
-	}
+	e->stack_bytes = copy_stack(e);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
@@ -260,8 +328,8 @@ static __always_inline int free_called(struct pt_regs *ctx)
 SEC("uprobe/free")
 int tapio_free(struct pt_regs *ctx) { return free_called(ctx); }
 
-// All functions at once, where the kernel can (6.6 and later): the cookie says which. To take a probe away costs a tenth of a
-// second each, in which the others go on.
+// Several functions at once, where the kernel can: the cookie says which. To take a probe away costs a tenth of a second each, in
+// which the others go on.
 SEC("uprobe.multi/malloc")
 int tapio_malloc_each(struct pt_regs *ctx)
 {
@@ -270,14 +338,20 @@ int tapio_malloc_each(struct pt_regs *ctx)
 		return ask(ctx, CALL_MALLOC, C_ARG1(ctx), 0, 0);
 	case CALL_CALLOC:
 		return ask(ctx, CALL_CALLOC, C_ARG1(ctx) * C_ARG2(ctx), 0, 0);
-	case CALL_REALLOC:
-		return ask(ctx, CALL_REALLOC, C_ARG2(ctx), C_ARG1(ctx), 0);
 	case CALL_MEMALIGN:
 		return ask(ctx, CALL_MEMALIGN, C_ARG2(ctx), 0, 0);
 	case CALL_POSIX_MEMALIGN:
 		return ask(ctx, CALL_POSIX_MEMALIGN, C_ARG3(ctx), 0, C_ARG1(ctx));
+	case CALL_REALLOC:
+		return ask(ctx, CALL_REALLOC, C_ARG2(ctx), C_ARG1(ctx), 0);
 	case CALL_FREE:
 		return free_called(ctx);
+	case CALL_MMAP:
+		return ask_mmap(ctx);
+	case CALL_MREMAP:
+		return ask(ctx, CALL_MREMAP, C_ARG3(ctx), C_ARG1(ctx), 0);
+	case CALL_SBRK:
+		return ask_sbrk(ctx);
 	}
 	return 0;
 }

@@ -25,6 +25,12 @@ type MallocAsked struct {
 	Old    uint64
 	Into   uint64
 	Caller uint64
+	Sp     uint64
+	Outer  uint64
+	Call   uint32
+	Depth  uint32
+	Burst  uint32
+	Unused uint32
 }
 
 type MallocCounters struct {
@@ -36,27 +42,33 @@ type MallocCounters struct {
 type MallocDeath struct {
 	_       structs.HostLayout
 	Kind    uint32
-	Pid     uint32
+	How     uint32
 	Time    uint64
 	Address uint64
-	How     uint64
+}
+
+type MallocHow struct {
+	_      structs.HostLayout
+	Every  uint64
+	Burst  uint32
+	Unused uint32
 }
 
 type MallocSample struct {
-	_           structs.HostLayout
-	Kind        uint32
-	Pid         uint32
-	Time        uint64
-	Address     uint64
-	Size        uint64
-	Caller      uint64
-	Sp          uint64
-	Bp          uint64
-	Saved       [5]uint64
-	FramesBytes int32
-	StackBytes  uint32
-	Frames      [32]uint64
-	Stack       [4096]uint8
+	_          structs.HostLayout
+	Kind       uint32
+	Call       uint32
+	Time       uint64
+	Address    uint64
+	Size       uint64
+	Old        uint64
+	Caller     uint64
+	Outer      uint64
+	Sp         uint64
+	Bp         uint64
+	Saved      [5]uint64
+	StackBytes uint64
+	Stack      [16384]uint8
 }
 
 // Names of all BPF objects in the ELF.
@@ -68,7 +80,7 @@ const (
 	MallocMapEvents                 = "events"
 	MallocMapLive                   = "live"
 	MallocMapLost                   = "lost"
-	MallocMapSampleBytes            = "sample_bytes"
+	MallocMapSampling               = "sampling"
 	MallocProgTapioCalloc           = "tapio_calloc"
 	MallocProgTapioFree             = "tapio_free"
 	MallocProgTapioMalloc           = "tapio_malloc"
@@ -76,9 +88,13 @@ const (
 	MallocProgTapioMallocEachReturn = "tapio_malloc_each_return"
 	MallocProgTapioMallocReturn     = "tapio_malloc_return"
 	MallocProgTapioMemalign         = "tapio_memalign"
+	MallocProgTapioMmap             = "tapio_mmap"
+	MallocProgTapioMremap           = "tapio_mremap"
 	MallocProgTapioPosixMemalign    = "tapio_posix_memalign"
 	MallocProgTapioRealloc          = "tapio_realloc"
+	MallocProgTapioSbrk             = "tapio_sbrk"
 	MallocVarUnusedDeath            = "unused_death"
+	MallocVarUnusedHow              = "unused_how"
 	MallocVarUnusedSample           = "unused_sample"
 )
 
@@ -131,20 +147,23 @@ type MallocProgramSpecs struct {
 	TapioMallocEachReturn *ebpf.ProgramSpec `ebpf:"tapio_malloc_each_return"`
 	TapioMallocReturn     *ebpf.ProgramSpec `ebpf:"tapio_malloc_return"`
 	TapioMemalign         *ebpf.ProgramSpec `ebpf:"tapio_memalign"`
+	TapioMmap             *ebpf.ProgramSpec `ebpf:"tapio_mmap"`
+	TapioMremap           *ebpf.ProgramSpec `ebpf:"tapio_mremap"`
 	TapioPosixMemalign    *ebpf.ProgramSpec `ebpf:"tapio_posix_memalign"`
 	TapioRealloc          *ebpf.ProgramSpec `ebpf:"tapio_realloc"`
+	TapioSbrk             *ebpf.ProgramSpec `ebpf:"tapio_sbrk"`
 }
 
 // MallocMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type MallocMapSpecs struct {
-	Asked       *ebpf.MapSpec `ebpf:"asked"`
-	Counts      *ebpf.MapSpec `ebpf:"counts"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	Live        *ebpf.MapSpec `ebpf:"live"`
-	Lost        *ebpf.MapSpec `ebpf:"lost"`
-	SampleBytes *ebpf.MapSpec `ebpf:"sample_bytes"`
+	Asked    *ebpf.MapSpec `ebpf:"asked"`
+	Counts   *ebpf.MapSpec `ebpf:"counts"`
+	Events   *ebpf.MapSpec `ebpf:"events"`
+	Live     *ebpf.MapSpec `ebpf:"live"`
+	Lost     *ebpf.MapSpec `ebpf:"lost"`
+	Sampling *ebpf.MapSpec `ebpf:"sampling"`
 }
 
 // MallocVariableSpecs contains global variables before they are loaded into the kernel.
@@ -152,6 +171,7 @@ type MallocMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type MallocVariableSpecs struct {
 	UnusedDeath  *ebpf.VariableSpec `ebpf:"unused_death"`
+	UnusedHow    *ebpf.VariableSpec `ebpf:"unused_how"`
 	UnusedSample *ebpf.VariableSpec `ebpf:"unused_sample"`
 }
 
@@ -175,12 +195,12 @@ func (o *MallocObjects) Close() error {
 //
 // It can be passed to LoadMallocObjects or ebpf.CollectionSpec.LoadAndAssign.
 type MallocMaps struct {
-	Asked       *ebpf.Map `ebpf:"asked"`
-	Counts      *ebpf.Map `ebpf:"counts"`
-	Events      *ebpf.Map `ebpf:"events"`
-	Live        *ebpf.Map `ebpf:"live"`
-	Lost        *ebpf.Map `ebpf:"lost"`
-	SampleBytes *ebpf.Map `ebpf:"sample_bytes"`
+	Asked    *ebpf.Map `ebpf:"asked"`
+	Counts   *ebpf.Map `ebpf:"counts"`
+	Events   *ebpf.Map `ebpf:"events"`
+	Live     *ebpf.Map `ebpf:"live"`
+	Lost     *ebpf.Map `ebpf:"lost"`
+	Sampling *ebpf.Map `ebpf:"sampling"`
 }
 
 func (m *MallocMaps) Close() error {
@@ -190,7 +210,7 @@ func (m *MallocMaps) Close() error {
 		m.Events,
 		m.Live,
 		m.Lost,
-		m.SampleBytes,
+		m.Sampling,
 	)
 }
 
@@ -199,6 +219,7 @@ func (m *MallocMaps) Close() error {
 // It can be passed to LoadMallocObjects or ebpf.CollectionSpec.LoadAndAssign.
 type MallocVariables struct {
 	UnusedDeath  *ebpf.Variable `ebpf:"unused_death"`
+	UnusedHow    *ebpf.Variable `ebpf:"unused_how"`
 	UnusedSample *ebpf.Variable `ebpf:"unused_sample"`
 }
 
@@ -213,8 +234,11 @@ type MallocPrograms struct {
 	TapioMallocEachReturn *ebpf.Program `ebpf:"tapio_malloc_each_return"`
 	TapioMallocReturn     *ebpf.Program `ebpf:"tapio_malloc_return"`
 	TapioMemalign         *ebpf.Program `ebpf:"tapio_memalign"`
+	TapioMmap             *ebpf.Program `ebpf:"tapio_mmap"`
+	TapioMremap           *ebpf.Program `ebpf:"tapio_mremap"`
 	TapioPosixMemalign    *ebpf.Program `ebpf:"tapio_posix_memalign"`
 	TapioRealloc          *ebpf.Program `ebpf:"tapio_realloc"`
+	TapioSbrk             *ebpf.Program `ebpf:"tapio_sbrk"`
 }
 
 func (p *MallocPrograms) Close() error {
@@ -226,8 +250,11 @@ func (p *MallocPrograms) Close() error {
 		p.TapioMallocEachReturn,
 		p.TapioMallocReturn,
 		p.TapioMemalign,
+		p.TapioMmap,
+		p.TapioMremap,
 		p.TapioPosixMemalign,
 		p.TapioRealloc,
+		p.TapioSbrk,
 	)
 }
 

@@ -21,6 +21,13 @@ need javac openjdk-17-jdk-headless
 need ip iproute2 # a real node: test/kube/node.sh
 [ -x /usr/lib/cni/bridge ] || packages="$packages containernetworking-plugins"
 need journalctl systemd    # real journals: receiver/journaldreceiver
+# Programs that leak, in other languages and with other allocators: receiver/ebpfreceiver/internal/attribution.
+need g++ g++
+need rustc rustc
+need musl-gcc musl-tools
+for lib in libjemalloc.so.2:libjemalloc2 libtcmalloc_minimal.so.4:libtcmalloc-minimal4; do
+  [ -e "/usr/lib/$(uname -m)-linux-gnu/${lib%:*}" ] || packages="$packages ${lib#*:}"
+done
 need clang clang           # programs for the kernel: make generate
 need llvm-strip llvm
 [ -e /usr/include/bpf/bpf_core_read.h ] || packages="$packages libbpf-dev"

@@ -12,6 +12,7 @@ struct pt_regs {
 #define C_ARG1(r) ((r)->di)
 #define C_ARG2(r) ((r)->si)
 #define C_ARG3(r) ((r)->dx)
+#define C_ARG4(r) ((r)->cx)
 #define C_RESULT(r) ((r)->ax)
 // Go's ABIInternal since 1.17 (cmd/compile/abi-internal.md): AX, BX, CX, DI.
 #define GO_ARG1(r) ((r)->ax)
@@ -32,6 +33,7 @@ struct pt_regs {
 #define C_ARG1(r) ((r)->regs[0])
 #define C_ARG2(r) ((r)->regs[1])
 #define C_ARG3(r) ((r)->regs[2])
+#define C_ARG4(r) ((r)->regs[3])
 #define C_RESULT(r) ((r)->regs[0])
 // Go's ABIInternal since 1.18: R0 to R15.
 #define GO_ARG1(r) ((r)->regs[0])

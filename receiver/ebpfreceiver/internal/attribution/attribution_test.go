@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,8 +33,15 @@ type program struct {
 	path string
 	err  error
 	out  []byte
-	args []string // of what builds it; what is made follows the last
-	dir  string
+	// missing says that what builds it is not installed.
+	missing error
+	args    []string // of what builds it; what is made follows the last
+	dir     string
+}
+
+// name is how it is built: "gcc -O2 native.c".
+func (p *program) name() string {
+	return strings.ReplaceAll(strings.Join(p.args, " "), " -o OUT", "")
 }
 
 func (p *program) build(t testing.TB) string {
@@ -43,6 +51,10 @@ func (p *program) build(t testing.TB) string {
 			return
 		}
 		p.path = filepath.Join(dir, filepath.Base(p.dir))
+		if _, err := exec.LookPath(p.args[0]); err != nil {
+			p.missing = err
+			return
+		}
 		var args []string
 		for _, a := range p.args {
 			args = append(args, strings.ReplaceAll(a, "OUT", p.path))
@@ -52,6 +64,9 @@ func (p *program) build(t testing.TB) string {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false", "GOWORK=off")
 		p.out, p.err = cmd.CombinedOutput()
 	})
+	if p.missing != nil {
+		t.Skip(p.missing)
+	}
 	require.NoError(t, p.err, "%s", p.out)
 	return p.path
 }
@@ -80,6 +95,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
+var notName = regexp.MustCompile(`[^A-Za-z0-9.]+`)
+
 // workload is a process in a memory cgroup with a limit.
 type workload struct {
 	cmd   *exec.Cmd
@@ -92,7 +109,7 @@ func start(t *testing.T, limit int64, path string, args ...string) *workload {
 	if os.Getuid() != 0 {
 		t.Skip("needs root: it makes a cgroup, and loads programs into the kernel")
 	}
-	c, err := harness.NewCgroup(fmt.Sprintf("attribution-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")), limit)
+	c, err := harness.NewCgroup(fmt.Sprintf("attribution-%d-%s", os.Getpid(), notName.ReplaceAllString(t.Name(), "-")), limit)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Remove()) })
 	w := &workload{ended: make(chan struct{})}

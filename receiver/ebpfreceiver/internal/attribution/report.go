@@ -28,6 +28,8 @@ const (
 	KindGoroutines Kind = "goroutines"
 	// KindObjects is a variable that holds objects: Function names it instead of a function.
 	KindObjects Kind = "objects"
+	// KindMapped is memory that a program has mapped by itself (mmap, sbrk).
+	KindMapped Kind = "mapped"
 )
 
 // Site is a place in a program that holds memory, or fetches it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -142,23 +143,34 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 		return err
 	}
 	r.Growth, r.Grows, r.Hits = w.Growth, w.Grows, w.Calls
-	var all []held
+	var heap, mapped []held
 	for _, h := range w.Held {
 		of := held{bytes: h.Bytes, objects: h.Objects, samples: h.Samples}
 		for _, pc := range h.Stack {
 			of.stack = append(of.stack, m.Frames(pc-1)...)
 		}
-		all = append(all, of)
+		of.stack = withoutStart(of.stack)
+		if h.Mapped {
+			mapped = append(mapped, of)
+		} else {
+			heap = append(heap, of)
+		}
 	}
-	r.Sites = sitesOf(all, Retained, KindHeap, ownNative)
+	r.Sites = append(sitesOf(heap, Retained, KindHeap, ownNative), sitesOf(mapped, Retained, KindMapped, ownNative)...)
+	sortSites(r.Sites)
 	switch {
 	case !r.Grows:
 		r.Reason = "what it holds did not grow, or has stopped growing: no site is named"
 	case len(r.Sites) == 0:
 		r.Unattributed = r.Growth
-		r.Reason = "too few samples of malloc were kept to name anybody: what grows may not come from malloc"
-	case w.Truncated > w.Followed/2:
+		r.Reason = "too few samples of malloc and mmap were kept to name anybody: what grows may be in blocks from before, or not come from these"
+	case w.Truncated > w.Samples/2:
 		r.Reason = "most stacks could not be followed to the end: neither unwind tables nor frame pointers"
+	case w.Guessed > w.Samples/2:
+		r.Reason = "some code has neither unwind tables nor frame pointers: its callers were searched for on the stack, and may be wrong"
+	}
+	if w.Lost > 0 {
+		r.Reason = join(r.Reason, fmt.Sprintf("%d samples were lost", w.Lost))
 	}
 	return nil
 }
@@ -272,6 +284,14 @@ func variableSite(h python.Holder) Site {
 	}
 	s.Stack = []symbols.Frame{s.Function}
 	return s
+}
+
+// withoutStart leaves away what calls the main function of a Rust program: another main, and what starts that.
+func withoutStart(stack []symbols.Frame) []symbols.Frame {
+	if i := slices.IndexFunc(stack, func(f symbols.Frame) bool { return strings.HasPrefix(f.Function, "std::rt::lang_start") }); i > 0 {
+		return stack[:i]
+	}
+	return stack
 }
 
 // mappings only watches whether a process grows.

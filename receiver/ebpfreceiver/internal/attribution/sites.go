@@ -150,20 +150,39 @@ func packageOf(function string) string {
 	return strings.ReplaceAll(name[:slash+dot], "%2e", ".")
 }
 
-// ownNative tells a program's functions from those of the C library, and of the languages' own.
+// ownNative tells a program's functions from those of the C library, of allocators, and of the languages' own.
 func ownNative(f symbols.Frame) bool {
-	module := f.Module[strings.LastIndexByte(f.Module, '/')+1:]
-	for _, m := range []string{"libc.so", "libc-2", "libstdc++", "ld-", "libjemalloc", "libtcmalloc", "libmimalloc", "libc++"} {
+	module := base(f.Module)
+	for _, m := range []string{"libc.so", "libc-2", "libc.musl", "libstdc++", "libgcc_s", "ld-", "libjemalloc", "libtcmalloc", "libmimalloc", "libc++"} {
 		if strings.HasPrefix(module, m) {
 			return false
 		}
 	}
-	name := strings.TrimPrefix(f.Function, "void ")
-	for _, p := range []string{"operator new", "std::", "__gnu_cxx::", "alloc::", "core::", "hashbrown::", "<alloc::", "<core::", "<std::",
-		"__rust_", "__rdl_", "_start", "__libc_start"} {
+	name := f.Function
+	if slices.Contains(allocating, name) {
+		return false
+	}
+	// "<alloc::vec::Vec<T> as core::iter::FromIterator<T>>::from_iter" is the standard library's as well.
+	name = strings.TrimLeft(name, "<&[")
+	for _, p := range foreign {
 		if strings.HasPrefix(name, p) {
 			return false
 		}
 	}
-	return true
+	return !strings.Contains(name, " as core::alloc::") && !strings.Contains(name, " as std::alloc::")
+}
+
+// foreign is what the names of functions begin with that belong to C++, Rust, or the C library where it is linked in.
+var foreign = []string{
+	"operator new", "std::", "__gnu_cxx::", "alloc::", "core::", "hashbrown::", "u8]>::", "T]>::", "str>::", "fn(", "__rust_", "__rustc::", "__rdl_", "__rg_",
+	"rust_begin_", "_start", "__libc_", "libc_start", "_rjem_", "je_", "mi_",
+}
+
+// allocating are functions of the C library, of allocators, and those by which programs wrap them: where all of it is in one file, only
+// their names tell them.
+var allocating = []string{
+	"malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "strdup", "strndup", "wcsdup", "asprintf",
+	"vasprintf", "getline", "getdelim", "mmap", "mmap64", "mremap", "sbrk", "open_memstream", "fopen", "fdopen", "opendir", "realpath",
+	"__strdup", "__strndup", "_int_malloc", "_int_realloc", "sysmalloc", "__vasprintf_internal", "_IO_getline", "_IO_getdelim", "_IO_vasprintf",
+	"default_malloc", "xmalloc", "xcalloc", "xrealloc", "xstrdup", "g_malloc", "g_malloc0", "g_realloc", "g_strdup", "g_slice_alloc", "g_malloc_n",
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package malloc finds out what a program keeps that it has allocated with malloc and its like: C, C++, Rust, and what they are
-// called by.
+// Package malloc finds out what a program keeps that it has allocated with malloc and its like, or mapped: C, C++, Rust, and what
+// they are called by.
 package malloc
 
 import (
@@ -16,31 +16,72 @@ import (
 const (
 	callMalloc = iota
 	callCalloc
-	callRealloc
 	callMemalign
 	callPosixMemalign
+	callRealloc
 	callFree
+	callMmap
+	callMremap
+	callSbrk
 	calls
 )
 
-// functions are what is watched, by what they are called in C: free first, so that nothing is sampled and given back unseen.
-var functions = []struct {
-	name    string
-	call    int
-	program string
-}{
-	{"free", callFree, bpf.MallocProgTapioFree},
-	{"malloc", callMalloc, bpf.MallocProgTapioMalloc},
-	{"calloc", callCalloc, bpf.MallocProgTapioCalloc},
-	{"realloc", callRealloc, bpf.MallocProgTapioRealloc},
-	{"memalign", callMemalign, bpf.MallocProgTapioMemalign},
-	{"aligned_alloc", callMemalign, bpf.MallocProgTapioMemalign},
-	{"posix_memalign", callPosixMemalign, bpf.MallocProgTapioPosixMemalign},
+// Sets of functions are watched together, each for as long as its price allows.
+const (
+	allocating = iota // bursts
+	freeing           // longer: what is given back, or moved
+	mapping           // all the time, as long as the program maps memory seldom
+	breaking          // the same for its end (brk)
+	sets
+)
+
+// function is what is watched, by what it is called in C.
+type function struct {
+	name      string
+	call, set int
+}
+
+// functions in the order in which they are attached.
+var functions = []function{
+	{"free", callFree, freeing},
+	{"realloc", callRealloc, freeing},
+	{"malloc", callMalloc, allocating},
+	{"calloc", callCalloc, allocating},
+	{"memalign", callMemalign, allocating},
+	{"aligned_alloc", callMemalign, allocating},
+	{"posix_memalign", callPosixMemalign, allocating},
 	// jemalloc, as Rust programs call it.
-	{"dallocx", callFree, bpf.MallocProgTapioFree},
-	{"sdallocx", callFree, bpf.MallocProgTapioFree},
-	{"mallocx", callMalloc, bpf.MallocProgTapioMalloc},
-	{"rallocx", callRealloc, bpf.MallocProgTapioRealloc},
+	{"dallocx", callFree, freeing},
+	{"sdallocx", callFree, freeing},
+	{"rallocx", callRealloc, freeing},
+	{"mallocx", callMalloc, allocating},
+	// C++, where the allocator has operators of its own: new, new[], delete and delete[].
+	{"_ZdlPv", callFree, freeing},
+	{"_ZdaPv", callFree, freeing},
+	{"_ZdlPvm", callFree, freeing},
+	{"_ZdaPvm", callFree, freeing},
+	{"_ZdlPvSt11align_val_t", callFree, freeing},
+	{"_ZdlPvmSt11align_val_t", callFree, freeing},
+	{"_ZdaPvSt11align_val_t", callFree, freeing},
+	{"_ZdaPvmSt11align_val_t", callFree, freeing},
+	{"_ZdlPvRKSt9nothrow_t", callFree, freeing},
+	{"_ZdaPvRKSt9nothrow_t", callFree, freeing},
+	{"_Znwm", callMalloc, allocating},
+	{"_Znam", callMalloc, allocating},
+	{"_ZnwmSt11align_val_t", callMalloc, allocating},
+	{"_ZnamSt11align_val_t", callMalloc, allocating},
+	{"_ZnwmRKSt9nothrow_t", callMalloc, allocating},
+	{"_ZnamRKSt9nothrow_t", callMalloc, allocating},
+	{"munmap", callFree, mapping},
+	{"mmap", callMmap, mapping},
+	{"mremap", callMremap, mapping},
+	{"sbrk", callSbrk, breaking},
+}
+
+// entries are the programs for kernels that attach them one by one.
+var entries = [calls]string{
+	bpf.MallocProgTapioMalloc, bpf.MallocProgTapioCalloc, bpf.MallocProgTapioMemalign, bpf.MallocProgTapioPosixMemalign, bpf.MallocProgTapioRealloc,
+	bpf.MallocProgTapioFree, bpf.MallocProgTapioMmap, bpf.MallocProgTapioMremap, bpf.MallocProgTapioSbrk,
 }
 
 // prefixes that allocators give to these names where they are linked beside another.
@@ -49,33 +90,43 @@ var prefixes = []string{"", "_rjem_", "_rjem_je_", "je_", "mi_", "tc_"}
 // maxAllocators bounds how many allocators of a process are watched.
 const maxAllocators = 3
 
+// What an allocator leaves in memory that is given back, by which it is known to be.
+const (
+	leavesNothing = iota // jemalloc
+	writesInto           // tcmalloc, mimalloc: lists, in the first bytes
+	hasSize              // glibc: these as well, and before it stands the size, which becomes another when it is joined to its neighbours
+	hasIndex             // musl: the byte three before becomes 255
+)
+
 // allocator is a module that allocates.
 type allocator struct {
 	module *modules.Module
-	prefix string
 	// at are its functions' offsets in the file, by their names in C.
 	at map[string]uint64
-	// marks says that it writes into memory that is given back, as glibc does: what does not change is kept.
-	marks bool
+	// leaves is what it leaves in memory that is given back.
+	leaves int
+	// maps says that it maps large blocks by themselves, as glibc and musl do.
+	maps bool
 }
 
 // allocators are those of a process.
 func allocators(m *modules.Modules) []allocator {
+	var names []string
+	for _, p := range prefixes {
+		for _, f := range functions {
+			names = append(names, p+f.name)
+		}
+	}
+	names = append(names, marks...)
 	var all []allocator
 	for _, mod := range m.All() {
-		name := filepath.Base(mod.Path)
-		if strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-2") {
+		base := filepath.Base(mod.Path)
+		if strings.HasPrefix(base, "ld-linux") || strings.HasPrefix(base, "ld-2") {
 			continue // its malloc is for itself, until the program's is there
-		}
-		var names []string
-		for _, p := range prefixes {
-			for _, f := range functions {
-				names = append(names, p+f.name)
-			}
 		}
 		found := mod.Object.Find(names...)
 		for _, p := range prefixes {
-			a := allocator{module: mod, prefix: p, at: map[string]uint64{}, marks: p == "" && isGlibc(name)}
+			a := allocator{module: mod, at: map[string]uint64{}}
 			for _, f := range functions {
 				if address, ok := found[p+f.name]; ok {
 					if off, ok := mod.Object.Offset(address); ok {
@@ -83,6 +134,7 @@ func allocators(m *modules.Modules) []allocator {
 					}
 				}
 			}
+			a.leaves, a.maps = kind(mod.Path, p, found)
 			_, allocates := a.at["malloc"]
 			_, frees := a.at["free"]
 			if allocates && frees && len(all) < maxAllocators {
@@ -93,6 +145,20 @@ func allocators(m *modules.Modules) []allocator {
 	return all
 }
 
-func isGlibc(name string) bool {
-	return strings.HasPrefix(name, "libc.so.6") || strings.HasPrefix(name, "libc-2.")
+// marks are functions that only one kind of allocator has.
+var marks = []string{"mallctl", "tc_version", "mi_version", "__libc_malloc_impl", "__libc_memalign"}
+
+func kind(path, prefix string, found map[string]uint64) (leaves int, maps bool) {
+	has := func(name string) bool { _, ok := found[name]; return ok }
+	switch {
+	case strings.Contains(prefix, "je") || has("mallctl"):
+		return leavesNothing, false
+	case prefix == "mi_" || has("mi_version") || prefix == "tc_" || has("tc_version"):
+		return writesInto, false
+	case strings.Contains(path, "musl") || has("__libc_malloc_impl"):
+		return hasIndex, true
+	case has("__libc_memalign"):
+		return hasSize, true
+	}
+	return leavesNothing, false
 }

@@ -3,6 +3,7 @@
 package malloc
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -11,49 +12,80 @@ import (
 
 func TestShare(t *testing.T) {
 	const window, growth = 10 * time.Second, 1e6
-	leak, churn, cache := []uint64{1, 9}, []uint64{2, 9}, []uint64{3, 9}
-	of := func(stack []uint64, n int, change func(s *sample)) (all []*sample) {
+	const leak, churn, cache = 0, 1, 2
+	groups := []group{{stack: []uint64{1, 9}}, {stack: []uint64{2, 9}}, {stack: []uint64{3, 9}}}
+	of := func(stack int32, n int, change func(s *sample)) (all []*sample) {
 		for i := range n {
-			s := &sample{stack: stack, size: 100, weight: 1000, at: time.Duration(i) * time.Second % (window / 2)}
+			at := time.Duration(i) * time.Second % (window / 2)
+			s := &sample{stack: stack, size: 100, count: 10, at: at, lived: window - at, first: []byte{0}}
 			change(s)
 			all = append(all, s)
 		}
 		return all
 	}
-	stable, changed, dead := func(*sample) {}, func(s *sample) { s.changed = true }, func(s *sample) { s.dead = true }
+	kept, changed := func(*sample) {}, func(s *sample) { s.changed = true }
 	young := func(s *sample) { s.at = window * 9 / 10 }
-	names := func(held []Held) map[uint64]float64 {
-		m := map[uint64]float64{}
-		for _, h := range held {
-			m[h.Stack[0]] = h.Bytes
-		}
-		return m
-	}
+	atOnce := func(s *sample) { s.dead, s.first, s.lived = true, nil, time.Millisecond }
+	later := func(s *sample) { s.dead, s.lived = true, time.Second }
+	moved := func(s *sample) { s.superseded = true }
 	for name, c := range map[string]struct {
 		all  [][]*sample
 		want map[uint64]float64
-		// unmarked is what an allocator shows that does not write into what is given back.
-		unmarked map[uint64]float64
 	}{
-		"what stays":                         {[][]*sample{of(leak, 8, stable)}, map[uint64]float64{1: growth}, nil},
-		"in equal parts":                     {[][]*sample{of(leak, 8, stable), of(cache, 8, stable)}, map[uint64]float64{1: growth / 2, 3: growth / 2}, nil},
-		"the churner dies":                   {[][]*sample{of(leak, 8, stable), of(churn, 200, dead)}, map[uint64]float64{1: growth}, nil},
-		"what is used, and never given back": {[][]*sample{of(leak, 8, changed)}, map[uint64]float64{1: growth}, nil},
-		"the churner's place is taken":       {[][]*sample{of(leak, 8, stable), of(churn, 50, dead), of(churn, 50, changed)}, map[uint64]float64{1: growth}, nil},
-		"too young to tell":                  {[][]*sample{of(leak, 8, young)}, map[uint64]float64{}, nil},
-		"too few to tell":                    {[][]*sample{of(leak, 3, stable)}, map[uint64]float64{}, nil},
-		"where nothing is written into what is given back, a few that stay prove nothing": {
-			[][]*sample{of(leak, 8, stable), of(churn, 10, dead), of(churn, 8, stable)},
-			map[uint64]float64{1: growth / 2, 2: growth / 2}, map[uint64]float64{1: growth},
+		"what stays":                         {[][]*sample{of(leak, 8, kept)}, map[uint64]float64{1: growth}},
+		"in equal parts":                     {[][]*sample{of(leak, 8, kept), of(cache, 8, kept)}, map[uint64]float64{1: growth / 2, 3: growth / 2}},
+		"the churner dies":                   {[][]*sample{of(leak, 8, kept), of(churn, 200, atOnce)}, map[uint64]float64{1: growth}},
+		"what is used, and never given back": {[][]*sample{of(leak, 8, changed)}, map[uint64]float64{1: growth}},
+		"the churner's place is taken":       {[][]*sample{of(leak, 8, kept), of(churn, 50, atOnce), of(churn, 50, changed)}, map[uint64]float64{1: growth}},
+		"too young to tell":                  {[][]*sample{of(leak, 8, young)}, map[uint64]float64{}},
+		"too few to tell":                    {[][]*sample{of(leak, 3, kept)}, map[uint64]float64{}},
+		"a few that are few because they are large": {
+			[][]*sample{of(leak, 2, func(s *sample) { s.size, s.count = growth/2, 1 })}, map[uint64]float64{1: growth},
 		},
+		"what is kept among what is given back later": {[][]*sample{of(leak, 20, kept), of(leak, 400, later)}, map[uint64]float64{1: growth}},
+		"arrays that are replaced by larger ones": {[][]*sample{
+			of(leak, 1, func(s *sample) { s.set, s.size, s.count, s.dead, s.lived = mapping, growth, 1, true, window*4/5 }),
+			of(leak, 1, func(s *sample) { s.set, s.size, s.count, s.at = mapping, 2*growth, 1, window*4/5 }),
+		}, map[uint64]float64{1: growth}},
+		"what goes on elsewhere": {[][]*sample{of(leak, 100, moved), of(cache, 8, kept)}, map[uint64]float64{3: growth}},
 	} {
 		var all []*sample
 		for _, s := range c.all {
 			all = append(all, s...)
 		}
-		assert.Equal(t, c.want, names(share(all, window, growth, true)), name)
-		if c.unmarked != nil {
-			assert.Equal(t, c.unmarked, names(share(all, window, growth, false)), name)
+		got := map[uint64]float64{}
+		for _, h := range share(groups, all, window, growth) {
+			got[h.Stack[0]] = h.Bytes
+		}
+		assert.Equal(t, len(c.want), len(got), name)
+		for stack, bytes := range c.want {
+			assert.InDelta(t, bytes, got[stack], growth/1e3, name)
 		}
 	}
+}
+
+// What dies at a steady rate leaves some alive when it is looked for the last time: these are not kept.
+func TestKept(t *testing.T) {
+	sum := func(all []float64) (n float64) {
+		for _, x := range all {
+			n += x
+		}
+		return n
+	}
+	var alive, died []float64
+	for i := range 100 { // a third of them dies in each second
+		born := float64(i%10) / 10
+		if x := -math.Log(float64(i)/100+0.005) * 3; born+x < 6 {
+			died = append(died, x)
+		} else {
+			alive = append(alive, 6-born)
+		}
+	}
+	assert.Greater(t, len(alive), 10)
+	assert.Less(t, sum(kept(alive, died)), float64(len(alive))/2)
+	for range 100 {
+		alive = append(alive, 5)
+	}
+	assert.InDelta(t, 100, sum(kept(alive, died)), 15)
+	assert.InDelta(t, float64(len(alive)), sum(kept(alive, nil)), 0)
 }

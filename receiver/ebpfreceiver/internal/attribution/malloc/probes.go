@@ -3,8 +3,10 @@
 package malloc
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
@@ -42,30 +44,29 @@ func (w *watch) load() error {
 	return nil
 }
 
-// attach attaches the probes; what was attached before an error is returned with it.
-func (w *watch) attach() (links []io.Closer, err error) {
+// attachAll attaches the probes of a set of functions; what was attached before an error is returned with it.
+func (w *watch) attachAll(set int) (links []io.Closer, err error) {
 	for _, a := range w.allocs {
 		f, err := uprobe.Open(a.module.File, a.module.Object.Machine)
 		if err != nil {
 			return links, err
 		}
-		var entries, returns []uint64
-		var which []uint64
+		var at, which, returns []uint64
 		hooked := map[uint64]bool{}
 		for _, fn := range functions {
 			off, ok := a.at[fn.name]
-			if !ok || w.quiet[fn.call] || hooked[off] {
+			if !ok || fn.set != set || hooked[off] || !w.multi && w.quiet[fn.call] {
 				continue
 			}
 			hooked[off] = true
-			entries, which = append(entries, off), append(which, uint64(fn.call))
+			at, which = append(at, off), append(which, uint64(fn.call))
 			if fn.call != callFree {
 				returns = append(returns, off)
 			}
 			if w.multi {
 				continue
 			}
-			l, err := f.Enter(off, uprobe.C, w.coll.Programs[fn.program], w.p.PID)
+			l, err := f.Enter(off, uprobe.C, w.coll.Programs[entries[fn.call]], w.p.PID)
 			if err != nil {
 				return links, fmt.Errorf("attach to %s: %w", fn.name, err)
 			}
@@ -73,23 +74,36 @@ func (w *watch) attach() (links []io.Closer, err error) {
 			if fn.call == callFree {
 				continue
 			}
-			if l, err = f.Return(off, w.coll.Programs[bpf.MallocProgTapioMallocReturn], w.p.PID); err != nil {
+			if l, err = f.Return(off, uprobe.C, w.coll.Programs[bpf.MallocProgTapioMallocReturn], w.p.PID); err != nil {
 				return links, fmt.Errorf("attach to the return of %s: %w", fn.name, err)
 			}
 			links = append(links, l)
 		}
-		if !w.multi {
-			continue
+		if w.multi && len(at) > 0 {
+			l, err := f.EnterEach(at, which, uprobe.C, w.coll.Programs[bpf.MallocProgTapioMallocEach], w.p.PID)
+			if err != nil {
+				return links, fmt.Errorf("attach to malloc: %w", err)
+			}
+			links = append(links, l)
 		}
-		l, err := f.EnterEach(entries, which, uprobe.C, w.coll.Programs[bpf.MallocProgTapioMallocEach], w.p.PID)
-		if err != nil {
-			return links, fmt.Errorf("attach to malloc: %w", err)
+		if w.multi && len(returns) > 0 {
+			l, err := f.ReturnEach(returns, uprobe.C, w.coll.Programs[bpf.MallocProgTapioMallocEachReturn], w.p.PID)
+			if err != nil {
+				return links, fmt.Errorf("attach to the return of malloc: %w", err)
+			}
+			links = append(links, l)
 		}
-		links = append(links, l)
-		if l, err = f.ReturnEach(returns, w.coll.Programs[bpf.MallocProgTapioMallocEachReturn], w.p.PID); err != nil {
-			return links, fmt.Errorf("attach to the return of malloc: %w", err)
-		}
-		links = append(links, l)
 	}
 	return links, nil
+}
+
+// detach takes probes away, all at once: the kernel waits for a grace period with each.
+func detach(links []io.Closer) error {
+	errs := make([]error, len(links))
+	var wg sync.WaitGroup
+	for i, l := range links {
+		wg.Go(func() { errs[i] = l.Close() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }

@@ -3,221 +3,121 @@
 package malloc
 
 import (
-	"cmp"
-	"context"
 	"encoding/binary"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
 	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
-	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/unwind"
 )
 
 // sample is an allocation that is followed.
 type sample struct {
-	raw       *bpf.MallocSample // until its stack was followed
-	address   uint64
-	size      uint64
-	weight    float64 // bytes it stands for
-	at        time.Duration
-	stack     []uint64
-	truncated bool
+	address uint64
+	// size is what it has, base what it had before it was seen first: realloc makes it grow.
+	size, base uint64
+	// count is for how many like it it stands.
+	count float64
+	set   int
+	at    time.Duration // when it was made
+	stack int32         // index into groups
 	// first is what it held when it was looked at first, a while after it was made.
-	first   []byte
-	dead    bool
-	changed bool
+	first []byte
+	// lived is for how long it was seen alive.
+	lived         time.Duration
+	dead, changed bool
+	// superseded says that realloc has made another of it; grown that it has made this of another that is known.
+	superseded, grown bool
 }
 
-// head is how much of an allocation is looked at: what allocators write into when it is given back.
-const head = 16
+// bytes are those that it stands for.
+func (s *sample) bytes() float64 { return s.count * float64(s.size-min(s.base, s.size)) }
 
-const maxFrames = 48
-
-// unwind follows a sample's stack by the unwind tables of what it is in, and where those end by frame pointers.
-func (w *watch) unwind(e *bpf.MallocSample) (stack []uint64, truncated bool) {
-	s := unwind.State{PC: e.Caller}
-	sp, fp, saved := 7, 6, []int{3, 12, 13, 14, 15}
-	if runtime.GOARCH == "arm64" {
-		sp, fp, saved = 31, 29, []int{19, 20, 21, 22, 23, 24, 25, 26, 27, 28}
-	}
-	s.Set(sp, e.Sp)
-	s.Set(fp, e.Bp)
-	for i, reg := range saved {
-		s.Set(reg, e.Saved[i])
-	}
-	m := unwind.Memory{At: e.Sp, Bytes: e.Stack[:e.StackBytes]}
-	for len(stack) < maxFrames {
-		stack = append(stack, s.PC)
-		if w.modules.Caller(&s, s.PC-1, m) {
-			continue
-		}
-		if w.modules.HasUnwind(s.PC - 1) {
-			return stack, false // the table says that it ends here
-		}
-		// Code without a table, as of a JIT compiler or of Go, may keep frame pointers.
-		frame := s.Regs[fp]
-		at := frame - m.At
-		if s.Known>>fp&1 == 0 || frame < s.Regs[sp] || at > uint64(len(m.Bytes)) || uint64(len(m.Bytes))-at < 16 {
-			return stack, true
-		}
-		next := unwind.State{PC: binary.LittleEndian.Uint64(m.Bytes[at+8:])}
-		if next.PC == 0 {
-			return stack, false
-		}
-		next.Set(fp, binary.LittleEndian.Uint64(m.Bytes[at:]))
-		next.Set(sp, frame+16)
-		s = next
-	}
-	return stack, true
+// died notes that it was given back.
+func (w *watch) died(s *sample) {
+	s.dead, s.lived = true, max(time.Since(w.begin)-s.at, 0)
+	delete(w.live, s.address)
 }
 
-// watch looks at the samples from time to time: what cannot be read any more was given back to the kernel, and what has changed
-// may have been given back, and to somebody else.
-func (w *watch) watch(ctx context.Context, until time.Time) error {
-	for {
-		wait := min(look, time.Until(until))
-		if wait > 0 {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(wait):
-			}
-		}
-		anonymous, err := w.p.Anonymous()
-		if err != nil {
-			return err
-		}
-		w.memory = append(w.memory, trend.Point{At: time.Since(w.begin), Bytes: float64(anonymous)})
-		if err := w.look(); err != nil {
-			return err
-		}
-		if !time.Now().Before(until) {
-			return nil
-		}
+// large is the size from which on glibc and musl map a block by itself (M_MMAP_THRESHOLD).
+const large = 128 << 10
+
+// born begins to follow a sample.
+func (w *watch) born(e *bpf.MallocSample) error {
+	before := w.moved[e.Old]
+	delete(w.moved, e.Old)
+	set := allocating
+	switch e.Call {
+	case callRealloc:
+		set = freeing
+	case callMmap, callMremap:
+		set = mapping
+	case callSbrk:
+		set = breaking
 	}
+	if len(w.live) >= maxFollowed || set >= mapping && !w.meant(e) {
+		err := w.coll.Maps[bpf.MallocMapLive].Delete(bpf.MallocAddress{Address: e.Address, Pid: uint64(w.p.PID)})
+		_ = err // it is given back already, then
+		return nil
+	}
+	stack, how := w.unwind(e)
+	w.result.Samples++
+	switch how {
+	case truncated:
+		w.result.Truncated++
+	case byGuess:
+		w.result.Guessed++
+	}
+	s := &sample{
+		address: e.Address, size: e.Size, count: float64(max(e.Size, w.every)) / float64(max(e.Size, 1)),
+		set: set, at: time.Since(w.begin),
+	}
+	switch {
+	case before != nil:
+		// It goes on: what it had before this watch is not its growth.
+		s.at, s.base, s.count = before.at, before.base, before.count
+		if before.base != 0 && !before.grown {
+			s.base = before.size
+		}
+		s.grown = true
+		before.superseded = true
+	case e.Old != 0:
+		s.base = s.size / 2 // arrays grow to twice their size, mostly
+	}
+	s.stack = w.group(stack, set >= mapping && w.caller(e) == nil)
+	w.live[e.Address] = s
+	w.all = append(w.all, s)
+	return nil
 }
 
-func (w *watch) look() error {
-	addrs := make([]uint64, 0, len(w.live))
-	for at := range w.live {
-		addrs = append(addrs, at)
-	}
-	seen := map[uint64]bool{}
-	err := w.p.ReadEach(addrs, head, make([]byte, len(addrs)*head), func(i int, b []byte) {
-		s := w.live[addrs[i]]
-		seen[s.address] = true
-		b = b[:min(uint64(head), s.size)]
-		if s.first == nil {
-			s.first = slices.Clone(b)
-		} else if !slices.Equal(s.first, b) {
-			s.changed = true
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("look at samples: %w", err)
-	}
-	for at, s := range w.live {
-		if !seen[at] {
-			s.dead = true
-			delete(w.live, at)
+// caller is the allocator that has mapped memory; nil where the program has.
+func (w *watch) caller(e *bpf.MallocSample) *allocator {
+	mod := w.modules.At(e.Caller - 1)
+	for i := range w.allocs {
+		if w.allocs[i].module == mod {
+			return &w.allocs[i]
 		}
 	}
 	return nil
 }
 
-// A leak must be seen to grow by this much over a window before anybody is named.
-const leastGrowth = 256 << 10
-
-// least is how many samples must be kept before their shares mean anything.
-const least = 4
-
-// finish tells what is kept: the growth, shared out among the stacks of the samples that stay.
-func (w *watch) finish(window time.Duration) Result {
-	r := w.result
-	var lost []uint64
-	if err := w.coll.Maps[bpf.MallocMapLost].Lookup(uint32(0), &lost); err == nil {
-		for _, n := range lost {
-			r.Lost += n
-		}
-	}
-	t := trend.Of(w.memory)
-	r.Growth, r.Grows = t.Growth, t.Grows(leastGrowth)
-	if !r.Grows {
-		return r
-	}
-	marks := true
-	for _, a := range w.allocs {
-		marks = marks && a.marks
-	}
-	r.Held = share(w.all, window, r.Growth, marks)
-	return r
+// meant says whether memory was mapped for somebody: allocators also map it for themselves, to hand out pieces.
+func (w *watch) meant(e *bpf.MallocSample) bool {
+	a := w.caller(e)
+	return a == nil || a.maps && e.Call != callSbrk && e.Size >= large
 }
 
-type group struct {
-	of                    Held
-	stable, changed, dead int
-	stableBytes, allBytes float64
-	stableCount, allCount float64
-}
-
-// share shares growth out among the stacks whose samples are kept. A sample that has not changed is kept: marks says that the
-// allocator would have written into it otherwise. One that has changed counts only where none of its stack's was given back.
-func share(all []*sample, window time.Duration, growth float64, marks bool) []Held {
-	groups := map[string]*group{}
-	for _, s := range all {
-		if s.at > window*3/5 {
-			continue // too young
-		}
-		key := pack(s.stack)
-		g := groups[key]
-		if g == nil {
-			g = &group{of: Held{Stack: s.stack}}
-			groups[key] = g
-		}
-		objects := s.weight / float64(max(s.size, 1))
-		switch {
-		case s.dead:
-			g.dead++
-			continue
-		case s.changed:
-			g.changed++
-		default:
-			g.stable++
-			g.stableBytes += s.weight
-			g.stableCount += objects
-		}
-		g.allBytes += s.weight
-		g.allCount += objects
+// group is the index of a stack.
+func (w *watch) group(stack []uint64, mapped bool) int32 {
+	key := pack(stack)
+	i, ok := w.stacks[key]
+	if !ok {
+		i = int32(len(w.groups))
+		w.stacks[key] = i
+		w.groups = append(w.groups, group{stack: stack, mapped: mapped})
 	}
-	var held []Held
-	var sum float64
-	var samples int
-	for _, g := range groups {
-		switch {
-		case g.dead == 0:
-			g.of.Samples, g.of.Bytes, g.of.Objects = g.stable+g.changed, g.allBytes, g.allCount
-		case marks || g.stable > 4*g.dead:
-			g.of.Samples, g.of.Bytes, g.of.Objects = g.stable, g.stableBytes, g.stableCount
-		}
-		if g.of.Samples == 0 {
-			continue
-		}
-		sum += g.of.Bytes
-		samples += g.of.Samples
-		held = append(held, g.of)
-	}
-	if samples < least {
-		return nil
-	}
-	for i := range held {
-		held[i].Objects *= growth / sum
-		held[i].Bytes *= growth / sum
-	}
-	slices.SortFunc(held, func(a, b Held) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), slices.Compare(a.Stack, b.Stack)) })
-	return held
+	return i
 }
 
 func pack(stack []uint64) string {
@@ -226,4 +126,63 @@ func pack(stack []uint64) string {
 		b = binary.LittleEndian.AppendUint64(b, pc)
 	}
 	return string(b)
+}
+
+// Of an allocation head bytes are looked at, and of those some before it, in which allocators keep what is theirs.
+const head = 28
+
+// ahead is how many bytes before an allocation tell something.
+func (w *watch) ahead(s *sample) uint64 {
+	switch {
+	case s.set >= mapping:
+		return 0
+	case w.leaves == hasSize:
+		return 8
+	case w.leaves == hasIndex:
+		return 4
+	}
+	return 0
+}
+
+// look sees how the process's memory grows, and whether samples are as they were: what cannot be read any more was given back to the
+// kernel, and what has changed may have been given back, and to somebody else.
+func (w *watch) look() error {
+	w.looked = time.Now()
+	anonymous, err := w.p.Anonymous()
+	if err != nil {
+		return err
+	}
+	w.memory = append(w.memory, trend.Point{At: time.Since(w.begin), Bytes: float64(anonymous)})
+	addrs, of := make([]uint64, 0, len(w.live)), make([]*sample, 0, len(w.live))
+	for _, s := range w.live {
+		addrs, of = append(addrs, s.address-w.ahead(s)), append(of, s)
+	}
+	seen := make([]bool, len(of))
+	err = w.p.ReadEach(addrs, head, make([]byte, len(addrs)*head), func(i int, b []byte) {
+		s := of[i]
+		n := w.ahead(s)
+		b = b[:min(uint64(head), n+s.size)]
+		switch {
+		case n == 4 && b[1] == 255:
+			return // given back
+		case n == 8:
+			b[0] &^= 7 // whether its neighbour is in use
+		}
+		switch {
+		case s.first == nil:
+			s.first, seen[i] = slices.Clone(b), true
+		default:
+			s.changed = s.changed || !slices.Equal(s.first, b)
+			seen[i] = true
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("look at samples: %w", err)
+	}
+	for i, s := range of {
+		if !seen[i] {
+			w.died(s)
+		}
+	}
+	return nil
 }

@@ -7,8 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -21,32 +21,41 @@ import (
 )
 
 // ErrNoAllocator says that a process has no malloc that is known.
-var ErrNoAllocator = errors.New("no malloc and free found in the program or its libraries")
+var ErrNoAllocator = errors.New("no malloc and free found in the program or its libraries: they have no symbols, or the program allocates by itself")
 
-// Probes are at the allocator in bursts only: a call costs the program a few microseconds meanwhile. Whatever it does, it
-// loses no more than the share of the time that bursts take.
 const (
-	burst = 50 * time.Millisecond
+	// round is how long it goes on before it is decided anew which probes are worth their price.
+	round = 50 * time.Millisecond
 	// look is how often it is looked whether samples are still as they were.
 	look = 250 * time.Millisecond
-	// wanted is how many samples a burst shall have, kept how many of those that outlive it are followed.
-	wanted = 1000
-	kept   = 128
+	// wanted is how many samples a round shall have, and wantedLong where probes stay for longer.
+	wanted, wantedLong = 800, 100
+	// maxFollowed is how many samples are followed at once.
+	maxFollowed = 4096
+)
+
+// What calls cost the program while they are watched, rather more than was measured: see the package's benchmarks.
+const (
+	allocationCost = 4 * time.Microsecond // the call and its return
+	freeCost       = 1500 * time.Nanosecond
 )
 
 // Events of bpf/malloc.bpf.c.
 const (
 	eventSample = 1
 	eventDeath  = 2
+	diedMoved   = 3
 )
 
 // Held is what one stack has allocated and the program keeps.
 type Held struct {
-	// Stack are addresses of the process, the innermost first: return addresses, but for what Complete says.
+	// Stack are addresses of the process, the innermost first: return addresses.
 	Stack   []uint64
 	Samples int
 	// Bytes is its share of the growth, Objects how many of its size that is.
 	Bytes, Objects float64
+	// Mapped says that the program has mapped it by itself.
+	Mapped bool
 }
 
 // Result is what a watch has found.
@@ -55,92 +64,220 @@ type Result struct {
 	Growth float64
 	Grows  bool
 	Held   []Held
-	// Samples were taken; Followed of them outlived the burst, Truncated of those had stacks that could not be followed to the end.
-	Samples, Followed, Truncated int
-	// Calls is how many allocations the bursts saw, On how long bursts were, all together, Lost how many events had no room.
+	// Samples were taken; Truncated of them had stacks that could not be followed to the end, Guessed such as were searched for
+	// return addresses.
+	Samples, Truncated, Guessed int
+	// Calls is how many calls were seen, Lost how many events had no room. On is how long allocations were watched, Freeing how
+	// long what is given back was.
 	Calls, Lost uint64
-	On          time.Duration
+	On, Freeing time.Duration
 }
 
 type watch struct {
 	p       *process.Process
 	modules *modules.Modules
 	allocs  []allocator
+	leaves  int
 	coll    *ebpf.Collection
 	multi   bool // probes are attached all at once
 	events  *ringbuf.Reader
 	begin   time.Time
-	live    map[uint64]*sample // by address
-	all     []*sample
+	looked  time.Time
 	memory  []trend.Point
 	result  Result
-	quiet   [calls]bool // functions that the program does not call
-	bytes   uint64      // seen so far
-	every   uint64      // bytes for each sample
+
+	links [sets][]io.Closer
+	since [sets]time.Time // when those were attached
+	on    [sets]time.Duration
+	// spent is what all of it has cost the program, cost what those of a set have, and frees what those at what gives back have
+	// while they were there alone.
+	spent, frees time.Duration
+	cost         [sets]time.Duration
+	quiet        [calls]bool // functions that the program does not call
+	seen         [calls]bpf.MallocCounters
+	burst        uint32
+	every        uint64 // bytes for each sample
+
+	stacks map[string]int32
+	all    []*sample
+	live   map[uint64]*sample // by address
+	moved  map[uint64]*sample
+	groups []group // by stack
 }
 
-// Watch follows what a process allocates until ctx is done or ends the window. duty is the share of the time that probes may
-// be attached, of 1.
+// Watch follows what a process allocates until ctx is done or ends the window. duty is the share of its time, of 1, that it may
+// lose by being watched.
 func Watch(ctx context.Context, p *process.Process, m *modules.Modules, window time.Duration, duty float64) (r Result, err error) {
-	w := &watch{p: p, modules: m, allocs: allocators(m), begin: time.Now(), live: map[uint64]*sample{}, every: 8 << 10}
+	w := &watch{
+		p: p, modules: m, allocs: allocators(m), begin: time.Now(), every: 16 << 10,
+		live: map[uint64]*sample{}, moved: map[uint64]*sample{}, stacks: map[string]int32{},
+	}
 	if len(w.allocs) == 0 {
 		return r, ErrNoAllocator
+	}
+	w.leaves = w.allocs[0].leaves
+	for _, a := range w.allocs {
+		if a.leaves != w.leaves {
+			w.leaves = leavesNothing
+		}
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	if err := w.load(); err != nil {
 		return r, err
 	}
-	for end := w.begin.Add(window); ctx.Err() == nil && time.Now().Before(end); {
-		before := w.result.On
+	if err := w.run(ctx, window, duty); err != nil {
+		if err = errors.Join(err, p.Alive()); !errors.Is(err, process.ErrGone) {
+			return w.result, err
+		}
+	}
+	for set := range sets {
+		if err := w.detach(set); err != nil {
+			return w.result, err
+		}
+	}
+	return w.finish(min(window, time.Since(w.begin))), nil
+}
+
+// run decides every round which probes are worth their price. Those at what gives back stay as long as they cost half of the
+// duty at most; those at what allocates come when all is paid for, and go when it is not.
+func (w *watch) run(ctx context.Context, window time.Duration, duty float64) error {
+	for _, set := range []int{mapping, breaking} {
+		if err := w.attach(set); err != nil {
+			return err
+		}
+	}
+	for {
+		elapsed := time.Since(w.begin)
+		if elapsed >= window || ctx.Err() != nil {
+			return nil
+		}
+		allowed := time.Duration(float64(elapsed) * duty)
+		left := allowed - w.spent
 		// What is sampled late has no time to prove that it is kept.
-		if time.Since(w.begin) < window*3/4 || len(w.all) > 0 {
-			if err := w.burst(ctx); err != nil {
-				return w.ended(err)
+		wants := elapsed < window*3/4 && (left > 10*time.Millisecond || elapsed < round || w.watched(allocating) && left > 0)
+		follows := wants || left > 0 && w.frees < allowed/2 && elapsed > round
+		if err := w.want(freeing, follows); err != nil {
+			return err
+		}
+		if err := w.want(allocating, wants); err != nil {
+			return err
+		}
+		for _, set := range []int{mapping, breaking} {
+			if w.watched(set) && w.cost[set] > max(allowed, round)/5 {
+				if err := w.detach(set); err != nil { // and not again
+					return err
+				}
 			}
 		}
-		next := time.Now().Add(time.Duration(float64(w.result.On-before) * (1/duty - 1)))
-		if next.After(end) {
-			next = end
+		if err := w.drain(time.Now().Add(min(round, window-elapsed))); err != nil {
+			return err
 		}
-		if err := w.watch(ctx, next); err != nil {
-			return w.ended(err)
+		if err := w.account(); err != nil {
+			return err
+		}
+		if time.Since(w.looked) >= look {
+			if err := w.look(); err != nil {
+				return err
+			}
 		}
 	}
-	return w.finish(window), nil
 }
 
-// ended tells what was seen until the process ended, which is no error.
-func (w *watch) ended(err error) (Result, error) {
-	if err = errors.Join(err, w.p.Alive()); errors.Is(err, process.ErrGone) {
-		return w.finish(time.Since(w.begin)), nil
+func (w *watch) watched(set int) bool { return w.links[set] != nil }
+
+// want attaches or takes away the probes of a set. What gives back is watched before, and after, what allocates: nothing that is
+// sampled shall be given back unseen.
+func (w *watch) want(set int, wanted bool) error {
+	switch {
+	case wanted == w.watched(set):
+		return nil
+	case wanted:
+		return w.attach(set)
+	case set == freeing:
+		if err := w.detach(allocating); err != nil {
+			return err
+		}
 	}
-	return w.result, err
+	return w.detach(set)
 }
 
-// burst attaches the probes for a moment.
-func (w *watch) burst(ctx context.Context) (err error) {
-	if err := w.coll.Maps[bpf.MallocMapSampleBytes].Put(uint32(0), w.every); err != nil {
-		return fmt.Errorf("tell the kernel how much to sample: %w", err)
-	}
-	on := time.Now()
-	links, err := w.attach()
-	defer func() {
-		// In reverse: what is sampled must not be given back unseen.
-		for _, l := range slices.Backward(links) {
-			err = errors.Join(err, l.Close())
-		}
-		w.result.On += time.Since(on)
-		if err == nil {
-			err = w.drain(time.Now())
-		}
-		if err == nil {
-			err = w.after()
-		}
-	}()
-	if err != nil {
+func (w *watch) attach(set int) error {
+	w.burst++
+	if err := w.tell(); err != nil {
 		return err
 	}
-	return w.drain(time.Now().Add(burst))
+	w.since[set] = time.Now()
+	links, err := w.attachAll(set)
+	w.links[set] = append([]io.Closer{}, links...) // never nil
+	return err
+}
+
+func (w *watch) detach(set int) error {
+	if !w.watched(set) {
+		return nil
+	}
+	err := detach(w.links[set])
+	w.links[set] = nil
+	w.on[set] += time.Since(w.since[set])
+	return errors.Join(err, w.account())
+}
+
+// tell tells the kernel how much to sample.
+func (w *watch) tell() error {
+	if err := w.coll.Maps[bpf.MallocMapSampling].Put(uint32(0), bpf.MallocHow{Every: w.every, Burst: w.burst}); err != nil {
+		return fmt.Errorf("tell the kernel how much to sample: %w", err)
+	}
+	return nil
+}
+
+// account adds up what calls have cost the program, and sees to it that the next round has the right number of samples.
+func (w *watch) account() error {
+	var bytes uint64
+	before := w.cost
+	for which := range uint32(calls) {
+		var n bpf.MallocCounters
+		if err := w.coll.Maps[bpf.MallocMapCounts].Lookup(which, &n); err != nil {
+			return fmt.Errorf("read what the kernel has counted: %w", err)
+		}
+		called := n.Calls - w.seen[which].Calls
+		price, set := allocationCost, allocating
+		switch which {
+		case callFree:
+			price, set = freeCost, freeing
+		case callRealloc:
+			set = freeing
+		case callMmap, callMremap:
+			set = mapping
+		case callSbrk:
+			set = breaking
+		}
+		if set == allocating {
+			bytes += n.Bytes - w.seen[which].Bytes
+		}
+		w.cost[set] += time.Duration(called) * price
+		w.seen[which] = n
+		w.result.Calls += called
+		w.quiet[which] = n.Calls == 0
+	}
+	for set := range sets {
+		w.spent += w.cost[set] - before[set]
+	}
+	if !w.watched(allocating) {
+		w.frees += w.cost[freeing] - before[freeing]
+		return nil
+	}
+	samples := uint64(wanted)
+	if time.Since(w.since[allocating]) > 2*round {
+		samples = wantedLong
+	}
+	if len(w.live) > maxFollowed/2 {
+		samples /= 4
+	}
+	if every := max(bytes/samples, 256); every != w.every {
+		w.every = every
+		return w.tell()
+	}
+	return nil
 }
 
 // drain takes events in until a time, and then what is there.
@@ -170,67 +307,34 @@ func (w *watch) take(raw []byte) error {
 		if err != nil {
 			return err
 		}
-		w.result.Samples++
-		w.live[e.Address] = &sample{raw: e, address: e.Address, size: e.Size, weight: float64(max(e.Size, w.every)), at: time.Since(w.begin)}
+		return w.born(e)
 	case eventDeath:
 		e, err := bpf.Event[bpf.MallocDeath](raw)
 		if err != nil {
 			return err
 		}
 		if s := w.live[e.Address]; s != nil {
-			s.dead = true
-			delete(w.live, e.Address)
+			if e.How == diedMoved {
+				delete(w.live, e.Address)
+				w.moved[e.Address] = s
+				return nil
+			}
+			w.died(s)
 		}
 	}
-	return nil
-}
-
-// after follows what has outlived a burst, and sees to it that the next has the right number of samples.
-func (w *watch) after() error {
-	var fresh int
-	for _, s := range w.live { // in no order
-		if s.raw == nil {
-			continue
-		}
-		if fresh++; fresh > kept {
-			delete(w.live, s.address)
-			continue
-		}
-		s.stack, s.truncated = w.unwind(s.raw)
-		s.raw = nil
-		w.all = append(w.all, s)
-		w.result.Followed++
-		if s.truncated {
-			w.result.Truncated++
-		}
-	}
-	// Those that died in the burst have died with it.
-	var called, sum uint64
-	for which := range uint32(calls) {
-		var n bpf.MallocCounters
-		if err := w.coll.Maps[bpf.MallocMapCounts].Lookup(which, &n); err != nil {
-			return fmt.Errorf("read what the kernel has counted: %w", err)
-		}
-		sum += n.Bytes
-		if which != callFree {
-			called += n.Calls
-			// What is not called by now is left alone: each takes time to attach, and more to take away.
-			w.quiet[which] = n.Calls == 0
-		}
-	}
-	w.result.Calls = called
-	w.every = max((sum-w.bytes)/wanted, 256)
-	w.bytes = sum
 	return nil
 }
 
 func (w *watch) close() error {
-	var err error
+	var errs []error
+	for _, links := range w.links {
+		errs = append(errs, detach(links))
+	}
 	if w.events != nil {
-		err = w.events.Close()
+		errs = append(errs, w.events.Close())
 	}
 	if w.coll != nil {
 		w.coll.Close()
 	}
-	return err
+	return errors.Join(errs...)
 }

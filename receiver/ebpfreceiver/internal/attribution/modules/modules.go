@@ -5,11 +5,13 @@ package modules
 
 import (
 	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
@@ -23,8 +25,12 @@ const maxOpen = 64
 type Modules struct {
 	p    *process.Process
 	maps []process.Mapping
+	read time.Time // when maps were
 	open map[file]*Module
 }
+
+// again is how long a library that was loaded meanwhile may remain unknown.
+const again = time.Second
 
 type file struct {
 	path  string
@@ -47,7 +53,7 @@ func Read(p *process.Process) (*Modules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Modules{p: p, maps: maps, open: map[file]*Module{}}, nil
+	return &Modules{p: p, maps: maps, read: time.Now(), open: map[file]*Module{}}, nil
 }
 
 // Close closes the files.
@@ -119,8 +125,19 @@ func (m *Modules) Find(mod *Module, names ...string) map[string]uint64 {
 
 // at finds the module that an address is in, and the linker's address for it.
 func (m *Modules) at(pc uint64) (*Module, uint64, bool) {
-	i := sort.Search(len(m.maps), func(i int) bool { return m.maps[i].End > pc })
-	if i == len(m.maps) || pc < m.maps[i].Start || !m.maps[i].File() {
+	find := func() (i int, ok bool) {
+		i = sort.Search(len(m.maps), func(i int) bool { return m.maps[i].End > pc })
+		return i, i < len(m.maps) && pc >= m.maps[i].Start
+	}
+	i, ok := find()
+	if !ok && time.Since(m.read) > again {
+		m.read = time.Now()
+		if maps, err := m.p.Maps(); err == nil {
+			m.maps = maps
+			i, ok = find()
+		}
+	}
+	if !ok || !m.maps[i].File() {
 		return nil, 0, false
 	}
 	mod := m.module(m.maps[i])
@@ -177,7 +194,7 @@ func (m *Modules) Frames(pc uint64) []symbols.Frame {
 	}
 	frames := mod.Object.Lookup(address)
 	if len(frames) == 0 {
-		frames = []symbols.Frame{{Function: fmt.Sprintf("%s+%#x", base(mod.Path), address)}}
+		frames = []symbols.Frame{{Function: mod.unnamed(address)}}
 	}
 	for i := range frames {
 		frames[i].Module = mod.Path
@@ -194,10 +211,101 @@ func (m *Modules) Caller(s *unwind.State, lookup uint64, stack unwind.Memory) bo
 	return mod.unwind.Caller(s, address, stack)
 }
 
-// HasUnwind says whether the code at an address has an unwind table.
-func (m *Modules) HasUnwind(pc uint64) bool {
+// unnamed is what a function is called that has no symbol: by its module, and its address as the linker gave it, by which a copy of the
+// program that has symbols tells its name.
+func (mod *Module) unnamed(address uint64) string {
+	if mod.unwind != nil {
+		if start, ok := mod.unwind.Start(address); ok {
+			address = start
+		}
+	}
+	name := fmt.Sprintf("%s+%#x", base(mod.Path), address)
+	if mod.Object.BuildID != "" {
+		name += " (build id " + mod.Object.BuildID + ")"
+	}
+	return name
+}
+
+// Covers says whether an unwind table tells who called the code at an address; Ends that nobody did.
+func (m *Modules) Covers(pc uint64) bool {
+	mod, address, ok := m.at(pc)
+	return ok && mod.unwind != nil && mod.unwind.Covers(address)
+}
+
+// Ends says that a thread begins with the function at an address.
+func (m *Modules) Ends(pc uint64) bool {
+	mod, address, ok := m.at(pc)
+	if !ok {
+		return false
+	}
+	if mod.unwind != nil && mod.unwind.Ends(address) {
+		return true
+	}
+	frames := mod.Object.Lookup(address)
+	return len(frames) > 0 && frames[len(frames)-1].Function == "main"
+}
+
+// At is the module that an address is in; nil where it is none that could be read.
+func (m *Modules) At(pc uint64) *Module {
 	mod, _, ok := m.at(pc)
-	return ok && mod.unwind != nil
+	if !ok {
+		return nil
+	}
+	return mod
+}
+
+// Calls says whether the instruction before an address is a call that may have led to the function around another: what stands
+// on a stack may be anything.
+func (m *Modules) Calls(ret, pc uint64) bool {
+	mod, address, ok := m.at(ret)
+	if !ok || !m.executable(ret) {
+		return false
+	}
+	var code [7]byte
+	if _, err := mod.Object.At(address-uint64(len(code))).ReadAt(code[:], 0); err != nil {
+		return false
+	}
+	to, direct, ok := called(code[:], address, mod.Object.Machine)
+	if !ok || !direct {
+		return ok
+	}
+	of, at, ok := m.at(pc)
+	if !ok || of != mod {
+		return true // by way of a table of addresses
+	}
+	start, known := mod.Object.Start(at)
+	_, function := mod.Object.Start(to)
+	return !known || start == to || !function
+}
+
+func (m *Modules) executable(pc uint64) bool {
+	i := sort.Search(len(m.maps), func(i int) bool { return m.maps[i].End > pc })
+	return i < len(m.maps) && pc >= m.maps[i].Start && m.maps[i].Executable()
+}
+
+// called decodes the call that ends at an address: where it goes, if the instruction says so itself.
+func called(code []byte, end uint64, machine elf.Machine) (to uint64, direct, ok bool) {
+	n := len(code)
+	if machine == elf.EM_AARCH64 {
+		in := binary.LittleEndian.Uint32(code[n-4:])
+		if in>>26 == 0x25 { // bl
+			return end - 4 + uint64(int64(int32(in<<6)>>4)), true, true
+		}
+		return 0, false, in&0xfffffc1f == 0xd63f0000 // blr
+	}
+	if code[n-5] == 0xe8 {
+		return end + uint64(int64(int32(binary.LittleEndian.Uint32(code[n-4:])))), true, true
+	}
+	// call r/m: ff /2, by the length of the operand.
+	for _, c := range []struct {
+		length int
+		mod    byte
+	}{{2, 3}, {2, 0}, {3, 1}, {6, 2}, {6, 0}, {7, 2}, {4, 1}, {3, 0}} {
+		if b := code[n-c.length:]; b[0] == 0xff && b[1]>>3&7 == 2 && b[1]>>6 == c.mod {
+			return 0, false, true
+		}
+	}
+	return 0, false, false
 }
 
 func base(path string) string {

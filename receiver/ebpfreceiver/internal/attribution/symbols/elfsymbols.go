@@ -75,7 +75,7 @@ func (o *Object) each(table string, f func(elf.Sym64) bool) (names io.ReaderAt, 
 // slack is how far after its beginning a function without a size is believed to reach.
 const slack = 1 << 16
 
-func (s *symbols) lookup(address uint64) (string, bool) {
+func (s *symbols) lookup(address uint64) (symbol, bool) {
 	i := sort.Search(len(s.all), func(i int) bool { return s.all[i].at > address })
 	for back := 0; i > 0 && back < 16; back++ {
 		i--
@@ -85,11 +85,16 @@ func (s *symbols) lookup(address uint64) (string, bool) {
 			size = slack
 		}
 		if address-of.at < size {
-			name := symbolName(s.names, of.name)
-			return name, name != ""
+			return of, true
 		}
 	}
-	return "", false
+	return symbol{}, false
+}
+
+// Start is where the function begins that an address is in, by the symbol table.
+func (o *Object) Start(address uint64) (uint64, bool) {
+	s, ok := o.table().lookup(address)
+	return s.at, ok
 }
 
 func symbolName(names io.ReaderAt, at uint32) string {
@@ -104,10 +109,11 @@ func symbolName(names io.ReaderAt, at uint32) string {
 
 // Find returns the addresses of symbols by their names, without a version: of functions and of data.
 func (o *Object) Find(names ...string) map[string]uint64 {
-	found := map[string]uint64{}
+	wanted, found := map[string]bool{}, map[string]uint64{}
 	longest := 0
 	for _, name := range names {
-		longest = max(longest, len(name)+1)
+		wanted[name] = true
+		longest = max(longest, len(name))
 	}
 	for _, table := range []string{".symtab", ".dynsym"} {
 		s := o.section(table)
@@ -117,13 +123,13 @@ func (o *Object) Find(names ...string) map[string]uint64 {
 		strings := &nameWindow{r: o.file.Sections[s.Link].ReaderAt}
 		o.each(table, func(s elf.Sym64) bool {
 			if s.Shndx != uint16(elf.SHN_UNDEF) && s.Value != 0 {
-				for _, name := range names {
-					if _, have := found[name]; !have && strings.is(s.Name, name) {
-						found[name] = s.Value
+				if name := strings.name(s.Name, longest); wanted[string(name)] {
+					if _, have := found[string(name)]; !have {
+						found[string(name)] = s.Value
 					}
 				}
 			}
-			return len(found) < len(names)
+			return len(found) < len(wanted)
 		})
 	}
 	return found
@@ -136,8 +142,9 @@ type nameWindow struct {
 	b  []byte
 }
 
-func (w *nameWindow) is(at uint32, name string) bool {
-	if int64(at) < w.at || int64(at)+int64(len(name))+1 > w.at+int64(len(w.b)) {
+// name reads one of at most so many bytes; nil when it is longer.
+func (w *nameWindow) name(at uint32, longest int) []byte {
+	if int64(at) < w.at || int64(at)+int64(longest)+1 > w.at+int64(len(w.b)) {
 		if w.b == nil {
 			w.b = make([]byte, 64<<10)
 		}
@@ -146,5 +153,9 @@ func (w *nameWindow) is(at uint32, name string) bool {
 		w.at, w.b = int64(at), w.b[:n]
 	}
 	b := w.b[int64(at)-w.at:]
-	return len(b) > len(name) && b[len(name)] == 0 && string(b[:len(name)]) == name
+	end := bytes.IndexByte(b[:min(longest+1, len(b))], 0)
+	if end < 0 {
+		return nil
+	}
+	return b[:end]
 }

@@ -227,8 +227,16 @@ func (o *Object) Lookup(address uint64) []Frame {
 			return frames
 		}
 	}
-	if name, ok := o.table().lookup(address); ok {
-		return []Frame{{Function: demangle.Filter(name, demangle.NoClones)}}
+	table := o.table()
+	if s, ok := table.lookup(address); ok {
+		if name := symbolName(table.names, s.name); name != "" {
+			return []Frame{{Function: demangled(name)}}
+		}
 	}
 	return nil
+}
+
+// demangled is a function's name as people write it, without its parameters.
+func demangled(name string) string {
+	return demangle.Filter(name, demangle.NoClones, demangle.NoParams)
 }

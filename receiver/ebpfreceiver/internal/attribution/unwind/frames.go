@@ -29,6 +29,7 @@ type Table struct {
 	framesSize        uint64
 	n                 int
 	regs              registers
+	rows              map[uint64]*found
 }
 
 // New opens a table; index is .eh_frame_hdr, frames .eh_frame.
@@ -45,7 +46,7 @@ func New(index io.ReaderAt, indexAt uint64, frames io.ReaderAt, framesAt, frames
 	if n == 0 || n > maxFunctions {
 		return nil, errTable
 	}
-	t := &Table{index: index, indexAt: indexAt, frames: frames, framesAt: framesAt, framesSize: framesSize, n: int(n), regs: amd64}
+	t := &Table{index: index, indexAt: indexAt, frames: frames, framesAt: framesAt, framesSize: framesSize, n: int(n), regs: amd64, rows: map[uint64]*found{}}
 	if arm64 {
 		t.regs = aarch64
 	}

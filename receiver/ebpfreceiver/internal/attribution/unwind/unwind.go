@@ -69,12 +69,9 @@ type row struct {
 // Caller goes from a function to what called it. lookup is an address of the function's code: for a return address the byte before.
 // It returns false at the end, or where the copy or the table does not reach.
 func (t *Table) Caller(s *State, lookup uint64, m Memory) bool {
-	e, err := t.find(lookup)
-	if err != nil {
-		return false
-	}
-	w, ok := t.row(e, lookup)
-	if !ok || w.cfaExpr || w.cfaReg >= uint64(t.regs.count) || s.Known>>w.cfaReg&1 == 0 {
+	f := t.at(lookup)
+	w := &f.row
+	if !f.ok || w.cfaExpr || w.cfaReg >= uint64(t.regs.count) || s.Known>>w.cfaReg&1 == 0 {
 		return false
 	}
 	cfa := s.Regs[w.cfaReg] + uint64(w.cfaOff)
@@ -100,10 +97,10 @@ func (t *Table) Caller(s *State, lookup uint64, m Memory) bool {
 			}
 		}
 	}
-	if e.result >= uint64(t.regs.count) || next.Known>>e.result&1 == 0 {
+	if f.result >= uint64(t.regs.count) || next.Known>>f.result&1 == 0 {
 		return false
 	}
-	next.PC = next.Regs[e.result]
+	next.PC = next.Regs[f.result]
 	if t.regs.signed {
 		next.PC &= 1<<48 - 1
 	}

@@ -15,7 +15,7 @@ import (
 
 // The registers in which arguments are passed, by convention.
 var (
-	C  = []x86asm.Reg{x86asm.RDI, x86asm.RSI, x86asm.RDX}
+	C  = []x86asm.Reg{x86asm.RDI, x86asm.RSI, x86asm.RDX, x86asm.RCX}
 	Go = []x86asm.Reg{x86asm.RAX, x86asm.RBX, x86asm.RCX, x86asm.RDI}
 )
 
@@ -67,12 +67,23 @@ func (f *File) entry(offset uint64, arguments []x86asm.Reg) (uint64, error) {
 }
 
 // Return runs a program when the process returns from the function at an offset of the file. It changes the return address on
-// the stack, which Go programs do not survive.
-func (f *File) Return(offset uint64, program *ebpf.Program, pid int) (io.Closer, error) {
-	return f.ex.Uretprobe("", program, &link.UprobeOptions{Address: offset, PID: pid})
+// the stack, which Go programs do not survive. It has to stand where Enter does: a program that is run behind it would see that.
+func (f *File) Return(offset uint64, arguments []x86asm.Reg, program *ebpf.Program, pid int) (io.Closer, error) {
+	at, err := f.entry(offset, arguments)
+	if err != nil {
+		return nil, err
+	}
+	return f.ex.Uretprobe("", program, &link.UprobeOptions{Address: at, PID: pid})
 }
 
 // ReturnEach is Return for several functions at once.
-func (f *File) ReturnEach(offsets []uint64, program *ebpf.Program, pid int) (io.Closer, error) {
-	return f.ex.UretprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: offsets, PID: uint32(pid)})
+func (f *File) ReturnEach(offsets []uint64, arguments []x86asm.Reg, program *ebpf.Program, pid int) (io.Closer, error) {
+	at := make([]uint64, len(offsets))
+	for i, off := range offsets {
+		var err error
+		if at[i], err = f.entry(off, arguments); err != nil {
+			return nil, err
+		}
+	}
+	return f.ex.UretprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: at, PID: uint32(pid)})
 }

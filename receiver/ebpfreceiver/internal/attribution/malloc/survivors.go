@@ -1,0 +1,190 @@
+//go:build linux
+
+package malloc
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
+)
+
+// A leak must be seen to grow by this much over a window before anybody is named.
+const leastGrowth = 128 << 10
+
+// least is how many samples must be kept before their shares mean anything.
+const least = 4
+
+// group are the samples of one stack.
+type group struct {
+	stack  []uint64
+	mapped bool
+}
+
+// finish tells what is kept: the growth, shared out among the stacks of the samples that stay.
+func (w *watch) finish(window time.Duration) Result {
+	r := &w.result
+	r.On, r.Freeing = w.on[allocating], w.on[freeing]
+	var lost []uint64
+	if err := w.coll.Maps[bpf.MallocMapLost].Lookup(uint32(0), &lost); err == nil {
+		for _, n := range lost {
+			r.Lost += n
+		}
+	}
+	t := trend.Of(w.memory)
+	r.Growth, r.Grows = t.Growth, t.Grows(leastGrowth)
+	if !r.Grows {
+		return *r
+	}
+	for _, s := range w.live {
+		s.lived = window - min(s.at, window)
+	}
+	// Sets of probes were there for different times: what a sample stands for is what was seen of it in all the time.
+	for _, s := range w.all {
+		if on := w.on[s.set].Seconds() / window.Seconds(); on > 0 {
+			s.count /= on
+		}
+	}
+	r.Held = share(w.groups, w.all, window, r.Growth)
+	return *r
+}
+
+// evidence is what is known of the samples of one stack.
+type evidence struct {
+	stable, changed []*sample
+	// died are for how long those were seen that were given back later than at once.
+	died   []float64
+	atOnce int
+	blocks float64 // bytes in samples of a size that matters by itself
+	kept   float64 // samples
+	held   Held
+}
+
+// share shares growth out among the stacks whose samples are kept. One that has not changed is, as far as is likely from how those of
+// its stack are given back; one that has changed counts only where none of its stack's was given back.
+func share(groups []group, all []*sample, window time.Duration, growth float64) []Held {
+	of := make([]evidence, len(groups))
+	for _, s := range all {
+		g := &of[s.stack]
+		switch {
+		case s.superseded || s.at > window*3/5: // it goes on elsewhere; it is too young
+		case s.dead && s.first == nil:
+			g.atOnce++
+		case s.dead:
+			g.died = append(g.died, s.lived.Seconds())
+		case s.changed:
+			g.changed = append(g.changed, s)
+		default:
+			g.stable = append(g.stable, s)
+		}
+	}
+	var held []Held
+	var sum, samples, blocks float64
+	for i := range of {
+		g := &of[i]
+		if len(g.died)+g.atOnce == 0 {
+			g.stable, g.changed = append(g.stable, g.changed...), nil
+		}
+		g.weigh(growth / 16)
+		if g.held.Bytes <= 0 || g.kept < 0.5 {
+			continue
+		}
+		g.held.Stack, g.held.Mapped, g.held.Samples = groups[i].stack, groups[i].mapped, int(math.Round(g.kept))
+		sum += g.held.Bytes
+		samples += g.kept
+		blocks += g.blocks
+		held = append(held, g.held)
+	}
+	if samples < least && blocks < growth/4 {
+		if held, sum = replaced(groups, all, window, growth); len(held) == 0 {
+			return nil
+		}
+	}
+	for i := range held {
+		held[i].Objects *= growth / sum
+		held[i].Bytes *= growth / sum
+	}
+	slices.SortFunc(held, func(a, b Held) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), slices.Compare(a.Stack, b.Stack)) })
+	return held
+}
+
+// replaced are the stacks that have mapped ever larger blocks in place of those that they give back, as arrays grow. Of what is mapped
+// all is seen.
+func replaced(groups []group, all []*sample, window time.Duration, growth float64) (held []Held, sum float64) {
+	of := make([]Held, len(groups))
+	for _, s := range all {
+		if s.set != mapping {
+			continue
+		}
+		alive := func(t time.Duration) bool { return s.at <= t && (!s.dead || s.at+s.lived > t) }
+		g := &of[s.stack]
+		if alive(window) {
+			g.Bytes += s.bytes()
+			g.Samples++
+			g.Objects++
+		}
+		if alive(window / 4) {
+			g.Bytes -= s.bytes()
+		}
+	}
+	for i, g := range of {
+		if g.Bytes >= growth/4 {
+			g.Stack, g.Mapped = groups[i].stack, groups[i].mapped
+			held, sum = append(held, g), sum+g.Bytes
+		}
+	}
+	return held, sum
+}
+
+// weigh adds up the samples that have not changed, each by how likely it is that it is kept.
+func (g *evidence) weigh(block float64) {
+	lived := make([]float64, len(g.stable))
+	for i, s := range g.stable {
+		lived[i] = s.lived.Seconds()
+	}
+	likely := kept(lived, g.died)
+	for i, s := range g.stable {
+		bytes := likely[i] * s.bytes()
+		g.kept += likely[i]
+		g.held.Bytes += bytes
+		g.held.Objects += bytes / float64(max(s.size, 1))
+		if float64(s.size) >= block {
+			g.blocks += bytes
+		}
+	}
+}
+
+// kept says how likely it is of each of those that live that it is kept for good, from the time for which each was seen alive, and
+// for which those were that died. It takes them for a mixture: of those that are kept, and of those of which in each second the same
+// share dies; expectation maximization finds the two shares.
+func kept(alive, died []float64) []float64 {
+	likely := make([]float64, len(alive))
+	for i := range likely {
+		likely[i] = 1
+	}
+	if len(died) == 0 || len(alive) == 0 {
+		return likely
+	}
+	var dead float64 // seconds
+	for _, x := range died {
+		dead += x
+	}
+	share := float64(len(alive)) / float64(len(alive)+len(died))
+	for range 100 {
+		var sum, mortal float64
+		for i, x := range alive {
+			sum += likely[i]
+			mortal += (1 - likely[i]) * x
+		}
+		rate := float64(len(died)) / max(dead+mortal, 1e-3)
+		share = sum / float64(len(alive)+len(died))
+		for i, x := range alive {
+			yet := (1 - share) * math.Exp(-rate*x)
+			likely[i] = share / max(share+yet, 1e-12)
+		}
+	}
+	return likely
+}
