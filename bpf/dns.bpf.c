@@ -297,13 +297,16 @@ static __always_inline int answer(const unsigned char *udp, u32 size, bool rest)
 		if (!q || q->hash != hash) {
 			by_name = translated_key(m.id, hash);
 			port = bpf_map_lookup_elem(&translated, &by_name);
-			if (!port)
-				return 0;
-			key = *port;
-			q = bpf_map_lookup_elem(&queries, &key);
+			if (port) {
+				key = *port;
+				q = bpf_map_lookup_elem(&queries, &key);
+			}
 		}
-		if (q && q->hash != hash)
+		if (!q || q->hash != hash) {
+			if (rest)
+				unread = bpf_ktime_get_ns(); // the name may be there
 			return 0;
+		}
 	}
 	if (q)
 		settle(key, q, outcome_of(m.flags), bpf_ktime_get_ns() - q->began);

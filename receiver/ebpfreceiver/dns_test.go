@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -53,6 +54,11 @@ func TestRealDNS(t *testing.T) {
 		"container.dns.name.lookups broken.test 127.0.0.1 servfail":     1,
 	})
 	assert.Equal(t, uint64(8+3+1+3), m.histogram(t, "/"+c.Name, "dns.lookup.duration"), "all that were answered")
+
+	// Of what was answered by a packet that cannot be read nothing is told, but that.
+	lost, err := m.scraper.probes.attached["dns"].lost()
+	require.NoError(t, err)
+	assert.Positive(t, lost)
 
 	// Not the name that was completed by a domain, since there is the one without.
 	want := map[string]int64{"refused.test refused": 2, "no-question.test refused": 1, "broken.test servfail": 1, "nowhere.test nxdomain": 2,
@@ -243,7 +249,7 @@ func serveDNS() error {
 			fallthrough
 		case name == "refused.test":
 			m.RCode = dnsmessage.RCodeRefused
-		case name != "late.test" && !strings.HasSuffix(name, "ok.test"):
+		case name != "late.test" && name != "pages.test" && !strings.HasSuffix(name, "ok.test"):
 			m.RCode = dnsmessage.RCodeNameError
 		}
 		if m.RCode == dnsmessage.RCodeSuccess && m.Questions[0].Type == dnsmessage.TypeA {
@@ -254,9 +260,30 @@ func serveDNS() error {
 		if err != nil {
 			return err
 		}
+		if name == "pages.test" {
+			if err := sendInPages(q.from.(*net.UDPConn), b, q.to.(*net.UDPAddr)); err != nil {
+				return err
+			}
+			continue
+		}
 		time.AfterFunc(delay, func() { _, _ = q.from.WriteTo(b, q.to) })
 	}
 	return nil
+}
+
+// sendInPages sends a message as some drivers hand it over: only its header is at the packet's data, and the rest in pages.
+func sendInPages(from *net.UDPConn, b []byte, to *net.UDPAddr) error {
+	raw, err := from.SyscallConn()
+	if err != nil {
+		return err
+	}
+	address := &unix.SockaddrInet4{Addr: [4]byte(to.IP.To4()), Port: to.Port}
+	var sent error
+	err = raw.Write(func(fd uintptr) bool {
+		sent = errors.Join(unix.Sendto(int(fd), b[:12], unix.MSG_MORE, address), unix.Sendto(int(fd), b[12:], 0, address))
+		return true
+	})
+	return errors.Join(err, sent)
 }
 
 // askDNS sends queries and waits for the answers, each from a socket of its own.
@@ -315,6 +342,7 @@ func askDNS() error {
 		{server: "127.0.0.1", name: "broken.test."},
 		{server: "127.0.0.1", name: "slow.test."},
 		{server: "127.0.0.1", name: "late.test.", sends: 2},
+		{server: "127.0.0.1", name: "pages.test."},
 		{server: "127.0.0.1", name: "silent.test.", unanswered: true},
 	} {
 		for range max(q.times, 1) {

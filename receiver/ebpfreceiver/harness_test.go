@@ -150,14 +150,14 @@ func startMetrics(t *testing.T, cfg *Config) metrics {
 	return metrics{s}
 }
 
-// of are the sums of a cgroup, by the metric's name and the values of its attributes.
+// of are the sums of a cgroup, or of the machine (""), by the metric's name and the values of its attributes.
 func (m metrics) of(t *testing.T, cgroup string) map[string]int64 {
 	t.Helper()
 	md, err := m.scraper.scrape(context.Background())
 	require.NoError(t, err)
 	all := map[string]int64{}
 	for _, rm := range md.ResourceMetrics().All() {
-		if v, ok := rm.Resource().Attributes().Get("cgroup.path"); !ok || v.Str() != cgroup {
+		if v, ok := rm.Resource().Attributes().Get("cgroup.path"); ok != (cgroup != "") || ok && v.Str() != cgroup {
 			continue
 		}
 		for _, sm := range rm.ScopeMetrics().All() {

@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"syscall"
 	"testing"
@@ -52,6 +53,27 @@ func TestRealNetwork(t *testing.T) {
 		return len(told) >= len(want)
 	}, patience, 100*time.Millisecond, "%v", told)
 	assert.Equal(t, want, told)
+}
+
+// An address that nobody has: the kernel asks for it for three seconds, and then there is no way there.
+func TestRealUnreachable(t *testing.T) {
+	near, far := namespace(t), namespace(t)
+	veth(t, near, far)
+	c, _ := realCgroup(t, 256*mib)
+	m := startMetrics(t, createDefaultConfig().(*Config))
+	require.NoError(t, workload(t, c, "netns", near, "connect", "10.77.0.99:80").Wait())
+	m.await(t, "/"+c.Name, map[string]int64{
+		"container.network.tcp.connects unreachable":                    1,
+		"container.network.tcp.peer.connects 10.77.0.99 80 unreachable": 1,
+	})
+}
+
+// connectInVain connects to an address that there is no way to.
+func connectInVain(address string) error {
+	if c, err := net.Dial("tcp", address); !errors.Is(err, syscall.EHOSTUNREACH) {
+		return fmt.Errorf("want no way there, got %v, %v", c, err)
+	}
+	return nil
 }
 
 // useNetwork makes connections of all kinds, in a network namespace of its own.

@@ -141,6 +141,10 @@ func serveWorkload() {
 		}
 	case "network":
 		try(useNetwork())
+	case "connect": // to ADDRESS, to which there is no way
+		try(connectInVain(words[2]))
+	case "uninterruptible": // for DURATION
+		try(waitUninterruptibly(words[2]))
 	case "namespace": // of the network, of its own, and there WORD...
 		try(ownNamespace())
 		try(become(slices.Concat(words[:1], words[2:])...))

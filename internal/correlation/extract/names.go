@@ -58,6 +58,8 @@ var (
 	// Other volumes than claims show the space of the node's own file system.
 	claim   = about{layer: finding.LayerKubernetes, needs: entity.AttrClaim}
 	process = about{layer: finding.LayerHost}
+	kernels = about{layer: finding.LayerEBPF}
+	disk    = about{layer: finding.LayerEBPF, node: true, labels: map[string]string{entity.AttrDevice: "system.device"}}
 	unit    = about{layer: finding.LayerSystemd, needs: entity.AttrUnit}
 	runtime = about{layer: finding.LayerRuntime, needs: entity.AttrPodUID}
 )
@@ -105,6 +107,12 @@ var metrics = map[string][]measure{
 	"container_cpu_cfs_throttled_seconds_total": {{kind: signal.CPUThrottledTime, counter: true, about: cadvisor}},
 	"container_threads":                         {{kind: signal.PIDsUsed, about: cadvisor}},
 	"container_threads_max":                     {{kind: signal.PIDsLimit, about: cadvisor}},
+
+	// Our eBPF receiver's.
+	"container.cpu.run_queue.time":            {{kind: signal.CPURunDelay, counter: true, about: kernels}},
+	"container.network.tcp.listen_drops":      {{kind: signal.ListenDrops, counter: true, about: kernels}},
+	"container.network.tcp.retransmits.heavy": {{kind: signal.RetransmitsHeavy, counter: true, about: kernels}},
+	"system.disk.io.errors":                   {{kind: signal.DiskIOError, counter: true, about: disk}},
 
 	// Our systemd receiver's. What it tells of memory and tasks is the cgroup receiver's, too, and more exact there.
 	"systemd.unit.failed":       {{kind: signal.UnitStartLimited, attribute: "systemd.unit.result", value: "start-limit-hit", about: unit}},
@@ -159,7 +167,8 @@ var units = map[string]string{
 	anon: "By", shmem: "By", kernel: "By", signal.MemoryFile: "By", signal.MemoryLimit: "By",
 	signal.MemoryHigh: "{event}", signal.MemoryLimitHits: "{event}", signal.OOMKill: "{event}", signal.MemoryMajorFaults: "{fault}",
 	signal.MemoryPressure: "1", signal.CPUStalled: "1", signal.CPULimit: "{cpu}", signal.CPUPeriods: "{period}",
-	signal.CPUThrottledPeriods: "{period}", signal.CPUThrottledTime: "s",
+	signal.CPUThrottledPeriods: "{period}", signal.CPUThrottledTime: "s", signal.CPURunDelay: "s",
+	signal.ListenDrops: "{event}", signal.RetransmitsHeavy: "{segment}", signal.DiskIOError: "{operation}",
 	signal.NodeMemoryUsed: "By", signal.NodeMemoryLimit: "By", signal.FilesystemUsed: "By", signal.FilesystemLimit: "By",
 	signal.InodesUsed: "{inode}", signal.InodesLimit: "{inode}", signal.ConntrackUsed: "{connection}", signal.ConntrackLimit: "{connection}",
 	signal.FilesUsed: "{file}", signal.FilesLimit: "{file}", signal.CertificateLeft: "s",
