@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/causes"
+	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -18,6 +19,7 @@ func (e *Engine) Relate(links func() causes.Links) {
 // cause was known, is over.
 func (e *Engine) explain(now time.Time, held map[string]bool) {
 	if e.links == nil {
+		e.namePeers(held)
 		return
 	}
 	var all []*finding.Finding
@@ -57,6 +59,37 @@ func (e *Engine) explain(now time.Time, held map[string]bool) {
 			l.Pending = now // it may hold longer than its cause
 		}
 	}
+}
+
+// namePeers tells whom entities want to reach by the names of pods that have these addresses, as far as they are known here: nobody
+// knows more.
+func (e *Engine) namePeers(held map[string]bool) {
+	var links causes.Links
+	for _, l := range e.lives {
+		if l.Finding.Peer == nil || !held[l.Finding.ID] {
+			continue
+		}
+		if links == nil {
+			links = e.addresses()
+		}
+		causes.NamePeer(&l.Finding, links)
+	}
+}
+
+// addresses are the pods of this node by their addresses.
+func (e *Engine) addresses() causes.Links {
+	latest := map[string]*subject{} // an address is given to another pod when one has ended
+	for _, s := range e.subjects {
+		at := s.entity.Address
+		if at != "" && s.entity.Kind == entity.Pod && !s.gone && (latest[at] == nil || s.heard.After(latest[at].heard)) {
+			latest[at] = s
+		}
+	}
+	links := causes.Links{}
+	for at, s := range latest {
+		links[causes.At(at)] = []causes.Ref{causes.Of(s.entity.Finding())}
+	}
+	return links
 }
 
 // Affected are the entities of which something holds now, whether it is told or is the effect of something that is.

@@ -154,6 +154,7 @@ func merge(known, seen entity.Entity) entity.Entity {
 	if seen.Owner == nil {
 		seen.Owner = known.Owner
 	}
+	seen.Address = cmp.Or(seen.Address, known.Address)
 	seen.Container = cmp.Or(seen.Container, known.Container)
 	seen.UID, seen.ContainerID = cmp.Or(seen.UID, known.UID), cmp.Or(seen.ContainerID, known.ContainerID)
 	seen.Kind = known.Kind

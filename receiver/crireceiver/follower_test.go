@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +41,8 @@ type double struct {
 
 	mu         sync.Mutex
 	containers []*cri.ContainerStatus
+	sandboxes  []*cri.PodSandboxStatus
+	asked      []string // the sandboxes that were asked about
 	streams    int
 }
 
@@ -51,7 +54,25 @@ func (d *double) Version(context.Context, *cri.VersionRequest) (*cri.VersionResp
 }
 
 func (d *double) ListPodSandbox(context.Context, *cri.ListPodSandboxRequest) (*cri.ListPodSandboxResponse, error) {
-	return &cri.ListPodSandboxResponse{}, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := &cri.ListPodSandboxResponse{}
+	for _, s := range d.sandboxes {
+		r.Items = append(r.Items, &cri.PodSandbox{Id: s.GetId(), State: s.GetState(), Metadata: s.GetMetadata()})
+	}
+	return r, nil
+}
+
+func (d *double) PodSandboxStatus(_ context.Context, r *cri.PodSandboxStatusRequest) (*cri.PodSandboxStatusResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, r.GetPodSandboxId())
+	for _, s := range d.sandboxes {
+		if s.GetId() == r.GetPodSandboxId() && s.GetNetwork() != nil {
+			return &cri.PodSandboxStatusResponse{Status: s}, nil
+		}
+	}
+	return nil, grpcstatus.Error(codes.NotFound, "no such sandbox")
 }
 
 func (d *double) ListImages(context.Context, *cri.ListImagesRequest) (*cri.ListImagesResponse, error) {
@@ -237,4 +258,50 @@ func TestTwoNamesOfOneSocket(t *testing.T) {
 	assert.NoError(t, there(link, true))
 	assert.NoError(t, there(socket, false))
 	assert.ErrorContains(t, there(filepath.Dir(socket), false), "is no socket")
+}
+
+// A pod is told with its address, which is asked for once, unless it has that of the node.
+func TestAddresses(t *testing.T) {
+	box := func(name string, state cri.PodSandboxState, network cri.NamespaceMode, ip string) *cri.PodSandboxStatus {
+		return &cri.PodSandboxStatus{Id: name, State: state, Metadata: &cri.PodSandboxMetadata{Name: name, Namespace: "shop", Uid: name},
+			Network: &cri.PodSandboxNetworkStatus{Ip: ip}, Linux: &cri.LinuxPodSandboxStatus{Namespaces: &cri.Namespace{Options: &cri.NamespaceOption{Network: network}}}}
+	}
+	gone := box("gone", cri.PodSandboxState_SANDBOX_READY, cri.NamespaceMode_POD, "")
+	gone.Network = nil
+	d := &double{name: "double", sandboxes: []*cri.PodSandboxStatus{
+		box("api", cri.PodSandboxState_SANDBOX_READY, cri.NamespaceMode_POD, "10.244.0.9"),
+		box("proxy", cri.PodSandboxState_SANDBOX_READY, cri.NamespaceMode_NODE, "10.1.0.3"),
+		box("over", cri.PodSandboxState_SANDBOX_NOTREADY, cri.NamespaceMode_POD, "10.244.0.8"),
+		gone,
+	}}
+	cfg := createDefaultConfig().(*Config)
+	cfg.Endpoints = []string{"unix://" + d.serve(t)}
+	set := receivertest.NewNopSettings(metadata.Type)
+	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	require.NoError(t, err)
+	s := newMetricsScraper(cfg, set, telemetry)
+	t.Cleanup(func() { require.NoError(t, s.shutdown(t.Context())) })
+	look := func() map[string]string {
+		md, err := s.scrape(t.Context())
+		require.NoError(t, err)
+		ips := map[string]string{}
+		for _, rm := range md.ResourceMetrics().All() {
+			name, _ := rm.Resource().Attributes().Get("k8s.pod.name")
+			ips[name.Str()] = ""
+			if ip, ok := rm.Resource().Attributes().Get("k8s.pod.ip"); ok {
+				ips[name.Str()] = ip.Str()
+			}
+		}
+		return ips
+	}
+	want := map[string]string{"api": "10.244.0.9", "proxy": "", "over": "", "gone": ""}
+	assert.Equal(t, want, look())
+	assert.Equal(t, want, look())
+	assert.Equal(t, []string{"api", "proxy", "gone", "gone"}, d.asked)
+
+	d.sandboxes[0].State = cri.PodSandboxState_SANDBOX_NOTREADY
+	assert.Empty(t, look()["api"], "its address may be another's by now")
+	d.sandboxes = nil
+	assert.Empty(t, look())
+	assert.Empty(t, s.runtimes[strings.TrimPrefix(cfg.Endpoints[0], "unix://")].addresses)
 }

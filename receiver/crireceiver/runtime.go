@@ -33,6 +33,8 @@ type runtime struct {
 	conn   *grpc.ClientConn
 	client cri.RuntimeServiceClient
 	images cri.ImageServiceClient
+	// addresses are the IP addresses of sandboxes, by their ids; empty for those of the machine's network.
+	addresses map[string]string
 }
 
 // connect connects to the runtime at a socket and makes sure that one answers there.
@@ -46,7 +48,7 @@ func connect(ctx context.Context, socket string) (*runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the container runtime at %s: %w", socket, err)
 	}
-	r := &runtime{conn: conn, client: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn)}
+	r := &runtime{conn: conn, client: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn), addresses: map[string]string{}}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	v, err := r.client.Version(ctx, &cri.VersionRequest{})
@@ -99,6 +101,36 @@ func (r *runtime) status(ctx context.Context, id string) (*cri.ContainerStatus, 
 		return nil, fmt.Errorf("ask for the status of container %s: %w", id, err)
 	}
 	return s.GetStatus(), nil
+}
+
+// locate learns the addresses of sandboxes, and forgets those of the ones that are gone. Each is asked for once: it does not change.
+func (r *runtime) locate(ctx context.Context, sandboxes []*cri.PodSandbox) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	before := r.addresses
+	r.addresses = make(map[string]string, len(sandboxes))
+	for _, s := range sandboxes {
+		if known, ok := before[s.GetId()]; ok {
+			r.addresses[s.GetId()] = known
+			continue
+		}
+		if s.GetState() != cri.PodSandboxState_SANDBOX_READY {
+			continue
+		}
+		answer, err := r.client.PodSandboxStatus(ctx, &cri.PodSandboxStatusRequest{PodSandboxId: s.GetId()})
+		if status.Code(err) == codes.NotFound {
+			continue // gone meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("ask for the status of sandbox %s: %w", s.GetId(), err)
+		}
+		address, of := "", answer.GetStatus()
+		if of.GetLinux().GetNamespaces().GetOptions().GetNetwork() == cri.NamespaceMode_POD {
+			address = cut(of.GetNetwork().GetIp())
+		}
+		r.addresses[s.GetId()] = address
+	}
+	return nil
 }
 
 // shares says whether all who ask for events get all of them. containerd before 2.0 gives each event to one only of those who

@@ -71,11 +71,14 @@ func (s *metricsScraper) ask(ctx context.Context, socket string) error {
 	if err != nil {
 		return err
 	}
-	s.record(ctx, now, r.name, inv)
+	if err := r.locate(ctx, inv.sandboxes[:min(len(inv.sandboxes), s.cfg.MaxContainers)]); err != nil {
+		return err
+	}
+	s.record(ctx, now, r, inv)
 	return nil
 }
 
-func (s *metricsScraper) record(ctx context.Context, now pcommon.Timestamp, runtime string, inv *inventory) {
+func (s *metricsScraper) record(ctx context.Context, now pcommon.Timestamp, r *runtime, inv *inventory) {
 	pods := make(map[string]pod, min(len(inv.sandboxes), s.cfg.MaxContainers))
 	for i, box := range inv.sandboxes {
 		if i >= s.cfg.MaxContainers {
@@ -89,7 +92,10 @@ func (s *metricsScraper) record(ctx context.Context, now pcommon.Timestamp, runt
 			state = metadata.AttributeCriSandboxStateNotReady
 		}
 		s.mb.RecordCriSandboxStateDataPoint(now, 1, state)
-		s.mb.EmitForResource(metadata.WithResource(identity{pod: of}.put(s.rb, runtime)))
+		if ip := r.addresses[box.GetId()]; ip != "" && state == metadata.AttributeCriSandboxStateReady { // or another pod may have it by now
+			s.rb.SetK8sPodIP(ip)
+		}
+		s.mb.EmitForResource(metadata.WithResource(identity{pod: of}.put(s.rb, r.name)))
 	}
 	images := namesOf(inv.images, s.cfg.MaxContainers)
 	for i, c := range inv.containers {
@@ -102,7 +108,7 @@ func (s *metricsScraper) record(ctx context.Context, now pcommon.Timestamp, runt
 			state = metadata.AttributeCriContainerStateUnknown
 		}
 		s.mb.RecordCriContainerStateDataPoint(now, 1, state)
-		s.mb.EmitForResource(metadata.WithResource(identify(c, pods[c.GetPodSandboxId()], images).put(s.rb, runtime)))
+		s.mb.EmitForResource(metadata.WithResource(identify(c, pods[c.GetPodSandboxId()], images).put(s.rb, r.name)))
 	}
 }
 

@@ -173,25 +173,35 @@ func collectors(t *testing.T) (above, node watcher) {
 	return above, node
 }
 
-// peer: the node's collector sees that a container gets no answer from an address, and no more. The cluster's knows that it is a
-// service's, and that its pod crashes again and again, which is told as the cause.
+// peer: the node's collector sees that a container gets no answer from an address, and no more, and that another one is refused by a
+// pod's, which it knows. The cluster's knows the service as well, and that its pod crashes again and again: that is the cause of both.
 func peer(t *testing.T, above, node watcher) {
 	service, err := cluster.API.Resource(resources["Service"].GroupVersionResource).Namespace("peer").Get(t.Context(), "checkout", metav1.GetOptions{})
 	require.NoError(t, err)
 	ip, _, _ := unstructured.NestedString(service.Object, "spec", "clusterIP")
 	address := net.JoinHostPort(ip, "8080")
-	cluster.create(t.Context(), t, "peer", unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "web"},
-		"spec": map[string]any{"containers": []any{map[string]any{"name": "web", "image": Image, "command": []any{"/workload", "connect", address}}}}}})
+	all, err := cluster.API.Resource(pods).Namespace("peer").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, all.Items, 1)
+	ip, _, _ = unstructured.NestedString(all.Items[0].Object, "status", "podIP")
+	pod := "Pod peer/" + all.Items[0].GetName() + " (" + net.JoinHostPort(ip, "8080") + ")"
+	for name, to := range map[string]string{"web": address, "direct": net.JoinHostPort(ip, "8080")} {
+		cluster.create(t.Context(), t, "peer", unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": name},
+			"spec": map[string]any{"containers": []any{map[string]any{"name": name, "image": Image, "command": []any{"/workload", "connect", to}}}}}})
+	}
 	assert.EventuallyWithT(t, func(c *assert.CollectT) {
 		here, err := node.All(t.Context(), "pattern=connection-timeout,connection-refused")
 		require.NoError(c, err)
-		assert.NotEmpty(c, slices.DeleteFunc(here, func(f finding.Finding) bool { return f.Peer == nil || f.Peer.Address != address }), "the node's own")
+		assert.Regexp(c, "web gets no answer from "+regexp.QuoteMeta(address)+": ", titles(here), "the node's own")
+		assert.Regexp(c, "direct cannot connect to "+regexp.QuoteMeta(pod)+": ", titles(here), "the node's own")
 		all, err := above.All(t.Context(), "namespace=peer")
 		require.NoError(c, err)
 		all = slices.DeleteFunc(all, func(f finding.Finding) bool { return f.State != finding.Active })
 		if assert.Len(c, all, 1, "%v", titles(all)) {
 			assert.Equal(c, "crash-loop", all[0].Pattern)
-			assert.Regexp(c, `Because of this: .*web gets no answer from Service peer/checkout \(`+regexp.QuoteMeta(address)+`\)`, all[0].Explanation)
+			because := regexp.MustCompile("Because of this: .*").FindString(all[0].Explanation)
+			assert.Regexp(c, "web gets no answer from "+regexp.QuoteMeta("Service peer/checkout ("+address+")"), because)
+			assert.Regexp(c, "direct cannot connect to "+regexp.QuoteMeta(pod), because)
 		}
 	}, settled, time.Second)
 }

@@ -130,6 +130,9 @@ func TestPeers(t *testing.T) {
 	assert.Equal(t, "web cannot connect to Service shop/checkout (10.96.0.7:8080)", f.Title)
 	assert.Equal(t, "5 of 5 attempts to connect to Service shop/checkout (10.96.0.7:8080) were refused.", f.Explanation)
 	assert.Equal(t, &finding.Peer{Address: "10.96.0.7:8080", Kind: "Service", Namespace: "shop", Name: "checkout"}, f.Peer)
+	again := f
+	NamePeer(&again, links)
+	assert.Equal(t, f, again)
 	for _, nobody := range []string{"192.0.2.1:80", "nonsense", ""} {
 		f := refused(nobody)
 		before := f

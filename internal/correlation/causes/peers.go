@@ -23,9 +23,9 @@ func addressOf(p *finding.Peer) Ref {
 	return At(host)
 }
 
-// NamePeer tells whom a finding's entity wants to reach by the object that has the address, where that is known.
+// NamePeer tells whom a finding's entity wants to reach by the object that has the address, where that is known and was not told before.
 func NamePeer(f *finding.Finding, links Links) {
-	if f.Peer == nil || len(links[addressOf(f.Peer)]) == 0 {
+	if f.Peer == nil || f.Peer.Name != "" || len(links[addressOf(f.Peer)]) == 0 {
 		return
 	}
 	of := links[addressOf(f.Peer)][0]

@@ -66,6 +66,8 @@ type Entity struct {
 	UID       string
 	Node      string
 	Owner     *finding.Owner
+	// Address is the IP address of a pod, where it has one of its own and it is known.
+	Address string
 	// ContainerID is the runtime's id, where there is one.
 	ContainerID string
 	// CgroupPath is where the entity's processes are accounted, below the mount point. It orders entities by containment.
@@ -88,6 +90,7 @@ const (
 	AttrPlainName     = "container.name"
 	AttrPodUID        = "k8s.pod.uid"
 	AttrPodName       = "k8s.pod.name"
+	AttrPodIP         = "k8s.pod.ip"
 	AttrNamespace     = "k8s.namespace.name"
 	AttrNode          = "k8s.node.name"
 	AttrHost          = "host.name"
@@ -123,6 +126,7 @@ func New(a Attributes, node string) (Entity, bool) {
 		Namespace:   a.String(AttrNamespace),
 		Container:   a.String(AttrContainerName),
 		UID:         a.String(AttrPodUID),
+		Address:     a.String(AttrPodIP),
 		ContainerID: a.String(AttrContainerID),
 		CgroupPath:  a.String(AttrCgroup),
 

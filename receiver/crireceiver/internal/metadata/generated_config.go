@@ -80,6 +80,7 @@ type ResourceAttributesConfig struct {
 	K8sContainerName         ResourceAttributeConfig `mapstructure:"k8s.container.name"`
 	K8sContainerRestartCount ResourceAttributeConfig `mapstructure:"k8s.container.restart_count"`
 	K8sNamespaceName         ResourceAttributeConfig `mapstructure:"k8s.namespace.name"`
+	K8sPodIP                 ResourceAttributeConfig `mapstructure:"k8s.pod.ip"`
 	K8sPodName               ResourceAttributeConfig `mapstructure:"k8s.pod.name"`
 	K8sPodUID                ResourceAttributeConfig `mapstructure:"k8s.pod.uid"`
 }
@@ -108,6 +109,9 @@ func DefaultResourceAttributesConfig() ResourceAttributesConfig {
 			Enabled: true,
 		},
 		K8sNamespaceName: ResourceAttributeConfig{
+			Enabled: true,
+		},
+		K8sPodIP: ResourceAttributeConfig{
 			Enabled: true,
 		},
 		K8sPodName: ResourceAttributeConfig{

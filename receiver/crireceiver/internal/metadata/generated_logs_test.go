@@ -28,6 +28,7 @@ func TestLogsBuilderAppendLogRecord(t *testing.T) {
 	rb.SetK8sContainerName("k8s.container.name-val")
 	rb.SetK8sContainerRestartCount(27)
 	rb.SetK8sNamespaceName("k8s.namespace.name-val")
+	rb.SetK8sPodIP("k8s.pod.ip-val")
 	rb.SetK8sPodName("k8s.pod.name-val")
 	rb.SetK8sPodUID("k8s.pod.uid-val")
 	res := rb.Emit()

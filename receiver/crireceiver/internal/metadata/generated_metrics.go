@@ -284,6 +284,12 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 	if mbc.ResourceAttributes.K8sNamespaceName.MetricsExclude != nil {
 		mb.resourceAttributeExcludeFilter["k8s.namespace.name"] = filter.CreateFilter(mbc.ResourceAttributes.K8sNamespaceName.MetricsExclude)
 	}
+	if mbc.ResourceAttributes.K8sPodIP.MetricsInclude != nil {
+		mb.resourceAttributeIncludeFilter["k8s.pod.ip"] = filter.CreateFilter(mbc.ResourceAttributes.K8sPodIP.MetricsInclude)
+	}
+	if mbc.ResourceAttributes.K8sPodIP.MetricsExclude != nil {
+		mb.resourceAttributeExcludeFilter["k8s.pod.ip"] = filter.CreateFilter(mbc.ResourceAttributes.K8sPodIP.MetricsExclude)
+	}
 	if mbc.ResourceAttributes.K8sPodName.MetricsInclude != nil {
 		mb.resourceAttributeIncludeFilter["k8s.pod.name"] = filter.CreateFilter(mbc.ResourceAttributes.K8sPodName.MetricsInclude)
 	}
