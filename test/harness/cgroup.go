@@ -87,7 +87,7 @@ func (c *Cgroup) write(file, value string) error {
 // LimitPIDs limits the processes and threads in it.
 func (c *Cgroup) LimitPIDs(n int) error {
 	folder := c.Folder
-	if !c.v2 {
+	if isFile(filepath.Join(Mount, "pids", "cgroup.procs")) { // a hierarchy of its own
 		folder = filepath.Join(Mount, "pids", c.Name)
 		if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("make a pids cgroup: %w", err)
