@@ -4,7 +4,6 @@ package python
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -87,12 +86,10 @@ type link struct {
 	step      step
 }
 
-// walk goes from the roots to all that they hold, the nearest first, for so much CPU time. visit is called for each, may be nil.
+// walk goes from the roots to all that they hold, the nearest first, for so much CPU time of this thread. visit is called for each, may be nil.
 func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int32, o object)) error {
 	g.nodes, g.index, g.partial = g.nodes[:0], make(map[uint64]int32, len(g.index)), false
 	clear(g.leaves[:])
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	until := used() + limit
 	var now []link
 	var later [ranks][]link

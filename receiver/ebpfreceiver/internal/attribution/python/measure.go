@@ -2,12 +2,17 @@
 
 package python
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Bounds of what is measured.
 const (
 	maxSamples  = 64
 	maxMeasured = 4000 // objects of one entry
+	// measureTime is what CPU time all of it may take.
+	measureTime = time.Second
 )
 
 // measure tells what objects take that came since, with all that only they hold.
@@ -15,6 +20,8 @@ type measure struct {
 	g    *graph
 	old  map[uint64]bool
 	seen map[uint64]bool // what was measured already
+	// until is when to stop, in this thread's CPU time.
+	until time.Duration
 }
 
 // entry is what an entry of a container takes, by samples of the newest ones, and of which type most are.
@@ -80,7 +87,10 @@ func (m *measure) length(o object) uint64 {
 // others refer to as well, such as a str, it has its part.
 func (m *measure) measure(addr uint64) (bytes uint64, objects int) {
 	queue := []uint64{addr}
-	for len(queue) > 0 && objects < maxMeasured {
+	for looked := 0; len(queue) > 0 && objects < maxMeasured && looked < 4*maxMeasured; looked++ {
+		if looked%64 == 0 && used() > m.until {
+			break
+		}
 		addr, queue = queue[0], queue[1:]
 		if m.seen[addr] || m.old[addr] {
 			continue

@@ -133,9 +133,17 @@ func (g *graph) slot(t *typ, at uint64) (name string) {
 	return name
 }
 
+// maxParts is how many steps of a path are told from either end.
+const maxParts = 8
+
 func reversed(parts []string) string {
 	var b strings.Builder
 	for i := len(parts) - 1; i >= 0; i-- {
+		if skipped := i - maxParts; skipped > 0 && len(parts)-i > maxParts {
+			b.WriteString("…")
+			i -= skipped
+			continue
+		}
 		b.WriteString(parts[i])
 	}
 	return b.String()

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -237,6 +238,11 @@ func (g *graph) str(addr uint64) (string, bool) {
 			out = append(out, r)
 		}
 	}
+	for i, r := range out {
+		if unicode.IsControl(r) {
+			out[i] = '?'
+		}
+	}
 	return string(out), true
 }
 
@@ -282,13 +288,9 @@ func (g *graph) fullName(t *typ) string {
 		}
 	}
 	if space, ok := g.object(t.namespce); ok && space.typ.class == dict {
-		g.entries(space, func(key, value uint64) {
-			if name, ok := g.str(key); ok && name == "__module__" {
-				if of, ok := g.str(value); ok && of != "builtins" {
-					t.full = of + "." + t.full
-				}
-			}
-		})
+		if of, ok := g.str(g.item(space, "__module__")); ok && of != "builtins" {
+			t.full = of + "." + t.full
+		}
 	}
 	return t.full
 }

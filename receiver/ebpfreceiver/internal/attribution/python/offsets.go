@@ -16,6 +16,8 @@ type offsets struct {
 	minor int
 	// _PyRuntimeState and PyInterpreterState
 	interpreters, next, threads, modules uint64
+	// gc.generations of PyInterpreterState, in 3.8 of _PyRuntimeState
+	generations uint64
 	// PyThreadState; frame is that of a structure in between in 3.11 and 3.12.
 	threadNext, threadInterp, frame uint64
 	between                         bool
@@ -39,24 +41,24 @@ type offsets struct {
 
 var (
 	offsets38 = offsets{
-		minor: 8, interpreters: 32, next: 0, threads: 8, modules: 56, threadNext: 8, threadInterp: 16, frame: 24,
+		minor: 8, interpreters: 32, next: 0, threads: 8, modules: 56, generations: 368, threadNext: 8, threadInterp: 16, frame: 24,
 		previous: 24, code: 32, locals: 360, codeName: 112, codeFile: 104, codeLine: 40, codeNames: []uint64{72, 88, 80},
 		functionCode: 16, defaults: 32, keywordDefaults: 40, closure: 48, functionDict: 72, qualname: 864, cachedKeys: 872, ascii: 48, compact: 72, entries: 40,
 	}
-	offsets39  = offsets38.with(func(o *offsets) { o.minor, o.modules, o.qualname, o.cachedKeys = 9, 856, 856, 864 })
+	offsets39  = offsets38.with(func(o *offsets) { o.minor, o.modules, o.generations, o.qualname, o.cachedKeys = 9, 856, 640, 856, 864 })
 	offsets310 = offsets38.with(func(o *offsets) {
-		o.minor, o.modules, o.locals = 10, 856, 352
+		o.minor, o.modules, o.generations, o.locals = 10, 856, 640, 352
 		o.functionCode, o.defaults, o.keywordDefaults, o.closure, o.functionDict = 48, 56, 64, 72, 88
 	})
 	offsets311 = offsets310.with(func(o *offsets) {
-		o.minor, o.interpreters, o.threads, o.modules = 11, 40, 16, 888
+		o.minor, o.interpreters, o.threads, o.modules, o.generations = 11, 40, 16, 888, 672
 		o.frame, o.between, o.betweenFrame = 56, true, 8
 		o.previous, o.code, o.locals, o.generatorFrame = 48, 32, 72, 80
 		o.codeName, o.codeFile, o.codeLine, o.codeNames = 128, 112, 72, []uint64{96}
 		o.entries, o.compacted = 32, true
 	})
 	offsets312 = offsets311.with(func(o *offsets) {
-		o.minor, o.threads, o.modules, o.betweenFrame = 12, 72, 944, 0
+		o.minor, o.threads, o.modules, o.generations, o.betweenFrame = 12, 72, 944, 136, 0
 		o.previous, o.code, o.generatorFrame, o.codeLine = 8, 0, 72, 68
 		o.qualname, o.cachedKeys, o.ascii, o.compact = 872, 880, 40, 56
 	})
@@ -118,8 +120,8 @@ func (o *offsets) improve(m memory, runtime uint64) error {
 	if word(b, 16) != 0 {
 		return fmt.Errorf("Python without a global lock (free-threaded) is not supported") //nolint:staticcheck // a name
 	}
-	o.interpreters, o.next, o.threads, o.modules = word(b, 40), word(b, 64), word(b, 72), word(b, 88)
-	for _, of := range []uint64{o.interpreters, o.next, o.threads, o.modules} {
+	o.interpreters, o.next, o.threads, o.modules, o.generations = word(b, 40), word(b, 64), word(b, 72), word(b, 88), word(b, 80)+24
+	for _, of := range []uint64{o.interpreters, o.next, o.threads, o.modules, o.generations} {
 		if of > 1<<20 {
 			return fmt.Errorf("the table of offsets has %d in it", of)
 		}

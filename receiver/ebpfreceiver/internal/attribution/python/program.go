@@ -20,6 +20,7 @@ type Program struct {
 
 	at      offsets
 	runtime uint64
+	files   map[uint64]string // of modules, by their addresses
 }
 
 // Open finds the interpreter of a process.
@@ -51,7 +52,7 @@ func Open(p *process.Process, m *modules.Modules) (*Program, error) {
 		if err := o.improve(p, runtime); err != nil {
 			return nil, err
 		}
-		g := &Program{Process: p, Version: fmt.Sprintf("3.%d", o.minor), at: o, runtime: runtime}
+		g := &Program{Process: p, Version: fmt.Sprintf("3.%d", o.minor), at: o, runtime: runtime, files: map[uint64]string{}}
 		// What must be true of it: there are modules, with builtins and sys among them.
 		roots, err := g.roots(newGraph(p, o))
 		if err != nil {
@@ -135,12 +136,11 @@ func (p *Program) modules(g *graph, table uint64) []root {
 			return // what they hold is Python's own
 		}
 		r := root{name: name, addr: value, rank: ofLibrary}
-		if space, ok := g.object(of.word(16)); ok && space.typ.class == dict {
-			g.entries(space, func(key, value uint64) {
-				if name, ok := g.str(key); ok && name == "__file__" {
-					r.file, _ = g.str(value)
-				}
-			})
+		if r.file, ok = p.files[value]; !ok {
+			if space, ok := g.object(of.word(16)); ok && space.typ.class == dict {
+				r.file, _ = g.str(g.item(space, "__file__"))
+			}
+			p.files[value] = r.file
 		}
 		if name == "__main__" || r.file != "" && !library(r.file) {
 			r.rank = ofProgram

@@ -82,6 +82,7 @@ var cases = []struct {
 	{"local", `kept in local\(\)`, "list", "store.Session", true},
 	{"tasks", `(never._waiters in tasks|event._waiters in wait|self._waiters in wait)\(\)`, "collections.deque", "_asyncio.Future", true},
 	{"threads", `threading._active`, "dict", "threading.Thread", false},
+	{"cycles", `reference cycles`, "never collected, for gc is disabled", "store.Session", true},
 	{"bounded", "", "", "", true},
 	{"bounded lru", "", "", "", true},
 	{"extension", "", "", "", false},

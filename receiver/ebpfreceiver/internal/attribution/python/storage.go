@@ -96,6 +96,18 @@ func (g *graph) entries(o object, each func(key, value uint64)) {
 	})
 }
 
+// item is the value of a key of a dict; 0 when there is none.
+func (g *graph) item(o object, key string) (value uint64) {
+	g.entries(o, func(k, v uint64) {
+		if value == 0 {
+			if name, ok := g.str(k); ok && name == key {
+				value = v
+			}
+		}
+	})
+	return value
+}
+
 // split calls each for a dict that has its keys in common with others of its class.
 func (g *graph) split(keysAt, values uint64, each func(key, value uint64)) {
 	k, ok := g.keys(keysAt)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 
@@ -22,7 +23,7 @@ const (
 	// leastEntries is what a container must gain to be looked at any closer.
 	leastEntries = 8
 	// walkTime is what CPU time one of the three walks may take.
-	walkTime = 1500 * time.Millisecond
+	walkTime = time.Second
 )
 
 // Holder is what keeps ever more objects: it is alive, can be reached, and has grown all the time.
@@ -57,6 +58,8 @@ type container struct {
 
 // Watch looks for what grows over the window.
 func (p *Program) Watch(ctx context.Context, window time.Duration) (Result, error) {
+	runtime.LockOSThread() // its CPU time is bounded
+	defer runtime.UnlockOSThread()
 	w := watch{p: p, g: newGraph(p.Process, p.at)}
 	began := time.Now()
 	if err := w.begin(ctx); err != nil {
@@ -90,7 +93,8 @@ type watch struct {
 	at         [looks + 1]time.Duration
 	old        map[uint64]bool // what was there at the beginning
 	counts     []map[kin]int   // at the beginning, in the middle and at the end
-	tops       []int32         // the node of the name that each node hangs on
+	cycles     []cycles
+	tops       []int32 // the node of the name that each node hangs on
 	partial    bool
 }
 
@@ -147,8 +151,13 @@ func (w *watch) walk(ctx context.Context, visit func(int32, object)) error {
 			visit(n, o)
 		}
 	})
+	if err != nil {
+		return err
+	}
 	w.counts = append(w.counts, counts)
 	w.partial = w.partial || w.g.partial
+	c, err := w.p.unreached(ctx, w.g)
+	w.cycles = append(w.cycles, c)
 	return err
 }
 
@@ -187,7 +196,7 @@ func (w *watch) end(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{Objects: len(w.g.nodes), Partial: w.partial}
-	m := measure{g: w.g, old: w.old, seen: map[uint64]bool{}}
+	m := measure{g: w.g, old: w.old, seen: map[uint64]bool{}, until: used() + measureTime}
 	grown := w.grown()
 	for _, of := range grown {
 		if h := w.holder(&m, of); h.Bytes > 0 {
@@ -195,6 +204,9 @@ func (w *watch) end(ctx context.Context) (Result, error) {
 		}
 	}
 	r.Holders = append(r.Holders, w.chains(&m, grown)...)
+	if h, ok := w.uncollected(&m); ok {
+		r.Holders = append(r.Holders, h)
+	}
 	slices.SortStableFunc(r.Holders, func(a, b Holder) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	r.Holders = r.Holders[:min(len(r.Holders), maxHolders)]
 	return r, nil
@@ -274,7 +286,7 @@ func (w *watch) chains(m *measure, grown []*group) []Holder {
 	more := map[kin]int{}
 	for of, end := range w.counts[2] {
 		first, middle := w.counts[0][of], w.counts[1][of]
-		if n := end - first; n >= leastObjects && middle > first && end-middle >= n/4 {
+		if n := end - first; n >= leastObjects && middle > first && end-middle >= n/8 {
 			more[of] = n
 		}
 	}

@@ -1,0 +1,222 @@
+//go:build linux
+
+package python
+
+import (
+	"encoding/binary"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// made is memory that was made up, from an address on.
+type made struct{ b []byte }
+
+const madeAt = 0x100000
+
+func (m made) ReadAt(b []byte, addr int64) (int, error) {
+	if addr < madeAt || addr >= madeAt+int64(len(m.b)) {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n := copy(b, m.b[addr-madeAt:])
+	if n < len(b) {
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, nil
+}
+
+func (m made) ReadEach(addrs []uint64, size int, b []byte, each func(i int, b []byte)) error {
+	for i, a := range addrs {
+		part := b[i*size : (i+1)*size]
+		if _, err := m.ReadAt(part, int64(a)); err == nil {
+			each(i, part)
+		}
+	}
+	return nil
+}
+
+// builder lays objects out as CPython 3.11 does.
+type builder struct {
+	made
+	types map[string]uint64
+}
+
+func (m *builder) put(at, offset, value uint64) {
+	binary.LittleEndian.PutUint64(m.b[at-madeAt+offset:], value)
+}
+
+// alloc makes room, with something before and after it.
+func (m *builder) alloc(n int) uint64 {
+	at := madeAt + uint64(len(m.b)) + 64
+	m.b = append(m.b, make([]byte, 64+(n+256)&^15)...)
+	return at
+}
+
+func (m *builder) typ(name string, size int, flags uint64) uint64 {
+	at, text := m.alloc(912), m.alloc(len(name)+1)
+	copy(m.b[text-madeAt:], name)
+	meta := m.types["type"]
+	if meta == 0 {
+		meta = at
+	}
+	m.put(at, 0, 1)
+	m.put(at, 8, meta)
+	m.put(at, 24, text)
+	m.put(at, 32, uint64(size))
+	m.put(at, 168, flags)
+	m.types[name] = at
+	return at
+}
+
+func (m *builder) object(typ string, size int, words ...uint64) uint64 {
+	at := m.alloc(size)
+	m.put(at, 0, 1)
+	m.put(at, 8, m.types[typ])
+	for i, w := range words {
+		m.put(at, uint64(16+8*i), w)
+	}
+	return at
+}
+
+func (m *builder) str(s string) uint64 {
+	at := m.object("str", 48+len(s)+1, uint64(len(s)), 0, 1<<2|1<<5|1<<6)
+	copy(m.b[at-madeAt+48:], s)
+	return at
+}
+
+func (m *builder) dict(pairs ...uint64) uint64 {
+	n := uint64(len(pairs) / 2)
+	k := m.alloc(32 + 64 + int(n)*24)
+	m.b[k-madeAt+8], m.b[k-madeAt+9] = 6, 6
+	m.put(k, 24, n)
+	for i := range n {
+		m.put(k, 32+64+i*24+8, pairs[i*2])
+		m.put(k, 32+64+i*24+16, pairs[i*2+1])
+	}
+	return m.object("dict", 48, n, 0, k, 0)
+}
+
+func (m *builder) list(items ...uint64) uint64 {
+	at := m.alloc(8 * len(items))
+	for i, v := range items {
+		m.put(at, uint64(8*i), v)
+	}
+	return m.object("list", 40, uint64(len(items)), at, uint64(len(items)))
+}
+
+// world has one of everything, and a cycle.
+func world() (m *builder, main uint64) {
+	m = &builder{types: map[string]uint64{}}
+	m.typ("type", 912, flagType|flagGC)
+	m.typ("str", 48, flagStr)
+	m.typ("dict", 48, flagDict|flagGC)
+	m.typ("list", 40, flagList|flagGC)
+	m.typ("tuple", 24, flagTuple|flagGC)
+	m.typ("set", 200, flagGC)
+	m.typ("collections.deque", 216, flagGC)
+	m.typ("module", 56, flagGC)
+	m.typ("function", 136, flagGC)
+	m.typ("coroutine", 152, flagGC)
+	m.typ("code", 184, 0)
+	m.typ("cell", 24, flagGC)
+	m.typ("app.Thing", 48, flagGC)
+	word := m.str("word")
+	kept := m.list(word, word)
+	m.put(kept, 16, 2)
+	block := m.alloc(66 * 8)
+	m.put(block, 8, kept)
+	table := m.alloc(8 * 16)
+	m.put(table, 0, word)
+	names := m.object("tuple", 32, 1, m.str("variable"))
+	source := m.object("code", 184)
+	m.put(source, 96, names)
+	m.put(source, 112, m.str("/app/app.py"))
+	m.put(source, 128, m.str("make.<locals>.put"))
+	cell := m.object("cell", 24, m.list(m.str("closed over")))
+	function := m.object("function", 136)
+	m.put(function, 48, source)
+	m.put(function, 72, m.object("tuple", 32, 1, cell))
+	m.put(function, 56, m.object("tuple", 32, 1, m.list()))
+	waiting := m.object("coroutine", 240)
+	m.put(waiting, 80+32, source)
+	m.put(waiting, 80+72, m.list(m.str("waited for")))
+	space := m.dict(
+		m.str("KEPT"), kept,
+		m.str("INDEX"), m.dict(m.str("key"), m.list()),
+		m.str("SEEN"), m.object("set", 200, 1, 1, 7, table),
+		m.str("QUEUE"), m.object("collections.deque", 216, 1, block, block, 0, 0),
+		m.str("put"), function,
+		m.str("waiting"), waiting,
+		m.str("thing"), m.object("app.Thing", 48, m.dict(), kept),
+	)
+	m.put(kept, 24, m.list(kept)) // a cycle: its own items
+	return m, m.object("module", 56, space)
+}
+
+func TestWalk(t *testing.T) {
+	m, main := world()
+	g := newGraph(m.made, offsets311)
+	g.roots = []root{root{name: "app", addr: main}.identified()}
+	require.NoError(t, g.walk(t.Context(), time.Minute, nil))
+	assert.False(t, g.partial)
+	var paths []string
+	for i, n := range g.nodes {
+		if _, ok := sized[n.typ.class]; ok {
+			name, _ := g.path(int32(i), true)
+			paths = append(paths, name)
+		}
+	}
+	assert.ElementsMatch(t, []string{
+		"app.__dict__", "app.KEPT", "app.INDEX", `app.INDEX["key"]`, "app.SEEN", "app.QUEUE", "app.put.__defaults__[…]",
+		"variable in make.<locals>.put()", "variable in make.<locals>.put()", "app.thing.<dict>",
+	}, paths)
+}
+
+// What a hostile program has in its memory neither crashes nor holds up.
+func FuzzWalk(f *testing.F) {
+	whole, main := world()
+	f.Add([]byte{0, 0, 8, 0xff, 1, 0, 16, 0x7f}, uint8(11))
+	f.Add([]byte(strings.Repeat("\x01\x40\x10\xff", 32)), uint8(8))
+	f.Fuzz(func(t *testing.T, patches []byte, minor uint8) {
+		m := made{append([]byte(nil), whole.b...)}
+		for ; len(patches) >= 4; patches = patches[4:] {
+			at := (int(patches[0])<<16 | int(patches[1])<<8 | int(patches[2])) % (len(m.b) - 8)
+			if v := patches[3]; v%4 == 0 {
+				// Somewhere in itself.
+				binary.LittleEndian.PutUint64(m.b[at&^7:], madeAt+uint64(v)<<6)
+			} else {
+				m.b[at] = v
+			}
+		}
+		at, ok := known[int(minor)]
+		if !ok {
+			at = offsets311
+		}
+		g := newGraph(m, at)
+		g.roots = []root{root{name: "app", addr: main}.identified(), root{name: "torn", addr: madeAt + 64}.identified()}
+		require.NoError(t, g.walk(t.Context(), time.Minute, nil))
+		assert.LessOrEqual(t, len(g.nodes), len(m.b)/8)
+		s := measure{g: g, old: map[uint64]bool{}, seen: map[uint64]bool{}, until: used() + 50*time.Millisecond}
+		for i, n := range g.nodes[:min(len(g.nodes), 64)] {
+			_, _ = g.path(int32(i), true)
+			if o, ok := g.object(n.addr); ok {
+				_, _, _ = s.entry(o)
+			}
+		}
+	})
+}
+
+// A path of very many steps is told by its ends.
+func TestReversed(t *testing.T) {
+	parts := make([]string, 1000)
+	for i := range parts {
+		parts[i] = ".next"
+	}
+	parts[0], parts[999] = ".last", ".first"
+	text := reversed(parts)
+	assert.Equal(t, ".first"+strings.Repeat(".next", 7)+"…"+strings.Repeat(".next", 7)+".last", text)
+}
