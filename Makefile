@@ -39,9 +39,9 @@ generate: ## make the generated code anew: programs for the kernel, component me
 	go generate ./bpf/...
 	for c in $(COMPONENTS); do (cd $$c && go tool mdatagen metadata.yaml); done
 	go tool builder --config builder-config.yaml --skip-compilation --skip-get-modules
-	@# The distribution lives in this module, and tells its commit, which the builder cannot know.
+	@# The distribution lives in this module, tells its commit, and is sparing with memory, which the builder cannot know.
 	rm -f cmd/tapio-collector/go.mod cmd/tapio-collector/go.sum
-	sed -i -E 's/^(\t\tVersion: +)"[^"]*",/\1fullVersion(),/' cmd/tapio-collector/main.go
+	sed -i -E 's/^(\t\tVersion: +)"[^"]*",/\1fullVersion(),/; s/^func main\(\) \{/&\n\tspareMemory()/' cmd/tapio-collector/main.go
 	gofmt -w cmd/tapio-collector $(COMPONENTS)
 
 check-generated: setup ## fail if generated code is not what generate makes

@@ -16,6 +16,7 @@ import (
 )
 
 func main() {
+	spareMemory()
 	info := component.BuildInfo{
 		Command:     "tapio-collector",
 		Description: "OpenTelemetry Collector distribution that predicts and explains failures of containers and nodes",

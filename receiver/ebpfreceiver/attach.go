@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/bpf"
 )
 
 // The maps that every object may have, by name.
@@ -20,6 +22,9 @@ const (
 	mapLost   = "lost"   // how many events it had no room for
 	mapCounts = "counts" // what was counted, by cgroup
 )
+
+// byCgroup are the maps that have an entry for each cgroup.
+var byCgroup = []string{mapCounts, bpf.PerformanceMapGrowths, bpf.ProcessMapToldOf}
 
 // attached is an object in the kernel, each of its programs at its hook.
 type attached struct {

@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -55,6 +56,9 @@ func loadNetwork() (*ebpf.CollectionSpec, error) { return bpf.LoadNetwork() }
 
 func recordNetwork(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
 	for i, o := range outcomes {
+		if n[i] == 0 {
+			continue // most never happen, and each is a series
+		}
 		mb.RecordContainerNetworkTCPConnectsDataPoint(now, int64(n[i]), o.AttributeNetworkConnectOutcome)
 	}
 	mb.RecordContainerNetworkTCPRetransmitsDataPoint(now, int64(n[networkRetransmits]))
@@ -87,6 +91,13 @@ type peer struct {
 	n       [networkOutcomes]uint64
 }
 
+func (p peer) attempts() (n uint64) {
+	for _, of := range p.n {
+		n += of
+	}
+	return n
+}
+
 func (p peer) record(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
 	for i, n := range p.n {
 		if n > 0 {
@@ -95,8 +106,8 @@ func (p peer) record(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
 	}
 }
 
-// peers are those of each owner, by the path of its cgroup.
-func (p *probes) peers(ctx context.Context) (map[string][]peer, error) {
+// peers are those of each owner, by the path of its cgroup: as many as the kernel's programs remember.
+func (p *probes) peers() (map[string][]peer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.attached["network"]
@@ -118,10 +129,6 @@ func (p *probes) peers(ctx context.Context) (map[string][]peer, error) {
 		}
 		w := whom{owner(path), addressOf(key)}
 		if sums[w] == nil {
-			if len(sums) >= p.cfg.MaxPeers {
-				p.telemetry.ReceiverEbpfPeersDropped.Add(ctx, 1)
-				continue
-			}
 			sums[w] = new([networkOutcomes]uint64)
 		}
 		for i, n := range counts.N {
@@ -141,6 +148,41 @@ func (p *probes) peers(ctx context.Context) (map[string][]peer, error) {
 	return all, nil
 }
 
+// busiest leaves of all peers those that most attempts went to, as many as metrics are told of: the same ones each time, as long as
+// they stay the busiest, since each that comes and goes is another series to whoever stores them.
+func (p *probes) busiest(ctx context.Context, all map[string][]peer) {
+	var attempts []uint64
+	for _, of := range all {
+		for _, peer := range of {
+			attempts = append(attempts, peer.attempts())
+		}
+	}
+	over := len(attempts) - p.cfg.MaxPeers
+	if over <= 0 {
+		return
+	}
+	p.telemetry.ReceiverEbpfPeersDropped.Add(ctx, int64(over))
+	slices.Sort(attempts)
+	least := attempts[over]
+	// Of those with as few as the last that there is room for, the first in order.
+	few := 0
+	for _, n := range attempts[over:] {
+		if n == least {
+			few++
+		}
+	}
+	for _, cgroup := range slices.Sorted(maps.Keys(all)) {
+		all[cgroup] = slices.DeleteFunc(all[cgroup], func(peer peer) bool {
+			n := peer.attempts()
+			if n == least {
+				few--
+				return few < 0
+			}
+			return n < least
+		})
+	}
+}
+
 func addressOf(key bpf.NetworkPeer) netip.AddrPort {
 	addr := netip.AddrFrom16(key.Address).Unmap()
 	if key.Family == unix.AF_INET {
@@ -156,11 +198,11 @@ type failures struct {
 }
 
 func (f *failures) tell(ctx context.Context) error {
-	all, err := f.probes.peers(ctx)
+	all, err := f.probes.peers()
 	if err != nil {
 		return err
 	}
-	now := map[string]map[netip.AddrPort][networkOutcomes]uint64{}
+	now, told := map[string]map[netip.AddrPort][networkOutcomes]uint64{}, 0
 	for cgroup, peers := range all {
 		now[cgroup] = map[netip.AddrPort][networkOutcomes]uint64{}
 		for _, p := range peers {
@@ -178,9 +220,14 @@ func (f *failures) tell(ctx context.Context) error {
 				}
 			}
 			for i, n := range since {
-				if n > 0 && outcomes[i].text != "" {
-					f.probes.tell(ctx, cgroup, f.probes.cgroups.version, time.Now(), func(r plog.LogRecord) { fillFailure(r, p.address, i, n, attempts) })
+				if n == 0 || outcomes[i].text == "" {
+					continue
 				}
+				if told++; told > f.probes.cfg.MaxPeers {
+					f.probes.telemetry.ReceiverEbpfPeersDropped.Add(ctx, 1)
+					continue
+				}
+				f.probes.tell(ctx, cgroup, f.probes.cgroups.version, time.Now(), func(r plog.LogRecord) { fillFailure(r, p.address, i, n, attempts) })
 			}
 		}
 	}

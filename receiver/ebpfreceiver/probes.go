@@ -21,6 +21,12 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
 
+// leastEntries and mostEntries bound what a map by cgroup has room for.
+const (
+	leastEntries = 1 << 10
+	mostEntries  = 1 << 20
+)
+
 // group is a group of probes: one object, which is loaded, or cannot be, as a whole.
 type group struct {
 	name string
@@ -110,6 +116,13 @@ func (p *probes) start(ctx context.Context, g group) error {
 	spec, err := g.spec()
 	if err != nil {
 		return err
+	}
+	// The kernel has memory for all entries from the beginning. As many cgroups again as are told of: those that are gone, too,
+	// are in there until others take their place.
+	for _, name := range byCgroup {
+		if m := spec.Maps[name]; m != nil {
+			m.MaxEntries = uint32(min(max(2*p.cfg.MaxCgroups, leastEntries), mostEntries))
+		}
 	}
 	a, err := attach(spec)
 	if err != nil {
