@@ -28,9 +28,9 @@ var Kinds = []Kind{Memory, Errors}
 
 // Subject is who is looked at.
 type Subject struct {
-	// Name is what people call it, Cgroup the path of its memory cgroup below the mount point.
+	// Name is what people call it, Cgroup the path of its memory cgroup below the mount point; empty: the whole machine is looked at.
 	Name, Cgroup string
-	// Mountpoint is of a file system, Disk the name of a disk: whoever uses it is looked at, and there is no Cgroup.
+	// Mountpoint is of a file system, Disk the name of a disk: whoever on the machine uses it is meant.
 	Mountpoint, Disk string
 }
 

@@ -49,9 +49,9 @@ func (e *Engine) Questions() []Question {
 	return innermost(all)
 }
 
-// answerable says whether it can be found out: memory belongs to processes; system calls may concern what processes share, too.
+// answerable says whether it can be found out: memory belongs to processes; system calls may concern what all of them share, too.
 func answerable(e entity.Entity, k attribution.Kind) bool {
-	shared := e.Kind == entity.Filesystem || e.Kind == entity.Device
+	shared := e.Kind == entity.Filesystem || e.Kind == entity.Device || e.Kind == entity.Node
 	return e.CgroupPath != "" || k == attribution.Errors && shared
 }
 

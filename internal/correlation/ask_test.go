@@ -1,6 +1,7 @@
 package correlation_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/your-org/tapio/internal/attribution"
+	"github.com/your-org/tapio/internal/correlation"
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
 )
@@ -71,4 +73,10 @@ func TestQuestionsAboutErrors(t *testing.T) {
 	assert.Equal(t, disk, named)
 	_, ok = w.engine.Named("data", "shop")
 	assert.False(t, ok)
+
+	node, ok := entity.New(attributes{"host.name": w.machine}, w.machine)
+	require.True(t, ok)
+	w.observe(node, signal.Signal{Kind: "files.limit_reached", Value: 1, Text: "all files are open"})
+	w.look()
+	assert.True(t, slices.ContainsFunc(w.engine.Questions(), func(q correlation.Question) bool { return q.Entity.ID == node.ID && q.Kind == attribution.Errors }))
 }

@@ -160,10 +160,10 @@ func (p *probes) failures(a *attached, q attribution.Question, devices map[uint3
 		if f.Error == "EADDRNOTAVAIL" && f.Syscall == "bind" {
 			continue // an address that is not of this machine: nothing is exhausted
 		}
+		if devices != nil && !(devices[key.Device] && byDescriptor[f.Syscall]) {
+			continue
+		}
 		if q.Cgroup == "" {
-			if !devices[key.Device] || !byDescriptor[f.Syscall] {
-				continue
-			}
 			path, _ := p.cgroups.path(key.Cgroup)
 			f.Cgroup = owner(path)
 		}
@@ -256,10 +256,12 @@ func fillSyscall(r plog.LogRecord, of attribution.Subject, alike []attribution.F
 	r.Body().SetStr(text)
 }
 
-// devicesOf are the numbers, as the kernel has them, of the devices whose users are meant.
+// devicesOf are the numbers, as the kernel has them, of the devices whose users are meant; nil: whatever they use.
 func devicesOf(of attribution.Subject) (map[uint32]bool, error) {
 	all := map[uint32]bool{}
 	switch {
+	default:
+		return nil, nil
 	case of.Mountpoint != "":
 		mounts, err := os.ReadFile("/proc/1/mountinfo")
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -59,25 +59,15 @@ func startWithDesk(t *testing.T) (attribution.Desk, *events) {
 	return desk, sink
 }
 
-// looking says whether a program of ours is at system calls.
+// looking says whether this process holds a program at system calls; what nobody holds, the kernel takes away.
 func looking(t *testing.T) bool {
 	t.Helper()
-	for id := ebpf.ProgramID(0); ; {
-		var err error
-		if id, err = ebpf.ProgramGetNextID(id); errors.Is(err, os.ErrNotExist) {
-			return false
-		}
-		require.NoError(t, err)
-		program, err := ebpf.NewProgramFromID(id)
-		if err != nil {
-			continue // gone meanwhile
-		}
-		info, err := program.Info()
-		program.Close()
-		if err == nil && info.Name == "tapio_sys_exit" {
-			return true
-		}
-	}
+	descriptors, err := os.ReadDir("/proc/self/fdinfo")
+	require.NoError(t, err)
+	return slices.ContainsFunc(descriptors, func(d os.DirEntry) bool {
+		b, _ := os.ReadFile(filepath.Join("/proc/self/fdinfo", d.Name())) // it may be closed meanwhile
+		return strings.Contains(string(b), "tp_name:\tsys_exit")
+	})
 }
 
 // ask asks, waits for the answer, and makes sure that there is a program at system calls meanwhile, and none afterwards.
@@ -91,8 +81,7 @@ func ask(t *testing.T, desk attribution.Desk, q attribution.Question) attributio
 		a, _ = desk.Answer(id)
 		return a.State == attribution.Done || a.State == attribution.Failed
 	}, patience, poll)
-	// The kernel frees what is closed a moment later.
-	require.Eventually(t, func() bool { return !looking(t) }, patience, poll, "the program stays at system calls")
+	assert.False(t, looking(t), "the program stays at system calls")
 	return a
 }
 
@@ -135,6 +124,26 @@ func TestRealSyscallFailures(t *testing.T) {
 			e.attribute("error.type").Str(), e.attribute("syscall.failed.count").Int(), comm))
 	}
 	assert.Equal(t, want, told)
+}
+
+// Of the whole machine it is told whose calls fail.
+func TestRealMachineFailures(t *testing.T) {
+	c, _ := realCgroup(t, 256*mib)
+	require.NoError(t, c.LimitPIDs(1000))
+	desk, sink := startWithDesk(t)
+	folder := t.TempDir()
+	workload(t, c, "exhaust", folder, strings.Join(c.Folders(), ","))
+	require.Eventually(t, func() bool { _, err := os.Stat(filepath.Join(folder, "limited")); return err == nil }, patience, poll)
+	a := ask(t, desk, attribution.Question{Kind: attribution.Errors, Window: 3 * time.Second, Subject: attribution.Subject{Name: "machine"}})
+	require.Equal(t, attribution.Done, a.State, a.Reason)
+	assert.True(t, slices.ContainsFunc(a.Failures, func(f attribution.Failure) bool {
+		return f.Cgroup == "/"+c.Name && f.Syscall == "openat" && f.Error == "EMFILE"
+	}), "%+v", a.Failures)
+	told := sink.named(eventSyscallFailed)
+	require.NotEmpty(t, told)
+	for _, e := range told {
+		assert.Empty(t, e.resource, "it is the machine's")
+	}
 }
 
 // The users of a file system are told by whose it is that they write to, wherever they are.
@@ -196,7 +205,7 @@ func TestRealNoSyscallFailures(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return looking(t) }, patience, poll)
 	require.NoError(t, desk.Shutdown(context.Background()))
-	require.Eventually(t, func() bool { return !looking(t) }, patience, poll)
+	assert.False(t, looking(t))
 	require.NoError(t, desk.Start(context.Background(), nil))
 }
 
@@ -211,7 +220,7 @@ func TestRealFailuresCoverage(t *testing.T) {
 		}
 		return len(parts) > 0
 	}, patience, poll)
-	require.Eventually(t, func() bool { return !looking(t) }, patience, poll)
+	assert.False(t, looking(t))
 	assert.Equal(t, finding.CoverageOK, parts["errors"])
 }
 
