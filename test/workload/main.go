@@ -8,6 +8,7 @@
 //	workload -cgroup FOLDER threads RATE       starts RATE threads a second, until the kernel refuses one
 //	workload -cgroup FOLDER processes RATE     starts RATE processes a second, and goes on trying when the kernel refuses one
 //	workload -cgroup FOLDER connect ADDRESS    connects to ADDRESS twice a second, and goes on when it cannot
+//	workload -cgroup FOLDER lookup NAME SERVER asks the DNS SERVER for NAME twice a second, and goes on when it does not answer
 //	workload -cgroup FOLDER cache SIZE FILE    writes and reads FILE of SIZE bytes again and again: page cache fills the limit
 //	workload parent SIZE                       has a child that holds SIZE bytes, and outlives it
 //	workload exit CODE AFTER                   ends with CODE after so many milliseconds
@@ -18,6 +19,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -79,6 +81,11 @@ func run(cgroups string, args []string) error {
 			return fmt.Errorf("connect: want ADDRESS")
 		}
 		connect(args[0])
+	case "lookup":
+		if len(args) != 2 {
+			return fmt.Errorf("lookup: want NAME SERVER")
+		}
+		lookUp(args[0], args[1])
 	case "cache":
 		if len(args) != 2 {
 			return fmt.Errorf("cache: want SIZE FILE")
@@ -96,7 +103,7 @@ func run(cgroups string, args []string) error {
 	return fmt.Errorf("%s is not known; want one of %s", kind, kinds)
 }
 
-const kinds = "leak, hold, threads, processes, connect, cache, parent, exit, pause"
+const kinds = "leak, hold, threads, processes, connect, lookup, cache, parent, exit, pause"
 
 // parent starts a child that is killed for the memory it takes, sees it die, and lives on.
 func parent(n int) error {
@@ -233,5 +240,19 @@ func connect(address string) {
 		if c, err := net.DialTimeout("tcp", address, 2*time.Second); err == nil {
 			c.Close()
 		}
+	}
+}
+
+// lookUp asks for a name again and again, and waits a second for each answer.
+func lookUp(name, server string) {
+	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(server, "53"))
+	}}
+	for range time.Tick(500 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		if _, err := r.LookupHost(ctx, name); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		cancel()
 	}
 }
