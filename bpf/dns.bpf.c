@@ -40,9 +40,10 @@ TAPIO_COUNTS(DNS_COUNTS)
 
 #define UDP_LEN 8
 #define DNS_LEN 12
-// The flags of a message: whether it is a response, of which kind, and the code.
+// The flags of a message: whether it is a response, of which kind, whether the server shall ask others, and the code.
 #define DNS_QR 0x8000
 #define DNS_OPCODE 0x7800
+#define DNS_RD 0x0100
 #define DNS_RCODE 0x000f
 
 #define MS 1000000ULL
@@ -198,7 +199,8 @@ static __always_inline int ask(struct sk_buff *skb, struct sock *sk)
 		return 0;
 	if (!sk->__sk_common.skc_dport && m.destination != __builtin_bswap16(PORT))
 		return 0;
-	if ((m.flags & __builtin_bswap16(DNS_QR | DNS_OPCODE)) || m.questions != __builtin_bswap16(1))
+	// Who wants no recursion is a resolver at work, which asks its way through the servers of zones: one that is silent is no failure.
+	if ((m.flags & __builtin_bswap16(DNS_QR | DNS_OPCODE | DNS_RD)) != __builtin_bswap16(DNS_RD) || m.questions != __builtin_bswap16(1))
 		return 0;
 	q.hash = read_name((u64 *)q.question.name, udp + UDP_LEN + DNS_LEN, size);
 	q.began = q.sent = bpf_ktime_get_ns();
