@@ -20,6 +20,21 @@
 struct target {
 	u32 sweepgen, class, state;
 	u32 one_in;
+	// Where the code of net/http.(*ServeMux).ServeHTTP and (*conn).serve begins and ends, as addresses of the process; 0 where a
+	// program has none. Offsets in net/http.Request: of the pattern, and of the pointer to it (1.22); of conn.curReq.
+	u64 mux, mux_end, conn, conn_end;
+	u32 pattern, pattern_at, current;
+	u32 pad;
+};
+
+// What was asked for, of the HTTP server, when it allocated.
+struct asked {
+	u64 uri; // its address: no two requests that live have the same
+	u8 method_len, uri_len, pattern_len; // 0: not known, or too long
+	u8 pad[5];
+	u8 method[16];
+	u8 text[128]; // of the URI
+	u8 pattern[128];
 };
 
 struct state {
@@ -40,6 +55,7 @@ struct span {
 	u32 one_in;
 	s32 stack_bytes; // or a negative errno
 	u64 stack[FRAMES];
+	struct asked asked;
 };
 
 struct marked {
@@ -54,7 +70,7 @@ const struct marked *unused_marked __attribute__((unused));
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1024 * 1024);
+	__uint(max_entries, 2 * 1024 * 1024);
 } events SEC(".maps");
 
 struct {
@@ -70,6 +86,92 @@ struct {
 	__type(key, u32);
 	__type(value, struct state);
 } states SEC(".maps");
+
+// net/http.Request, whose fields have been at these places since 1.18.
+struct go_string {
+	const char *at;
+	u64 len;
+};
+
+struct go_request {
+	struct go_string method;
+	void *url;
+	struct go_string proto;
+	u64 major, minor;
+	u64 unused[17];
+	struct go_string uri;
+};
+
+static __always_inline u64 user_word(u64 at)
+{
+	u64 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)at);
+	return v;
+}
+
+static __always_inline u8 copy(u8 *to, u32 room, const struct go_string *s)
+{
+	if (!s->len || s->len >= room || bpf_probe_read_user(to, s->len & (room - 1), s->at))
+		return 0;
+	return s->len;
+}
+
+// A request that a server has got is told by its protocol, and by its URI, which those that a client makes don't have.
+static __always_inline void describe(struct asked *to, u64 at, struct target *target)
+{
+	struct go_request r;
+	struct go_string pattern = {};
+	u64 proto;
+
+	if (bpf_probe_read_user(&r, sizeof(r), (void *)at))
+		return;
+	proto = user_word((u64)r.proto.at) & 0xffffffffff;
+	if (r.proto.len != 8 || proto != 0x2f50545448 /* HTTP/ */ || !r.major || r.major > 3 || r.minor > 9 || !r.uri.len)
+		return;
+	to->method_len = copy(to->method, sizeof(to->method), &r.method);
+	to->uri_len = copy(to->text, sizeof(to->text), &r.uri);
+	to->uri = (u64)r.uri.at;
+	if (target->pattern)
+		at += target->pattern;
+	else if (target->pattern_at)
+		at = user_word(at + target->pattern_at);
+	else
+		return;
+	if (at && !bpf_probe_read_user(&pattern, sizeof(pattern), (void *)at))
+		to->pattern_len = copy(to->pattern, sizeof(to->pattern), &pattern);
+}
+
+// The request is an argument of the multiplexer nearest on the stack, which keeps it in its place; where there is none, the
+// connection's current one.
+static __always_inline void find_request(struct pt_regs *ctx, struct span *e, struct target *target)
+{
+	u64 own = FRAME_POINTER(ctx), request = 0;
+
+	// Followed once more, because bpf_get_stack does not tell the frame pointers.
+	for (int i = 0; i < FRAMES; i++) {
+		u64 frame[2], pc;
+
+		if (bpf_probe_read_user(frame, sizeof(frame), (void *)own))
+			break;
+		own = frame[0];
+		pc = frame[1];
+		if (pc > target->mux && pc <= target->mux_end) {
+			request = user_word(GO_ARGS(own, user_word(own)) + 24);
+			break;
+		}
+		if (pc > target->conn && pc <= target->conn_end) {
+			u64 conn = user_word(GO_ARGS(own, user_word(own)));
+			u64 response = user_word(conn + target->current);
+
+			if (conn && response && user_word(response) == conn)
+				request = user_word(response + 8);
+			break;
+		}
+	}
+	if (request)
+		describe(&e->asked, request, target);
+}
 
 // runtime.(*mheap).setSpans(base, npages uintptr, s *mspan): the last thing done to a new span, in all versions since 1.18.
 SEC("uprobe/setSpans")
@@ -108,6 +210,9 @@ int tapio_goheap_span(struct pt_regs *ctx)
 	bpf_probe_read_user(&e->sweepgen, sizeof(e->sweepgen), span + target->sweepgen);
 	bpf_probe_read_user(&e->class, sizeof(e->class), span + target->class);
 	e->stack_bytes = bpf_get_stack(ctx, e->stack, sizeof(e->stack), BPF_F_USER_STACK);
+	__builtin_memset(&e->asked, 0, sizeof(e->asked));
+	if (e->stack_bytes > 0 && (target->mux || target->conn))
+		find_request(ctx, e, target);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

@@ -37,6 +37,17 @@ type GoHeapSpan struct {
 	OneIn      uint32
 	StackBytes int32
 	Stack      [64]uint64
+	Asked      struct {
+		_          structs.HostLayout
+		Uri        uint64
+		MethodLen  uint8
+		UriLen     uint8
+		PatternLen uint8
+		Pad        [5]uint8
+		Method     [16]uint8
+		Text       [128]uint8
+		Pattern    [128]uint8
+	}
 }
 
 type GoHeapState struct {
@@ -47,11 +58,19 @@ type GoHeapState struct {
 }
 
 type GoHeapTarget struct {
-	_        structs.HostLayout
-	Sweepgen uint32
-	Class    uint32
-	State    uint32
-	OneIn    uint32
+	_         structs.HostLayout
+	Sweepgen  uint32
+	Class     uint32
+	State     uint32
+	OneIn     uint32
+	Mux       uint64
+	MuxEnd    uint64
+	Conn      uint64
+	ConnEnd   uint64
+	Pattern   uint32
+	PatternAt uint32
+	Current   uint32
+	Pad       uint32
 }
 
 // Names of all BPF objects in the ELF.

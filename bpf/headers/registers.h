@@ -21,6 +21,8 @@ struct pt_regs {
 #define GO_ARG4(r) ((r)->di)
 #define STACK_POINTER(r) ((r)->sp)
 #define FRAME_POINTER(r) ((r)->bp)
+// Where a Go function keeps its arguments, behind the return address, by its frame pointer and by its caller's.
+#define GO_ARGS(own, callers) ((own) + 16)
 
 #elif defined(__TARGET_ARCH_arm64)
 
@@ -42,6 +44,7 @@ struct pt_regs {
 #define GO_ARG4(r) ((r)->regs[3])
 #define STACK_POINTER(r) ((r)->sp)
 #define FRAME_POINTER(r) ((r)->regs[29])
+#define GO_ARGS(own, callers) ((callers) + 16)
 
 #endif
 

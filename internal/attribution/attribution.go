@@ -110,6 +110,8 @@ type Site struct {
 	Line     int      `json:"line,omitempty"`
 	Callers  []string `json:"callers,omitempty"`
 	Handler  string   `json:"handler,omitempty"`
+	// Route is which requests that serves, as "GET /users/{id}".
+	Route string `json:"route,omitempty"`
 	// Holder is the type of a variable that holds objects, Of that of most that it gained.
 	Holder string `json:"holder,omitempty"`
 	Of     string `json:"of,omitempty"`

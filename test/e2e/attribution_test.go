@@ -85,7 +85,7 @@ func TestLeakIsAttributed(t *testing.T) {
 	}
 	assert.Equal(t, finding.LayerEBPF, held.Layer)
 	assert.Contains(t, held.Text, "held by main.(*SessionCache).Put (main.go:")
-	assert.Contains(t, held.Text, "← main.users (HTTP handler)")
+	assert.Contains(t, held.Text, "← main.users (GET /api/users)")
 	assert.NotContains(t, held.Text, "main.health")
 	why, stderr, status := collector.Tapio(ctx, "why", id)
 	require.Zero(t, status, stderr)
@@ -112,7 +112,7 @@ func TestLeakIsAttributedByHand(t *testing.T) {
 	asked, stderr, status := collector.Tapio(t.Context(), "why", name, "--profile", "8s", "--pprof", pprof)
 	require.Zero(t, status, stderr)
 	assert.Contains(t, asked, "1. main.(*SessionCache).Put ← main.users\n     retained, +")
-	assert.Contains(t, asked, "HTTP handler: main.users")
+	assert.Contains(t, asked, "HTTP handler: main.users (GET /api/users)")
 	_, err := profile.ParseData(read(t, pprof))
 	require.NoError(t, err)
 	_, stderr, status = collector.Tapio(t.Context(), "why", "nobody", "--profile", "8s")

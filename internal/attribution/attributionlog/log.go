@@ -2,6 +2,7 @@
 package attributionlog
 
 import (
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -21,6 +22,8 @@ const (
 	attrCallers  = "tapio.attribution.callers"
 	attrHandler  = "tapio.attribution.handler"
 	attrVariable = "tapio.attribution.variable"
+	attrMethod   = "http.request.method"
+	attrRoute    = "http.route"
 	attrFunction = "code.function.name"
 	attrFile     = "code.file.path"
 	attrLine     = "code.line.number"
@@ -59,6 +62,10 @@ func Write(r plog.LogRecord, now time.Time, a attribution.Answer) {
 	}
 	if s.Handler != "" {
 		attrs.PutStr(attrHandler, s.Handler)
+	}
+	if method, path, ok := strings.Cut(s.Route, " "); ok && !strings.Contains(path, ", ") {
+		attrs.PutStr(attrMethod, method)
+		attrs.PutStr(attrRoute, path)
 	}
 	callers := attrs.PutEmptySlice(attrCallers)
 	for _, c := range s.Callers {

@@ -93,7 +93,11 @@ func tellHolders(env cli.Env, a attribution.Answer) error {
 			b.WriteString("\n")
 		}
 		if s.Handler != "" {
-			fmt.Fprintf(&b, "     HTTP handler: %s\n", cli.Clean(s.Handler))
+			fmt.Fprintf(&b, "     HTTP handler: %s", cli.Clean(s.Handler))
+			if s.Route != "" {
+				fmt.Fprintf(&b, " (%s)", cli.Clean(s.Route))
+			}
+			b.WriteByte('\n')
 		}
 		if len(s.Blocked) > 0 {
 			fmt.Fprintf(&b, "     blocked in: %s\n", cli.Clean(strings.Join(s.Blocked, " ← ")))

@@ -79,7 +79,7 @@ func (p *Process) kinds() string {
 func (s *Site) answer() attribution.Site {
 	a := attribution.Site{
 		Grade: string(s.Grade), Kind: string(s.Kind), Function: s.Function.Function, File: s.Function.File, Line: s.Function.Line,
-		Handler: s.Handler, Holder: s.Holder, Of: s.Of, BytesPerMinute: s.PerMinute, Share: s.Share, Objects: s.Objects,
+		Handler: s.Handler, Route: s.Route, Holder: s.Holder, Of: s.Of, BytesPerMinute: s.PerMinute, Share: s.Share, Objects: s.Objects,
 	}
 	for _, c := range s.Callers {
 		a.Callers = append(a.Callers, c.Function)
@@ -90,7 +90,7 @@ func (s *Site) answer() attribution.Site {
 	return a
 }
 
-// text says who holds it: "+18 MiB/min held by main.(*SessionCache).Put (cache.go:27) ← main.users (HTTP handler), 96 % of the growth".
+// text says who holds it: "+18 MiB/min held by main.(*SessionCache).Put (cache.go:27) ← main.users (GET /api/users), 96 % of the growth".
 func (r *Report) text() string {
 	var parts []string
 	for _, s := range r.Sites() {
@@ -118,13 +118,17 @@ func (s *Site) sentence(first bool) string {
 	} else if s.Function.Line > 0 {
 		fmt.Fprintf(&b, " (%s:%d)", base(s.Function.File), s.Function.Line)
 	}
+	serves := " (HTTP handler)"
+	if s.Route != "" {
+		serves = " (" + s.Route + ")"
+	}
 	if s.Function.Function == s.Handler {
-		b.WriteString(" (HTTP handler)")
+		b.WriteString(serves)
 	}
 	for _, c := range s.Callers {
 		b.WriteString(" ← " + c.Function)
 		if c.Function == s.Handler {
-			b.WriteString(" (HTTP handler)")
+			b.WriteString(serves)
 			break // what calls a handler is the same for all of them
 		}
 	}

@@ -184,6 +184,7 @@ func TestGo(t *testing.T) {
 			holds(t, got, "main.(*SessionCache).Put ← main.users")
 			if len(got.Sites) > 0 {
 				assert.Equal(t, "main.users", got.Sites[0].Handler)
+				assert.Equal(t, "GET /api/users", got.Sites[0].Route)
 				assert.Equal(t, "example.com/goleak/main.go", got.Sites[0].Function.File)
 				assert.NotZero(t, got.Sites[0].Function.Line)
 			}

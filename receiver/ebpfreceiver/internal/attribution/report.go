@@ -47,6 +47,8 @@ type Site struct {
 	Callers  []symbols.Frame
 	// Handler is the function among these that serves HTTP requests; empty when none is known to.
 	Handler string
+	// Route is which requests it serves, as "GET /users/{id}"; empty where it is not known.
+	Route string
 	// Holder is the type of a variable that holds objects, Of that of most that it gained.
 	Holder, Of string
 	// Blocked is where goroutines wait.

@@ -92,7 +92,7 @@ func join(a, b string) string {
 // heldGo names the functions of stacks. What goroutines share is left out, and its bytes are returned.
 func heldGo(g *golang.Program, all []golang.Held) (out []held, shared float64) {
 	for _, h := range all {
-		of := held{bytes: h.Bytes, samples: h.Samples}
+		of := held{bytes: h.Bytes, samples: h.Samples, routes: h.Routes}
 		for i, pc := range h.Stack {
 			if i > 0 { // the first is in the runtime, and no return address
 				of.stack = append(of.stack, g.Lookup(pc-1)...)

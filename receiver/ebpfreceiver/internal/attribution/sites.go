@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/golang"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
 )
 
@@ -14,7 +15,10 @@ import (
 const maxCallers = 3
 
 // handlers are the functions of net/http that call a handler; the function before one of them on the stack serves requests.
-var handlers = []string{"net/http.HandlerFunc.ServeHTTP", "net/http.(*ServeMux).ServeHTTP", "net/http.serverHandler.ServeHTTP"}
+var handlers = []string{
+	"net/http.HandlerFunc.ServeHTTP", "net/http.(*ServeMux).ServeHTTP", "net/http.serverHandler.ServeHTTP",
+	"github.com/gin-gonic/gin.(*Context).Next",
+}
 
 // funcPool hands out objects that others have given back. Who finds none there, so that a new one is made, is not who keeps the others:
 // callers from here on prove nothing.
@@ -27,12 +31,14 @@ type held struct {
 	samples        int
 	// table says that it is room for more in a table.
 	table bool
+	// routes are of the HTTP requests that were served, and how many there were of each.
+	routes map[golang.Route]int
 }
 
 // sitesOf joins stacks that differ in nothing people care about. own says whether a function is the program's, or that of a
 // library it uses, rather than of the language.
 func sitesOf(all []held, grade Grade, kind Kind, own func(symbols.Frame) bool) []Site {
-	byKey := map[string]*Site{}
+	byKey, routes := map[string]*Site{}, map[string]map[golang.Route]int{}
 	for _, h := range all {
 		s := siteOf(h.stack, own)
 		s.Grade, s.Kind = grade, kind
@@ -43,7 +49,10 @@ func sitesOf(all []held, grade Grade, kind Kind, own func(symbols.Frame) bool) [
 		of := byKey[key]
 		if of == nil {
 			of = &s
-			byKey[key] = of
+			byKey[key], routes[key] = of, map[golang.Route]int{}
+		}
+		for r, n := range h.routes {
+			routes[key][r] += n
 		}
 		of.Bytes += h.bytes
 		if h.table {
@@ -53,11 +62,55 @@ func sitesOf(all []held, grade Grade, kind Kind, own func(symbols.Frame) bool) [
 		of.Samples += h.samples
 	}
 	sites := make([]Site, 0, len(byKey))
-	for _, s := range byKey {
+	for key, s := range byKey {
+		s.Route = routeOf(routes[key])
 		sites = append(sites, *s)
 	}
 	sortSites(sites)
 	return sites
+}
+
+const (
+	// leastRoute is which part of the requests must be of a route, maxRoutes how many of these are told.
+	leastRoute, maxRoutes = 0.1, 2
+	// leastLiteral is how many requests for the same path tell that it is no accident.
+	leastLiteral = 3
+)
+
+// routeOf is which requests these are: "GET /users/{id}". Where the program does not keep by which pattern it has found the handler, it
+// is what was asked for, if that was always the same.
+func routeOf(routes map[golang.Route]int) string {
+	var total int
+	for r, n := range routes {
+		if !r.Literal {
+			total += n
+		}
+	}
+	if total == 0 {
+		for r, n := range routes {
+			if len(routes) == 1 && n >= leastLiteral {
+				return r.Method + " " + r.Path
+			}
+		}
+		return ""
+	}
+	var all []golang.Route
+	for r, n := range routes {
+		if !r.Literal && float64(n) >= leastRoute*float64(total) {
+			all = append(all, r)
+		}
+	}
+	if len(all) > maxRoutes {
+		return ""
+	}
+	slices.SortFunc(all, func(a, b golang.Route) int {
+		return cmp.Or(cmp.Compare(routes[b], routes[a]), strings.Compare(a.Path, b.Path), strings.Compare(a.Method, b.Method))
+	})
+	var texts []string
+	for _, r := range all {
+		texts = append(texts, r.Method+" "+r.Path)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // proven leaves out who has done nothing but make room in tables, where others hold something else, and returns the bytes of these.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/golang"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
 )
 
@@ -79,6 +80,27 @@ func TestSitesOf(t *testing.T) {
 	all := append(grow, sites...)
 	sortSites(all)
 	assert.Equal(t, "main.churn", all[2].Text())
+}
+
+func TestRouteOf(t *testing.T) {
+	known := func(method, path string) golang.Route { return golang.Route{Method: method, Path: path} }
+	asked := func(path string) golang.Route { return golang.Route{Method: "GET", Path: path, Literal: true} }
+	for name, c := range map[string]struct {
+		routes map[golang.Route]int
+		want   string
+	}{
+		"nothing":                          {nil, ""},
+		"a pattern":                        {map[golang.Route]int{known("GET", "/users/{id}"): 1}, "GET /users/{id}"},
+		"two methods":                      {map[golang.Route]int{known("GET", "/users"): 5, known("POST", "/users"): 7}, "POST /users, GET /users"},
+		"one seldom":                       {map[golang.Route]int{known("GET", "/users"): 50, known("HEAD", "/users"): 1}, "GET /users"},
+		"many":                             {map[golang.Route]int{known("GET", "/a"): 1, known("GET", "/b"): 1, known("GET", "/c"): 1}, ""},
+		"a pattern, and what matched none": {map[golang.Route]int{known("GET", "/users"): 5, asked("/x"): 1}, "GET /users"},
+		"the same path each time":          {map[golang.Route]int{asked("/users"): 3}, "GET /users"},
+		"the same path, but not often":     {map[golang.Route]int{asked("/users"): 2}, ""},
+		"paths that differ":                {map[golang.Route]int{asked("/users/1"): 9, asked("/users/2"): 9}, ""},
+	} {
+		assert.Equal(t, c.want, routeOf(c.routes), name)
+	}
 }
 
 // Who has only made room in a table that others fill is not named beside them; where nobody holds anything else, there is none but them.

@@ -58,6 +58,8 @@ type Held struct {
 	Samples int
 	// Bytes is its share of the growth.
 	Bytes float64
+	// Routes are of the requests that were served meanwhile, as far as they are known, and how many there were of each.
+	Routes map[Route]int
 }
 
 // Heap is what a watch has found.
@@ -82,6 +84,7 @@ type heapWatch struct {
 	g       *Program
 	begin   time.Time
 	coll    *ebpf.Collection
+	told    bpf.GoHeapTarget
 	links   []io.Closer
 	events  *ringbuf.Reader
 	samples *samples
@@ -140,6 +143,11 @@ func (w *heapWatch) attach() error {
 	}
 	if w.coll, err = ebpf.NewCollection(spec); err != nil {
 		return fmt.Errorf("load the programs that watch Go's heap: %w", err)
+	}
+	l := w.g.layout.span
+	w.told = bpf.GoHeapTarget{Sweepgen: uint32(l.sweepgen), Class: uint32(l.class), State: uint32(l.state)}
+	if err := w.g.serving(&w.told); err != nil {
+		return err
 	}
 	if err := w.target(1); err != nil {
 		return err
@@ -223,11 +231,8 @@ func (w *heapWatch) throttle() error {
 
 // target says where fields are, and how many spans to pass over.
 func (w *heapWatch) target(oneIn uint32) error {
-	l := w.g.layout.span
-	err := w.coll.Maps[bpf.GoHeapMapTargets].Put(uint32(w.g.PID), bpf.GoHeapTarget{
-		Sweepgen: uint32(l.sweepgen), Class: uint32(l.class), State: uint32(l.state), OneIn: oneIn,
-	})
-	if err != nil {
+	w.told.OneIn = oneIn
+	if err := w.coll.Maps[bpf.GoHeapMapTargets].Put(uint32(w.g.PID), w.told); err != nil {
 		return fmt.Errorf("tell the kernel what to watch: %w", err)
 	}
 	return nil
@@ -315,6 +320,9 @@ func (w *heapWatch) span(e *bpf.GoHeapSpan) error {
 	n := &sample{span: e.Span, base: e.Base, pages: e.Pages, class: e.Class, weight: e.OneIn, time: e.Time, swept: e.Sweepgen}
 	if e.Marking != 0 {
 		n.spared = 1
+	}
+	if r, ok := routeOf(e); ok {
+		n.route, n.request = &r, e.Asked.Uri
 	}
 	if e.StackBytes > 0 {
 		words := min(int(e.StackBytes)/8, len(e.Stack))

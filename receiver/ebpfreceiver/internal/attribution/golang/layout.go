@@ -18,6 +18,7 @@ type layout struct {
 	g        gLayout
 	allspans []uint64 // mheap.allspans; where several are known, the one that proves right
 	gofunc   uint64   // moduledata.gofunc
+	request  requestLayout
 }
 
 type spanLayout struct {
@@ -43,6 +44,11 @@ var (
 	span121 = spanLayout{size: 120, start: 24, pages: 32, nelems: 56, allocBits: 72, sweepgen: 96, class: 106, state: 107, elemsize: 112}
 	span122 = spanLayout{size: 112, start: 24, pages: 32, nelems: 50, allocBits: 64, sweepgen: 88, class: 98, state: 99, elemsize: 104, shortCounts: true}
 
+	request118 = requestLayout{current: 120}
+	request120 = requestLayout{current: 112}
+	request122 = requestLayout{patternAt: 248, current: 112}
+	request123 = requestLayout{pattern: 232, current: 112}
+
 	g118 = gLayout{size: 320, schedSP: 56, schedPC: 64, schedBP: 104, syscallSP: 112, syscallPC: 120, status: 144, goid: 152, waitReason: 176, gopc: 296, startpc: 312}
 	g121 = gLayout{size: 304, schedSP: 56, schedPC: 64, schedBP: 104, syscallSP: 112, syscallPC: 120, status: 144, goid: 152, waitReason: 176, gopc: 280, startpc: 296}
 	g123 = gLayout{size: 312, schedSP: 56, schedPC: 64, schedBP: 104, syscallSP: 112, syscallPC: 120, syscallBP: 128, status: 152, goid: 160, waitReason: 184, gopc: 288, startpc: 304}
@@ -52,16 +58,15 @@ var (
 
 // layouts are those of the minor versions from 1.18 on.
 var layouts = map[int]layout{
-	18: {span: span118, g: g118, allspans: []uint64{65848}, gofunc: 304},
-	// No program of 1.19 was looked at: its source has the fields that are read where 1.18 has them.
-	19: {span: span118, g: g118, allspans: []uint64{65848, 65824}, gofunc: 304},
-	20: {span: span118, g: g118, allspans: []uint64{65824}, gofunc: 320},
-	21: {span: span121, g: g121, allspans: []uint64{65864}, gofunc: 320},
-	22: {span: span122, g: g121, allspans: []uint64{65864}, gofunc: 320},
-	23: {span: span122, g: g123, allspans: []uint64{65864}, gofunc: 320},
-	24: {span: span122, g: g123, allspans: []uint64{65864}, gofunc: 320},
-	25: {span: span122, g: g125, allspans: []uint64{65864}, gofunc: 320},
-	26: {span: span122, g: g126, allspans: []uint64{65864}, gofunc: 320},
+	18: {span: span118, g: g118, allspans: []uint64{65848}, gofunc: 304, request: request118},
+	19: {span: span118, g: g118, allspans: []uint64{65856}, gofunc: 304, request: request118},
+	20: {span: span118, g: g118, allspans: []uint64{65824}, gofunc: 320, request: request120},
+	21: {span: span121, g: g121, allspans: []uint64{65864}, gofunc: 320, request: request120},
+	22: {span: span122, g: g121, allspans: []uint64{65864}, gofunc: 320, request: request122},
+	23: {span: span122, g: g123, allspans: []uint64{65864}, gofunc: 320, request: request123},
+	24: {span: span122, g: g123, allspans: []uint64{65864}, gofunc: 320, request: request123},
+	25: {span: span122, g: g125, allspans: []uint64{65864}, gofunc: 320, request: request123},
+	26: {span: span122, g: g126, allspans: []uint64{65864}, gofunc: 320, request: request123},
 }
 
 // layoutOf returns the layout of a toolchain's version, as "go1.26.0".

@@ -75,6 +75,9 @@ type sample struct {
 	spared   int
 	// missed says that a sweep of its span was not seen: if it was dead by then, its place may have been taken since.
 	missed bool
+	// route is of the request that was served, and request tells it from others; nil where it is not known.
+	route   *Route
+	request uint64
 }
 
 // origin is where objects of a class come from.

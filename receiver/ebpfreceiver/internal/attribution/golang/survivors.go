@@ -70,7 +70,7 @@ func (w *heapWatch) share(h *Heap) {
 		return
 	}
 	survivors := w.survivors()
-	held := map[string]*Held{}
+	held, counted := map[string]*Held{}, map[asked]bool{}
 	for class, points := range w.classes {
 		t := trend.Of(points)
 		if !t.Grows(leastGrowth / 8) {
@@ -88,17 +88,27 @@ func (w *heapWatch) share(h *Heap) {
 		for s, share := range kept {
 			of := held[s.stack]
 			if of == nil {
-				of = &Held{Stack: unpack(s.stack)}
+				of = &Held{Stack: unpack(s.stack), Routes: map[Route]int{}}
 				held[s.stack] = of
 			}
 			of.Samples++
 			of.Bytes += t.Growth * share / n
+			if key := (asked{s.stack, s.request}); s.route != nil && !counted[key] {
+				counted[key] = true
+				of.Routes[*s.route]++
+			}
 		}
 	}
 	for _, of := range held {
 		h.Held = append(h.Held, *of)
 	}
 	slices.SortFunc(h.Held, func(a, b Held) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), slices.Compare(a.Stack, b.Stack)) })
+}
+
+// asked is a request that was served by a stack.
+type asked struct {
+	stack   string
+	request uint64
 }
 
 // total is the sum of all classes by census.

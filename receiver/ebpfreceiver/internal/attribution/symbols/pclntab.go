@@ -156,6 +156,12 @@ func (t *GoTable) find(pc uint64) (f function, err error) {
 	return f, err
 }
 
+// Bounds returns where the function begins and ends that an address is in.
+func (t *GoTable) Bounds(pc uint64) (begin, end uint64, err error) {
+	f, err := t.find(pc)
+	return f.entry, f.end, err
+}
+
 var errNoFunction = errors.New("no function at this address")
 
 func (t *GoTable) string(at int64) (string, error) {

@@ -1,0 +1,3 @@
+module example.com/goroutes
+
+go 1.24
