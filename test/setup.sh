@@ -19,6 +19,7 @@ need runc runc
 need node nodejs
 need javac openjdk-17-jdk-headless
 need ip iproute2 # a real node: test/kube/node.sh
+need iptables iptables # translated addresses: receiver/ebpfreceiver
 [ -x /usr/lib/cni/bridge ] || packages="$packages containernetworking-plugins"
 need journalctl systemd    # real journals: receiver/journaldreceiver
 # Programs that leak, in other languages and with other allocators: receiver/ebpfreceiver/internal/attribution.

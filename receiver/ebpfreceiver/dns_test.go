@@ -77,7 +77,7 @@ func TestRealDNS(t *testing.T) {
 }
 
 // What the resolvers of Go and of the C library ask is seen wherever the answer comes in: at a device of the client's own network
-// namespace, or, with macvlan, at that of another.
+// namespace, or, with macvlan, at that of another, or at a router that has yet to translate it.
 func TestRealDNSResolvers(t *testing.T) {
 	m := startMetrics(t, createDefaultConfig().(*Config))
 	for _, wire := range []struct {
@@ -99,6 +99,26 @@ func TestRealDNSResolvers(t *testing.T) {
 			in(t, client, "ip", "link", "set", "macvlan0", "up")
 			in(t, client, "ip", "address", "add", "10.77.0.2/24", "dev", "macvlan0")
 			return client, "10.77.0.1"
+		}},
+		{"service", func(t *testing.T, server string) (string, string) {
+			if _, err := exec.LookPath("iptables"); err != nil {
+				t.Skip("iptables is not installed")
+			}
+			router, client := namespace(t), namespace(t)
+			veth(t, server, router)
+			in(t, router, "ip", "address", "add", "10.77.0.2/24", "dev", "eth0")
+			in(t, router, "ip", "link", "set", "eth0", "name", "eth1")
+			in(t, router, "ip", "link", "set", "eth1", "up")
+			in(t, router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+			in(t, router, "iptables", "-t", "nat", "-A", "PREROUTING", "-d", "10.96.0.10", "-p", "udp", "--dport", "53", "-j", "DNAT", "--to", "10.77.0.1:53")
+			in(t, router, "iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "eth1", "-j", "MASQUERADE", "--random-fully")
+			in(t, router, "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", client)
+			in(t, router, "ip", "address", "add", "10.78.0.1/24", "dev", "eth0")
+			in(t, router, "ip", "link", "set", "eth0", "up")
+			in(t, client, "ip", "address", "add", "10.78.0.2/24", "dev", "eth0")
+			in(t, client, "ip", "link", "set", "eth0", "up")
+			in(t, client, "ip", "route", "add", "default", "via", "10.78.0.1")
+			return client, "10.96.0.10"
 		}},
 	} {
 		for _, resolver := range []string{"go", "libc"} {
