@@ -19,7 +19,9 @@ import (
 
 	"github.com/your-org/tapio/internal/correlation/extract"
 	"github.com/your-org/tapio/internal/correlation/extract/lines"
+	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/patterns"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -86,6 +88,40 @@ func TestSources(t *testing.T) {
 			}
 			golden(t, file, out.String())
 		})
+	}
+}
+
+// A pattern that waits for what nobody tells would never hold. What the objects of Kubernetes tell is tested where they are read, and what
+// grows is the forecast's.
+func TestEverySignalOfAPatternIsTold(t *testing.T) {
+	// Of these there are tests elsewhere.
+	told := map[string]bool{signal.MemoryRetained: true, signal.MemoryUnattributed: true, signal.CPULimitShare: true, signal.UnitStartLimited: true}
+	for _, files := range []string{"testdata/*.golden", "lines/testdata/*.golden"} {
+		found, err := filepath.Glob(files)
+		require.NoError(t, err)
+		require.NotEmpty(t, found)
+		for _, file := range found {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, word := range strings.Fields(string(b)) {
+				told[word] = true
+			}
+		}
+	}
+	// The others of their kind are like the one in the golden file.
+	for _, name := range []string{"EADDRNOTAVAIL", "EDQUOT", "ENFILE", "ENOMEM"} {
+		told[signal.SyscallFailed(name)] = true
+	}
+	all, err := pattern.Load(patterns.Files)
+	require.NoError(t, err)
+	for _, p := range all {
+		for _, c := range p.Signals {
+			for _, kind := range c.Any {
+				if !strings.HasPrefix(kind, "k8s.") && !strings.HasSuffix(kind, ".growth") {
+					assert.True(t, told[kind], "%s waits for %s", p.Name, kind)
+				}
+			}
+		}
 	}
 }
 
