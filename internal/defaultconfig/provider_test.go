@@ -66,6 +66,7 @@ func TestNode(t *testing.T) {
 	assert.Equal(t, []any{"findings", "otlp/cluster"}, conf.Get("service::pipelines::logs::exporters"))
 	assert.Equal(t, "tapio.tapio.svc:4317", conf.Get("exporters::otlp/cluster::endpoint"))
 	assert.NotEmpty(t, conf.Get("service::pipelines::logs::receivers"))
+	assert.Equal(t, []any{"nop"}, conf.Get("service::pipelines::metrics::exporters"))
 }
 
 // The cluster's collector can be pointed at another cluster, and serves elsewhere, by environment variables.
