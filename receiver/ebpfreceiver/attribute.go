@@ -17,13 +17,13 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/attribution/attributionlog"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/coveragelog"
 	leak "github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/capabilities"
 )
 
 const (
@@ -44,10 +44,12 @@ func (p *probes) attend(host component.Host) (leave func()) {
 	}
 	raiseMemlock()
 	c := finding.Coverage{Layer: finding.LayerEBPF, State: finding.CoverageOK}
-	status, _ := os.ReadFile(fileStatus)
-	if lacking := missing(string(status), attributing); len(lacking) > 0 {
+	if lacking := capabilities.Lacking(capabilities.Attributing); len(lacking) > 0 {
 		c.State = finding.CoverageAbsent
-		c.Reason = fmt.Sprintf("who holds a leak cannot be found out: this process lacks %s", strings.Join(lacking, " and "))
+		c.Reason = fmt.Sprintf("who holds a leak cannot be found out: this process lacks %s: %s", strings.Join(lacking, " and "), capabilities.Remedy)
+	} else if lacking := capabilities.Lacking(capabilities.Reading); len(lacking) > 0 {
+		c.State = finding.CoverageDegraded
+		c.Reason = fmt.Sprintf("who holds a leak cannot be found out in programs that only their owners may read: this process lacks %s: %s", lacking[0], capabilities.Remedy)
 	}
 	failures := seesFailures()
 	p.mu.Lock()
@@ -72,9 +74,6 @@ func (p *probes) attend(host component.Host) (leave func()) {
 		looking.Wait()
 	}
 }
-
-// attributing are the capabilities that it takes to read other processes and put probes into them.
-var attributing = []capability{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}}
 
 // attribute finds out who holds the memory that a cgroup gains, and tells it as an event as well.
 func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribution.Answer, error) {

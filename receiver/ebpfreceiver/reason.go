@@ -7,18 +7,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/capabilities"
 )
 
 // The files that tell why a program cannot be loaded.
 const (
 	fileBTF      = "/sys/kernel/btf/vmlinux"
 	fileLockdown = "/sys/kernel/security/lockdown"
-	fileStatus   = "/proc/self/status"
 )
 
 // reason says why a group of probes could not be loaded, and what helps.
@@ -27,10 +27,8 @@ func reason(err error) string {
 		return "the kernel has no BTF (" + fileBTF + "): run one that was built with CONFIG_DEBUG_INFO_BTF"
 	}
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) && !isVerifier(err) {
-		status, _ := os.ReadFile(fileStatus)
-		if lacking := missing(string(status), loading); len(lacking) > 0 {
-			return fmt.Sprintf("this process lacks %s: give it to the collector (securityContext.capabilities.add, AmbientCapabilities), or run it as root",
-				strings.Join(lacking, " and "))
+		if lacking := capabilities.Lacking(capabilities.Loading); len(lacking) > 0 {
+			return fmt.Sprintf("this process lacks %s: %s", strings.Join(lacking, " and "), capabilities.Remedy)
 		}
 		var limit unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err == nil && countsMemlock() && limit.Cur != unix.RLIM_INFINITY {
@@ -53,34 +51,4 @@ func reason(err error) string {
 func isVerifier(err error) bool {
 	var v *ebpf.VerifierError
 	return errors.As(err, &v)
-}
-
-// capability is one that the kernel asks for, by its number and name.
-type capability struct {
-	bit  uint
-	name string
-}
-
-// loading are the capabilities that loading and attaching programs takes.
-var loading = []capability{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CAP_PERFMON"}}
-
-// missing are those of some capabilities that a process does not have, by /proc/PID/status. CAP_SYS_ADMIN has those for programs
-// in it.
-func missing(status string, wanted []capability) []string {
-	_, line, _ := strings.Cut(status, "CapEff:")
-	line, _, _ = strings.Cut(line, "\n")
-	has, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
-	if err != nil {
-		return nil
-	}
-	if has>>unix.CAP_SYS_ADMIN&1 == 1 {
-		has |= 1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON
-	}
-	var lacking []string
-	for _, c := range wanted {
-		if has>>c.bit&1 == 0 {
-			lacking = append(lacking, c.name)
-		}
-	}
-	return lacking
 }

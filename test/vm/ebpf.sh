@@ -1,5 +1,6 @@
 #!/bin/sh
-# ebpf.sh [KERNEL[:CGROUPS]]...: the ebpf receiver's tests on a real kernel, in virtual machines of these kernels.
+# ebpf.sh [KERNEL[:CGROUPS]]...: the ebpf receiver's tests on a real kernel, in virtual machines of these kernels: what it tells, and
+# that it finds out who holds a leak.
 #
 # CGROUPS is how the machine mounts them, as run.sh takes it (v2). Without arguments: every kernel, all tests on the oldest and the
 # newest, and that programs load and events arrive on those between. "all": all tests on every kernel, and on the oldest with v1
@@ -17,7 +18,25 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
 export GOFLAGS="${GOFLAGS--trimpath}"
-(cd "$here/../.." && CGO_ENABLED=0 go test -c -o "$tmp/ebpf.test" ./receiver/ebpfreceiver)
+mkdir "$tmp/programs"
+attribution=receiver/ebpfreceiver/internal/attribution
+(
+  cd "$here/../.."
+  export CGO_ENABLED=0
+  go test -c -o "$tmp/ebpf.test" ./receiver/ebpfreceiver
+  go test -c -o "$tmp/attribution.test" ./$attribution
+  # Programs that leak: nothing can be built in there.
+  (cd $attribution/testdata/goleak && GOWORK=off go build -o "$tmp/programs/goleak" .)
+  gcc -O2 -static -pthread -o "$tmp/programs/native" $attribution/testdata/native/native.c
+)
+cat > "$tmp/tests.sh" << 'END'
+#!/bin/sh
+# TAPIO_TEST_REAL: in here, a test that cannot run is a failure.
+status=0
+TAPIO_TEST_REAL=1 ./ebpf.test -test.run "$1" -test.v=true || status=1
+[ -z "$2" ] || TAPIO_TEST_REAL=1 TAPIO_TEST_PROGRAMS=/work/programs ./attribution.test -test.run "$2" -test.v=true || status=1
+exit $status
+END
 
 failed=
 for machine; do
@@ -25,10 +44,11 @@ for machine; do
   cgroups=v2
   case $machine in *:*) cgroups=${machine#*:} ;; esac
   tests='^TestReal'
-  case $some$kernel in 16.*) tests='^TestReal(OOMKill|ProcessExits|Network|DNS|Privileges|SyscallFailures)$' ;; esac
+  leaks='^TestReal'
+  case $some$kernel in 16.*) leaks= tests='^TestReal(OOMKill|ProcessExits|Network|DNS|Privileges|SyscallFailures)$' ;; esac
   echo "== kernel $kernel, cgroups $cgroups"
-  # TAPIO_TEST_REAL: in there, a test that cannot run is a failure.
-  "$here/run.sh" -c "$cgroups" -f "$tmp/ebpf.test" "$kernel" -- env TAPIO_TEST_REAL=1 ./ebpf.test -test.run "$tests" -test.v=true ||
+  "$here/run.sh" -c "$cgroups" -t 600 -f "$tmp/ebpf.test" -f "$tmp/attribution.test" -f "$tmp/programs" \
+    "$kernel" -- "$tmp/tests.sh" "$tests" "$leaks" ||
     failed="$failed $machine"
 done
 [ -z "$failed" ] || { echo "ebpf.sh: failed on$failed" >&2; exit 1; }

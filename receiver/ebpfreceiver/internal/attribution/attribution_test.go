@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/test/harness"
 )
@@ -45,6 +46,9 @@ func (p *program) name() string {
 }
 
 func (p *program) build(t testing.TB) string {
+	if built := os.Getenv(programsVariable); built != "" {
+		return filepath.Join(built, p.dir)
+	}
 	p.once.Do(func() {
 		dir := filepath.Join(programs, fmt.Sprintf("%p", p))
 		if p.err = os.Mkdir(dir, 0o755); p.err != nil {
@@ -81,6 +85,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	// A kernel before 5.11 counts programs as locked memory: a service has LimitMEMLOCK for that. Others do not care.
+	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
+	serveLook()
 	var err error
 	if programs, err = os.MkdirTemp("", "attribution"); err != nil {
 		panic(err)
@@ -99,9 +106,10 @@ var notName = regexp.MustCompile(`[^A-Za-z0-9.]+`)
 
 // workload is a process in a memory cgroup with a limit.
 type workload struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
-	said  strings.Builder
+	cmd    *exec.Cmd
+	cgroup *harness.Cgroup
+	ended  chan struct{}
+	said   strings.Builder
 }
 
 func start(t *testing.T, limit int64, path string, args ...string) *workload {
@@ -112,7 +120,7 @@ func start(t *testing.T, limit int64, path string, args ...string) *workload {
 	c, err := harness.NewCgroup(fmt.Sprintf("attribution-%d-%s", os.Getpid(), notName.ReplaceAllString(t.Name(), "-")), limit)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Remove()) })
-	w := &workload{ended: make(chan struct{})}
+	w := &workload{cgroup: c, ended: make(chan struct{})}
 	join := `echo $$ > "$0" && exec "$@"`
 	w.cmd = exec.Command("sh", append([]string{"-c", join, filepath.Join(c.Folder, "cgroup.procs"), path}, args...)...)
 	w.cmd.Stderr = &w.said
@@ -123,7 +131,7 @@ func start(t *testing.T, limit int64, path string, args ...string) *workload {
 		close(w.ended)
 	}()
 	t.Cleanup(func() {
-		_ = w.cmd.Process.Kill()
+		_ = syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL) // its children as well
 		<-w.ended
 	})
 	return w
@@ -132,8 +140,13 @@ func start(t *testing.T, limit int64, path string, args ...string) *workload {
 // look attributes what the workload gains, once it has begun.
 func (w *workload) look(t *testing.T) Process {
 	t.Helper()
+	return w.lookFor(t, Options{Window: 10 * time.Second, Duty: 0.05})
+}
+
+func (w *workload) lookFor(t *testing.T, o Options) Process {
+	t.Helper()
 	time.Sleep(2 * time.Second)
-	r, err := Run(t.Context(), []int{w.cmd.Process.Pid}, Options{Window: 10 * time.Second, Duty: 0.05})
+	r, err := Run(t.Context(), []int{w.cmd.Process.Pid}, o)
 	require.NoError(t, err)
 	require.Len(t, r.Processes, 1)
 	p := r.Processes[0]

@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/java"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/capabilities"
 )
 
 // Options say how long to look, and at what price.
@@ -83,7 +86,7 @@ func look(ctx context.Context, p *process.Process, o Options) Process {
 	began := time.Now()
 	m, err := modules.Read(p)
 	if err != nil {
-		r.Reason = fmt.Sprintf("its memory cannot be read: %v", err)
+		r.Reason = "its memory cannot be read: " + because(err)
 		return r
 	}
 	defer func() { _ = m.Close() }()
@@ -91,7 +94,7 @@ func look(ctx context.Context, p *process.Process, o Options) Process {
 	layout := in.layoutOf(p, m)
 	before, err := p.Usage(layout)
 	if err != nil {
-		r.Reason = fmt.Sprintf("its memory cannot be read: %v", err)
+		r.Reason = "its memory cannot be read: " + because(err)
 		return r
 	}
 	threads, _ := p.Threads()
@@ -118,7 +121,7 @@ func look(ctx context.Context, p *process.Process, o Options) Process {
 	case errors.Is(err, process.ErrGone):
 		r.Reason = "it ended while it was looked at"
 	case err != nil:
-		r.Reason = err.Error()
+		r.Reason = because(err)
 	}
 	minutes := time.Since(began).Minutes()
 	sum := r.Unattributed
@@ -152,4 +155,16 @@ func (r *Process) attribute(ctx context.Context, p *process.Process, m *modules.
 	}
 	r.Runtime = "native"
 	return r.native(ctx, p, m, o)
+}
+
+// because says what went wrong, and what helps where it is a right that this process does not have.
+func because(err error) string {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err.Error()
+	}
+	lacking := capabilities.Lacking(slices.Concat(capabilities.Attributing, capabilities.Reading))
+	if len(lacking) == 0 {
+		return fmt.Sprintf("the kernel refuses it (%v): look for a security module, a seccomp profile or a user namespace that forbids it", err)
+	}
+	return fmt.Sprintf("this process lacks %s: %s (%v)", strings.Join(lacking, " and "), capabilities.Remedy, err)
 }

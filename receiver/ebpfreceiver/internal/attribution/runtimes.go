@@ -137,6 +137,9 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 	w, err := malloc.Watch(ctx, p, m, o.Window, o.Duty)
 	if errors.Is(err, malloc.ErrNoAllocator) {
 		r.Reason = err.Error()
+		if unread := m.Unread(); unread != nil {
+			r.Reason = because(unread)
+		}
 		return r.watch(ctx, p, o, nil)
 	}
 	if err != nil {

@@ -45,6 +45,8 @@ type Module struct {
 	// Err says why it cannot be read, Unwind is nil where there is no table for it.
 	Err    error
 	unwind *unwind.Table
+	// separate is the file with what was split off; nil where there is none.
+	separate *os.File
 }
 
 // Read reads what a process has mapped.
@@ -60,8 +62,10 @@ func Read(p *process.Process) (*Modules, error) {
 func (m *Modules) Close() error {
 	var errs []error
 	for _, of := range m.open {
-		if of.File != nil {
-			errs = append(errs, of.File.Close())
+		for _, f := range []*os.File{of.File, of.separate} {
+			if f != nil {
+				errs = append(errs, f.Close())
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -123,6 +127,19 @@ func (m *Modules) Find(mod *Module, names ...string) map[string]uint64 {
 	return found
 }
 
+// Unread says of the first module that could not be read why; nil where all could.
+func (m *Modules) Unread() error {
+	for _, of := range m.maps {
+		if !of.Executable() || !of.File() {
+			continue
+		}
+		if mod := m.module(of); mod != nil && mod.Err != nil {
+			return mod.Err
+		}
+	}
+	return nil
+}
+
 // at finds the module that an address is in, and the linker's address for it.
 func (m *Modules) at(pc uint64) (*Module, uint64, bool) {
 	find := func() (i int, ok bool) {
@@ -174,10 +191,14 @@ func (m *Modules) module(of process.Mapping) *Module {
 		mod.File = nil
 		return mod
 	}
-	index, _, indexReader, ok := mod.Object.Section(".eh_frame_hdr")
-	frames, size, framesReader, ok2 := mod.Object.Section(".eh_frame")
-	if ok && ok2 {
-		mod.unwind, _ = unwind.New(indexReader, index, framesReader, frames, size, mod.Object.Machine == elf.EM_AARCH64)
+	mod.separate = m.separate(mod.Object)
+	arm64 := mod.Object.Machine == elf.EM_AARCH64
+	frames, size, framesReader, ok := mod.Object.Section(".eh_frame")
+	if index, _, indexReader, indexed := mod.Object.Section(".eh_frame_hdr"); ok && indexed {
+		mod.unwind, _ = unwind.New(indexReader, index, framesReader, frames, size, arm64)
+	}
+	if ok && mod.unwind == nil {
+		mod.unwind, _ = unwind.Scan(framesReader, frames, size, arm64)
 	}
 	return mod
 }
@@ -209,6 +230,24 @@ func (m *Modules) Caller(s *unwind.State, lookup uint64, stack unwind.Memory) bo
 		return false
 	}
 	return mod.unwind.Caller(s, address, stack)
+}
+
+// separate opens what distributions split off from programs and libraries, if it is installed where the process runs.
+func (m *Modules) separate(o *symbols.Object) *os.File {
+	if !o.Lacks() || len(o.BuildID) < 4 {
+		return nil
+	}
+	f, err := m.p.OpenInRoot(fmt.Sprintf("/usr/lib/debug/.build-id/%s/%s.debug", o.BuildID[:2], o.BuildID[2:]))
+	if err != nil {
+		return nil
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		if of, err := symbols.Open(f); err == nil && o.Separate(of) {
+			return f
+		}
+	}
+	_ = f.Close()
+	return nil
 }
 
 // unnamed is what a function is called that has no symbol: by its module, and its address as the linker gave it, by which a copy of the

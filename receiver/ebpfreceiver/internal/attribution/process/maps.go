@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -94,8 +95,35 @@ func parseMapping(line []byte) (Mapping, bool) {
 }
 
 // MappedFile opens the file of a mapping, below the process's own root. It fails when that is not what the process has
-// mapped: the file may have been replaced, or hidden by a mount.
+// mapped: the file may have been replaced, or hidden by a mount. The kernel still knows one that was removed.
 func (p *Process) MappedFile(m Mapping) (*os.File, error) {
+	f, err := p.OpenInRoot(strings.TrimSuffix(m.Path, " (deleted)"))
+	if err == nil {
+		if err = p.same(f, m); err == nil {
+			return f, nil
+		}
+		err = errors.Join(err, f.Close())
+	}
+	// Links of /proc lead to the very file. map_files wants more rights than exe.
+	for _, name := range []string{"exe", filepath.Join("map_files", fmt.Sprintf("%x-%x", m.Start, m.End))} {
+		path := p.file(name)
+		if to, e := os.Readlink(path); e != nil || to != m.Path {
+			continue
+		}
+		f, e := os.Open(path)
+		if e != nil {
+			continue
+		}
+		if e = p.same(f, m); e == nil {
+			return f, nil
+		}
+		_ = f.Close()
+	}
+	return nil, err
+}
+
+// OpenInRoot opens a file as the process sees it.
+func (p *Process) OpenInRoot(path string) (*os.File, error) {
 	root, err := os.Open(p.file("root"))
 	if err != nil {
 		return nil, gone(err)
@@ -103,15 +131,11 @@ func (p *Process) MappedFile(m Mapping) (*os.File, error) {
 	defer root.Close()
 	// Links inside a container must not lead out of it, and a FIFO must not hold us up.
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(int(root.Fd()), strings.TrimSuffix(m.Path, " (deleted)"), &how)
+	fd, err := unix.Openat2(int(root.Fd()), path, &how)
 	if err != nil {
-		return nil, fmt.Errorf("open %s of process %d: %w", m.Path, p.PID, err)
+		return nil, fmt.Errorf("open %s of process %d: %w", path, p.PID, err)
 	}
-	f := os.NewFile(uintptr(fd), m.Path)
-	if err := p.same(f, m); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // same compares what the file begins with to what the process has mapped of that: inode numbers differ below overlay mounts.

@@ -30,8 +30,14 @@ func (o *Object) table() *symbols {
 		return o.symbols
 	}
 	o.symbols = &symbols{}
-	for _, name := range []string{".symtab", ".dynsym"} {
-		names, ok := o.each(name, func(s elf.Sym64) bool {
+	for _, of := range []struct {
+		o    *Object
+		name string
+	}{{o.separate, ".symtab"}, {o, ".symtab"}, {o, ".dynsym"}} {
+		if of.o == nil {
+			continue
+		}
+		names, ok := of.o.each(of.name, func(s elf.Sym64) bool {
 			if elf.SymType(s.Info&0xf) == elf.STT_FUNC && s.Shndx != uint16(elf.SHN_UNDEF) {
 				o.symbols.all = append(o.symbols.all, symbol{s.Value, s.Size, s.Name})
 			}

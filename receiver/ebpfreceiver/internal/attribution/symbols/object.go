@@ -51,6 +51,11 @@ type Object struct {
 	r       io.ReaderAt
 	file    *elf.File
 	symbols *symbols
+	// separate is a file that has what was split off from this one.
+	separate *Object
+	debugged bool // debug was looked for
+	debug    *debugInfo
+	looked   map[uint64][]Frame
 }
 
 // Open reads an ELF file's headers.
@@ -220,23 +225,76 @@ func (o *Object) Section(name string) (at uint64, size uint64, r io.ReaderAt, ok
 	return s.Addr, s.FileSize, s.ReaderAt, true
 }
 
+// Separate takes the symbols and the debugging information that were split off from this file, if they were.
+func (o *Object) Separate(of *Object) bool {
+	if o.BuildID == "" || o.BuildID != of.BuildID {
+		return false
+	}
+	o.separate = of
+	return true
+}
+
+// Lacks says that symbols or debugging information may have been split off.
+func (o *Object) Lacks() bool {
+	return o.Go == nil && o.BuildID != "" && (o.section(".symtab") == nil || o.file.Section(".debug_info") == nil)
+}
+
+// maxLookups bounds how many addresses' functions are remembered.
+const maxLookups = 4096
+
 // Lookup tells the functions that an address is in, the innermost first. The result is empty when it is not known.
 func (o *Object) Lookup(address uint64) []Frame {
+	if frames, ok := o.looked[address]; ok {
+		return slices.Clone(frames)
+	}
+	frames := o.lookup(address)
+	if o.looked == nil || len(o.looked) >= maxLookups {
+		o.looked = map[uint64][]Frame{}
+	}
+	o.looked[address] = frames
+	return slices.Clone(frames)
+}
+
+func (o *Object) lookup(address uint64) []Frame {
 	if o.Go != nil {
 		if frames, err := o.Go.Lookup(address); err == nil {
 			return frames
 		}
 	}
+	var name string
 	table := o.table()
 	if s, ok := table.lookup(address); ok {
-		if name := symbolName(table.names, s.name); name != "" {
-			return []Frame{{Function: demangled(name)}}
+		name = demangled(symbolName(table.names, s.name))
+	}
+	frames := o.lines(address)
+	if len(frames) == 0 {
+		frames = []Frame{{}}
+	}
+	last := &frames[len(frames)-1]
+	if name != "" {
+		last.Function = name
+	}
+	if last.Function == "" {
+		return nil
+	}
+	return frames
+}
+
+// lines is what the debugging information says.
+func (o *Object) lines(address uint64) []Frame {
+	if !o.debugged {
+		o.debugged, o.debug = true, openDebug(o.file)
+		if o.debug == nil && o.separate != nil {
+			o.debug = openDebug(o.separate.file)
 		}
 	}
-	return nil
+	if o.debug == nil {
+		return nil
+	}
+	return o.debug.lookup(address)
 }
 
 // demangled is a function's name as people write it, without its parameters.
 func demangled(name string) string {
-	return demangle.Filter(name, demangle.NoClones, demangle.NoParams)
+	return demangle.Filter(name, demangle.NoClones, demangle.NoParams, demangle.MaxLength(12))
 }

@@ -3,9 +3,12 @@
 package unwind
 
 import (
+	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"sort"
 )
 
@@ -20,6 +23,7 @@ const (
 	maxFunctions   = 4 << 20
 	maxRemembered  = 16
 	maxInstruction = 1 << 14
+	maxTable       = 16 << 20 // bytes of a table without an index
 )
 
 // Table is the .eh_frame section with the index that linkers make of it.
@@ -28,6 +32,7 @@ type Table struct {
 	indexAt, framesAt uint64 // where they are loaded
 	framesSize        uint64
 	n                 int
+	scanned           []function // where there is no index
 	regs              registers
 	rows              map[uint64]*found
 }
@@ -53,11 +58,54 @@ func New(index io.ReaderAt, indexAt uint64, frames io.ReaderAt, framesAt, frames
 	return t, nil
 }
 
+// function says where the entry of one is.
+type function struct{ start, frame uint64 }
+
+// maxScanned bounds of how many functions a table without an index is read.
+const maxScanned = 100_000
+
+// Scan opens a table without an index, as static programs have it.
+func Scan(frames io.ReaderAt, framesAt, framesSize uint64, arm64 bool) (*Table, error) {
+	t := &Table{frames: frames, framesAt: framesAt, framesSize: framesSize, regs: amd64, rows: map[uint64]*found{}}
+	if arm64 {
+		t.regs = aarch64
+	}
+	r := bufio.NewReaderSize(io.NewSectionReader(frames, 0, int64(min(framesSize, maxTable))), 1<<16)
+	for at := framesAt; len(t.scanned) < maxScanned; {
+		var head [8]byte
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			break
+		}
+		n := binary.LittleEndian.Uint32(head[:])
+		if n < 4 || n > maxEntry {
+			break // the end, or malformed
+		}
+		if binary.LittleEndian.Uint32(head[4:]) != 0 {
+			if e, err := t.entry(at); err == nil {
+				t.scanned = append(t.scanned, function{e.start, at})
+			}
+		}
+		if _, err := r.Discard(int(n) - 4); err != nil {
+			break
+		}
+		at += 4 + uint64(n)
+	}
+	if len(t.scanned) == 0 {
+		return nil, errTable
+	}
+	slices.SortFunc(t.scanned, func(a, b function) int { return cmp.Compare(a.start, b.start) })
+	t.n = len(t.scanned)
+	return t, nil
+}
+
 // find returns the entry of the function that an address is in.
 func (t *Table) find(pc uint64) (entry, error) {
 	var b [8]byte
 	var err error
 	at := func(i int) (start, frame uint64) {
+		if t.scanned != nil {
+			return t.scanned[i].start, t.scanned[i].frame
+		}
 		if _, e := t.index.ReadAt(b[:], 12+int64(i)*8); e != nil {
 			err = e
 		}

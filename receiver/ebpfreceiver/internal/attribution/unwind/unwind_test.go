@@ -88,6 +88,14 @@ func TestCaller(t *testing.T) {
 		assert.Equal(t, uint64(0x7ff0), s.Regs[6], name)
 		assert.Equal(t, c.rbx, s.Regs[3], name)
 	}
+	_, frames := tinyFrames()
+	scanned, err := Scan(bytes.NewReader(frames), framesAt, uint64(len(frames)), false)
+	require.NoError(t, err)
+	assert.True(t, scanned.Covers(codeAt), "without an index")
+	assert.False(t, scanned.Covers(codeAt+0x40))
+	start, ok := scanned.Start(codeAt + 5)
+	assert.True(t, ok)
+	assert.Equal(t, uint64(codeAt), start)
 	for _, pc := range []uint64{codeAt - 1, codeAt + 0x40, 0, 1<<64 - 1} {
 		s := State{PC: pc}
 		s.Set(7, 0x7010)
@@ -102,11 +110,17 @@ func TestCaller(t *testing.T) {
 func FuzzCaller(f *testing.F) {
 	index, frames := tinyFrames()
 	f.Add(index, frames, uint64(codeAt+5), make([]byte, 64))
+	f.Add([]byte{}, frames, uint64(codeAt+5), make([]byte, 64))
 	f.Fuzz(func(t *testing.T, index, frames []byte, pc uint64, stack []byte) {
 		tab, err := table(index, frames)
+		if len(index) == 0 {
+			tab, err = Scan(bytes.NewReader(frames), framesAt, uint64(len(frames)), false)
+		}
 		if err != nil {
 			return
 		}
+		tab.Start(pc)
+		tab.Ends(pc)
 		s := State{PC: pc}
 		for i := range 17 {
 			s.Set(i, 0x7000)

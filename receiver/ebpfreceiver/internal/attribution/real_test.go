@@ -1,0 +1,93 @@
+//go:build linux
+
+package attribution
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// programsVariable names a folder with programs that are built, as in our virtual machines, where nothing can be.
+	programsVariable = "TAPIO_TEST_PROGRAMS"
+	// lookVariable makes this binary look at a process, and say what it has found.
+	lookVariable = "TAPIO_TEST_LOOK"
+)
+
+// These tests run one after the other: under a kernel that is emulated one of them is work enough, and what takes 10 seconds here takes longer.
+var patient = Options{Window: 10 * time.Second, Longest: time.Minute, Duty: 0.05}
+
+func TestRealC(t *testing.T) {
+	w := start(t, 30*megabyte, inCStatic.build(t), "malloc", "2000")
+	p := w.lookFor(t, patient)
+	holds(t, p, "malloc_keep ← work ← main")
+	w.killed(t)
+}
+
+func TestRealGo(t *testing.T) {
+	w := start(t, 60*megabyte, goleak.build(t), "-every", "20ms")
+	p := w.lookFor(t, patient)
+	holds(t, p, "main.(*SessionCache).Put ← main.users")
+	w.killed(t)
+}
+
+const nobody = 65534
+
+// It takes CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, as no particular user, and CAP_DAC_READ_SEARCH where a program is not
+// everybody's to read. Where one is missing the answer says which.
+func TestRealPrivileges(t *testing.T) {
+	b, err := os.ReadFile(inCStatic.build(t))
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "native")
+	require.NoError(t, os.WriteFile(path, b, 0o700))
+	w := start(t, 100*megabyte, path, "malloc", "2000")
+	all := []uintptr{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}
+	names := []string{"CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}
+	look := func(capabilities []uintptr) string {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), lookVariable+"="+strconv.Itoa(w.cmd.Process.Pid))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: capabilities}
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		return string(out)
+	}
+	require.Eventually(t, func() bool {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", w.cmd.Process.Pid))
+		return string(b) == "native\n"
+	}, time.Minute, 10*time.Millisecond)
+	for i, name := range names {
+		some := append(append([]uintptr{}, all[:i]...), all[i+1:]...)
+		assert.Contains(t, look(some), "this process lacks "+name, name)
+	}
+	out := look(all)
+	assert.Contains(t, out, "malloc_keep ← work ← main")
+	assert.NotContains(t, out, "lacks")
+}
+
+// serveLook looks at a process where this binary is told to, as somebody who may do less, and ends.
+func serveLook() {
+	pid, err := strconv.Atoi(os.Getenv(lookVariable))
+	if err != nil {
+		return
+	}
+	r, err := Run(context.Background(), []int{pid}, Options{Window: 8 * time.Second, Duty: 0.05})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	a := r.Answer()
+	fmt.Println(strings.TrimSpace(a.Text + "\n" + a.Reason))
+	os.Exit(0)
+}

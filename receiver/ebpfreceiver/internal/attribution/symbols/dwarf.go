@@ -1,0 +1,302 @@
+package symbols
+
+import (
+	"cmp"
+	"debug/dwarf"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Bounds of what is believed of a file's DWARF, and of what it takes.
+const (
+	maxDebug      = 48 << 20 // bytes of all sections, uncompressed
+	maxRanges     = 4 << 20  // bytes of the lists of ranges
+	maxUnits      = 100_000
+	maxScopes     = 200_000
+	maxRows       = 1_000_000
+	maxUnitsKept  = 32
+	maxNames      = 8 // steps from what is inlined to its name
+	maxDebugSpent = 2 * time.Second
+)
+
+// debugInfo tells where in the source code is, and what the compiler has put into it.
+type debugInfo struct {
+	data  *dwarf.Data
+	units []dwarf.Offset // of their first entries
+	kept  map[dwarf.Offset]*unit
+	spent time.Duration
+	until time.Time // of the look-up that is going on
+}
+
+// unit is what is needed of a compilation unit.
+type unit struct {
+	ranges [][2]uint64
+	scopes []scope
+	rows   []row
+	files  []*dwarf.LineFile
+}
+
+// scope is a function, or one that was put into the scopes before it.
+type scope struct {
+	ranges     [][2]uint64
+	inlined    bool
+	at, origin dwarf.Offset
+	file, line int64 // of the call
+}
+
+// row says from which address on the code is of a line.
+type row struct {
+	at   uint64
+	file *dwarf.LineFile
+	line int
+	end  bool
+}
+
+var errSpent = errors.New("it takes too long")
+
+// openDebug reads the sections of DWARF; nil where there are none, or too much.
+func openDebug(f *elf.File) (d *debugInfo) {
+	defer func() {
+		if recover() != nil { // a hostile file has found a mistake in the standard library
+			d = nil
+		}
+	}()
+	sections := map[string][]byte{}
+	left := int64(maxDebug)
+	for _, name := range []string{"abbrev", "info", "str", "line", "ranges", "addr", "line_str", "str_offsets", "rnglists"} {
+		s := f.Section(".debug_" + name)
+		if s == nil || s.Type == elf.SHT_NOBITS {
+			continue
+		}
+		limit := left
+		if name == "ranges" || name == "rnglists" {
+			limit = min(left, maxRanges)
+		}
+		b, err := io.ReadAll(io.LimitReader(s.Open(), limit+1))
+		if err != nil || int64(len(b)) > limit {
+			return nil
+		}
+		left -= int64(len(b))
+		sections[name] = b
+	}
+	if len(sections["info"]) == 0 {
+		return nil
+	}
+	data, err := dwarf.New(sections["abbrev"], nil, nil, sections["info"], sections["line"], nil, sections["ranges"], sections["str"])
+	if err != nil {
+		return nil
+	}
+	for _, name := range []string{"addr", "line_str", "str_offsets", "rnglists"} {
+		if err := data.AddSection(".debug_"+name, sections[name]); err != nil {
+			return nil
+		}
+	}
+	return &debugInfo{data: data, units: unitsOf(sections["info"]), kept: map[dwarf.Offset]*unit{}}
+}
+
+// unitsOf goes over the headers of compilation units (DWARF 5, 7.5.1).
+func unitsOf(info []byte) (all []dwarf.Offset) {
+	for at := uint64(0); at+12 <= uint64(len(info)) && len(all) < maxUnits; {
+		b := info[at:]
+		size, header := uint64(binary.LittleEndian.Uint32(b)), uint64(11)
+		if size >= 0xfffffff0 {
+			return all // 64-bit DWARF: nobody's compiler writes it by itself
+		}
+		compiled := true
+		if version := binary.LittleEndian.Uint16(b[4:]); version >= 5 {
+			header, compiled = 12, b[6] == 1 || b[6] == 3 // DW_UT_compile, DW_UT_partial
+		}
+		if compiled {
+			all = append(all, dwarf.Offset(at+header))
+		}
+		at += 4 + size
+	}
+	return all
+}
+
+// lookup tells the functions at an address, the innermost first, and the line in each. The last has no name where the program has not
+// put it into another: that is the symbol table's to say.
+func (d *debugInfo) lookup(pc uint64) (frames []Frame) {
+	began := time.Now()
+	d.until = began.Add(maxDebugSpent - d.spent)
+	defer func() {
+		d.spent += time.Since(began)
+		if recover() != nil {
+			frames, d.spent = nil, maxDebugSpent
+		}
+	}()
+	if d.spent >= maxDebugSpent {
+		return nil
+	}
+	u := d.unit(pc)
+	if u == nil {
+		return nil
+	}
+	file, line := u.position(pc)
+	var chain []scope
+	for _, s := range u.scopes {
+		if within(s.ranges, pc) {
+			if !s.inlined {
+				chain = chain[:0]
+			}
+			chain = append(chain, s)
+		}
+	}
+	for i := len(chain) - 1; i > 0 && len(frames) < maxInlined; i-- {
+		s := chain[i]
+		frames = append(frames, Frame{Function: d.name(s.origin), File: file, Line: line, Inlined: true})
+		file, line = u.file(int(s.file)), int(s.line)
+	}
+	last := Frame{File: file, Line: line}
+	if len(chain) > 0 {
+		last.Function = d.name(chain[0].at)
+	}
+	return append(frames, last)
+}
+
+func (d *debugInfo) late() bool { return time.Now().After(d.until) }
+
+// unit finds the compilation unit that an address is in.
+func (d *debugInfo) unit(pc uint64) *unit {
+	for _, u := range d.kept {
+		if within(u.ranges, pc) {
+			return u
+		}
+	}
+	r := d.data.Reader()
+	for _, at := range d.units {
+		if d.late() {
+			return nil
+		}
+		r.Seek(at)
+		e, err := r.Next()
+		if err != nil || e == nil {
+			continue
+		}
+		ranges, err := d.data.Ranges(e)
+		if err != nil || !within(ranges, pc) {
+			continue
+		}
+		u, err := d.read(e, ranges)
+		if err != nil {
+			return nil
+		}
+		if len(d.kept) >= maxUnitsKept {
+			clear(d.kept)
+		}
+		d.kept[at] = u
+		return u
+	}
+	return nil
+}
+
+// read reads what is needed of a unit.
+func (d *debugInfo) read(e *dwarf.Entry, ranges [][2]uint64) (*unit, error) {
+	u := &unit{ranges: ranges}
+	lines, err := d.data.LineReader(e)
+	if err == nil && lines != nil {
+		for n := 0; n < maxRows; n++ {
+			var l dwarf.LineEntry
+			if err := lines.Next(&l); err != nil {
+				break // the end, or malformed
+			}
+			if n%4096 == 0 && d.late() {
+				return nil, errSpent
+			}
+			u.rows = append(u.rows, row{at: l.Address, file: l.File, line: l.Line, end: l.EndSequence})
+		}
+		u.files = lines.Files()
+		slices.SortStableFunc(u.rows, func(a, b row) int { return cmp.Compare(a.at, b.at) })
+	}
+	r := d.data.Reader()
+	r.Seek(e.Offset)
+	if _, err := r.Next(); err != nil {
+		return nil, err
+	}
+	for n, depth := 0, 1; depth > 0 && len(u.scopes) < maxScopes; n++ {
+		if n%1024 == 0 && d.late() {
+			return nil, errSpent
+		}
+		e, err := r.Next()
+		if err != nil || e == nil {
+			break
+		}
+		if e.Tag == 0 {
+			depth--
+			continue
+		}
+		if e.Children {
+			depth++
+		}
+		if e.Tag != dwarf.TagSubprogram && e.Tag != dwarf.TagInlinedSubroutine {
+			continue
+		}
+		s := scope{inlined: e.Tag == dwarf.TagInlinedSubroutine, at: e.Offset}
+		if s.ranges, err = d.data.Ranges(e); err != nil || len(s.ranges) == 0 {
+			continue
+		}
+		s.origin, _ = e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
+		s.file, _ = e.Val(dwarf.AttrCallFile).(int64)
+		s.line, _ = e.Val(dwarf.AttrCallLine).(int64)
+		u.scopes = append(u.scopes, s)
+	}
+	return u, nil
+}
+
+func (u *unit) file(i int) string {
+	if i < 0 || i >= len(u.files) || u.files[i] == nil {
+		return ""
+	}
+	return clean(u.files[i].Name)
+}
+
+func (u *unit) position(pc uint64) (file string, line int) {
+	i := sort.Search(len(u.rows), func(i int) bool { return u.rows[i].at > pc })
+	if i == 0 || u.rows[i-1].end || u.rows[i-1].file == nil {
+		return "", 0
+	}
+	return clean(u.rows[i-1].file.Name), u.rows[i-1].line
+}
+
+// name follows what an entry is made of to a name.
+func (d *debugInfo) name(at dwarf.Offset) string {
+	var plain string
+	r := d.data.Reader()
+	for range maxNames {
+		r.Seek(at)
+		e, err := r.Next()
+		if err != nil || e == nil {
+			break
+		}
+		if name, ok := e.Val(dwarf.AttrLinkageName).(string); ok {
+			return demangled(clean(name))
+		}
+		if name, ok := e.Val(dwarf.AttrName).(string); ok && plain == "" {
+			plain = clean(name)
+		}
+		next, ok := e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
+		if !ok {
+			next, ok = e.Val(dwarf.AttrSpecification).(dwarf.Offset)
+		}
+		if !ok {
+			break
+		}
+		at = next
+	}
+	return plain
+}
+
+func within(ranges [][2]uint64, pc uint64) bool {
+	return slices.ContainsFunc(ranges, func(r [2]uint64) bool { return pc >= r[0] && pc < r[1] })
+}
+
+// clean makes a string of anybody's fit to be shown.
+func clean(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), maxName)], "?")
+}
