@@ -135,6 +135,9 @@ func (s *Site) sentence(first bool) string {
 	if at := waits(s.Blocked); at != "" {
 		fmt.Fprintf(&b, ", blocked in %s", at)
 	}
+	if s.Processes > 1 {
+		fmt.Fprintf(&b, ", in %d processes", s.Processes)
+	}
 	fmt.Fprintf(&b, ", %.0f %% of the growth", s.Share*100)
 	return b.String()
 }

@@ -34,7 +34,7 @@ var interpreters = []interpreter{
 	},
 	{
 		"node", regexp.MustCompile(`^libnode\.so`), regexp.MustCompile(`^node(js)?$`),
-		func(*process.Process, *modules.Modules) (process.Layout, error) { return node.Layout(), nil }, (*Process).mappings, nextNode,
+		func(p *process.Process, _ *modules.Modules) (process.Layout, error) { return node.Layout(p), nil }, (*Process).mappings, nextNode,
 	},
 	{"java", regexp.MustCompile(`^libjvm\.so$`), nil, java.Layout, (*Process).java, nextJava},
 	{"ruby", regexp.MustCompile(`^libruby`), regexp.MustCompile(`^ruby[0-9.]*$`), nil, (*Process).mappings, text("rbtrace, or ObjectSpace.trace_object_allocations, in process %d")},

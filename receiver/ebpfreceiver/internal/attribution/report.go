@@ -4,6 +4,7 @@
 package attribution
 
 import (
+	"strings"
 	"time"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
@@ -40,6 +41,8 @@ type Site struct {
 	Bytes, PerMinute, Share float64
 	// Objects is how many objects, goroutines or entries that is, about; 0 where it is not known.
 	Objects float64
+	// Processes is how many hold it; 0 where only one was asked for.
+	Processes int
 	// Samples is how many samples say so; 0 where all were looked at.
 	Samples int
 	// Function holds it; Callers are who called that, the nearest first, without what belongs to the language.
@@ -99,11 +102,38 @@ type Report struct {
 	Left int
 }
 
-// Sites are those of all processes, the largest first.
+// Sites are those of all processes, the largest first. What several processes hold in the same place is one site, as with the workers of a
+// server; shares are those of the growth of all.
 func (r *Report) Sites() []Site {
 	var all []Site
+	at := map[string]int{}
+	var growth float64
 	for _, p := range r.Processes {
-		all = append(all, p.Sites...)
+		growth += p.Unattributed
+		for _, s := range p.Sites {
+			if s.Grade == Retained {
+				growth += s.Bytes
+			}
+			s.Processes = 1
+			key := strings.Join([]string{string(s.Grade), string(s.Kind), s.Text(), s.Holder, s.Of}, "\x00")
+			i, ok := at[key]
+			if !ok {
+				at[key] = len(all)
+				all = append(all, s)
+				continue
+			}
+			of := &all[i]
+			of.Bytes += s.Bytes
+			of.PerMinute += s.PerMinute
+			of.Objects += s.Objects
+			of.Samples += s.Samples
+			of.Processes++
+		}
+	}
+	for i := range all {
+		if s := &all[i]; s.Grade == Retained && growth > 0 && len(r.Processes) > 1 {
+			s.Share = s.Bytes / growth
+		}
 	}
 	sortSites(all)
 	return all

@@ -11,10 +11,12 @@ import (
 
 // Bounds of a walk.
 const (
-	maxNodes = 250_000
-	maxQueue = 500_000
-	maxScan  = 512 // words of an object of a type that is not known
-	batch    = 256
+	maxNodes = 100_000
+	maxQueue = 250_000
+	// longQueue is from when on it is looked at first whether something is to be queued at all.
+	longQueue = 150_000
+	maxScan   = 512 // words of an object of a type that is not known
+	batch     = 256
 )
 
 // step is how an object is reached from another.
@@ -91,18 +93,23 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 	g.nodes, g.index, g.partial = g.nodes[:0], make(map[uint64]int32, len(g.index)), false
 	clear(g.leaves[:])
 	until := used() + limit
-	var now []link
+	var now, following []link // in turns, by how far they are from where it began
 	var later [ranks][]link
 	add := func(l link) {
 		if !place(l.addr) || g.leaves[l.addr>>4%uint64(len(g.leaves))] == l.addr {
 			return
 		}
 		if _, seen := g.index[l.addr]; !seen {
-			if len(now) >= maxQueue {
+			if len(following) >= maxQueue {
 				g.partial = true
 				return
 			}
-			now = append(now, l)
+			if len(following) >= longQueue {
+				if o, ok := g.object(l.addr); !ok || !o.holds() {
+					return
+				}
+			}
+			following = append(following, l)
 		}
 	}
 	for i, r := range g.roots {
@@ -110,8 +117,13 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 	}
 	b := make([]byte, batch*headSize)
 	addrs := make([]uint64, 0, batch)
-	for next := 0; len(now) > 0 || next < len(later); {
-		if len(now) == 0 {
+	spent := []link(nil)
+	for next := 0; len(now) > 0 || len(following) > 0 || next < len(later); {
+		switch {
+		case len(now) > 0:
+		case len(following) > 0:
+			now, following, spent = following, spent[:0], following
+		default:
 			now = later[next]
 			next++
 			continue
@@ -133,7 +145,7 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 			}
 			o, ok := g.objectOf(l.addr, b)
 			// Each module is a root of its own.
-			if !ok || o.typ.class == leaf || o.typ.class == code || o.typ.class == module && l.step != stepRoot {
+			if !ok || !o.holds() || o.typ.class == module && l.step != stepRoot {
 				g.leaves[l.addr>>4%uint64(len(g.leaves))] = l.addr
 				return
 			}
@@ -151,6 +163,9 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 	}
 	return nil
 }
+
+// holds says whether an object is one that may hold others.
+func (o object) holds() bool { return o.typ.class != leaf && o.typ.class != code }
 
 func (g *graph) nodeOf(l link, t *typ) node {
 	n := node{addr: l.addr, key: l.key, typ: t, parent: l.parent, step: l.step}

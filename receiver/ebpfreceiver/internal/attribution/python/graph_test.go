@@ -200,7 +200,7 @@ func FuzzWalk(f *testing.F) {
 		g.roots = []root{root{name: "app", addr: main}.identified(), root{name: "torn", addr: madeAt + 64}.identified()}
 		require.NoError(t, g.walk(t.Context(), time.Minute, nil))
 		assert.LessOrEqual(t, len(g.nodes), len(m.b)/8)
-		s := measure{g: g, old: map[uint64]bool{}, seen: map[uint64]bool{}, until: used() + 50*time.Millisecond}
+		s := measure{g: g, seen: map[uint64]bool{}, until: used() + 50*time.Millisecond}
 		for i, n := range g.nodes[:min(len(g.nodes), 64)] {
 			_, _ = g.path(int32(i), true)
 			if o, ok := g.object(n.addr); ok {

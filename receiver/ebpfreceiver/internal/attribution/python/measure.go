@@ -18,7 +18,7 @@ const (
 // measure tells what objects take that came since, with all that only they hold.
 type measure struct {
 	g    *graph
-	old  map[uint64]bool
+	old  old
 	seen map[uint64]bool // what was measured already
 	// until is when to stop, in this thread's CPU time.
 	until time.Duration
@@ -40,7 +40,7 @@ func (m *measure) entry(o object) (each float64, samples int, kind string) {
 	case bytearray:
 		return 1, 0, "byte"
 	}
-	all = slices.DeleteFunc(all, func(e entry) bool { return !place(e.value) || m.old[e.value] })
+	all = slices.DeleteFunc(all, func(e entry) bool { return !place(e.value) || m.old.has(e.value) })
 	all = all[max(0, len(all)-maxSamples):]
 	kinds := map[*typ]int{}
 	var most *typ
@@ -92,7 +92,7 @@ func (m *measure) measure(addr uint64) (bytes uint64, objects int) {
 			break
 		}
 		addr, queue = queue[0], queue[1:]
-		if m.seen[addr] || m.old[addr] {
+		if m.seen[addr] || m.old.has(addr) {
 			continue
 		}
 		o, ok := m.g.object(addr)

@@ -252,11 +252,13 @@ func (g *graph) object(addr uint64) (object, bool) {
 		return object{}, false
 	}
 	b := make([]byte, headSize)
-	if n, _ := g.ReadAt(b[ahead:], int64(addr)); n < 16 {
-		return object{}, false
+	if _, err := g.ReadAt(b, int64(addr-ahead)); err != nil {
+		// It is the first or the last of a mapping.
+		clear(b)
+		if n, _ := g.ReadAt(b[ahead:], int64(addr)); n < 16 {
+			return object{}, false
+		}
 	}
-	// What stands before it is not there for the first object of a mapping.
-	_, _ = g.ReadAt(b[:ahead], int64(addr-ahead))
 	return g.objectOf(addr, b)
 }
 

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 // Bounds of a watch.
 const (
-	maxContainers = 200_000
+	maxContainers = 50_000
 	maxHolders    = 8
 	// looks is how often sizes are read over the window.
 	looks = 10
@@ -52,8 +53,9 @@ type Result struct {
 // container is one whose size is watched.
 type container struct {
 	addr  uint64
-	typ   uint64
-	sizes [looks + 1]int64 // -1 once it is gone
+	typ   *typ
+	sizes [looks + 1]uint32
+	gone  bool
 }
 
 // Watch looks for what grows over the window.
@@ -91,11 +93,19 @@ type watch struct {
 	g          *graph
 	containers []container
 	at         [looks + 1]time.Duration
-	old        map[uint64]bool // what was there at the beginning
-	counts     []map[kin]int   // at the beginning, in the middle and at the end
+	old        old
+	counts     []map[kin]int // at the beginning, in the middle and at the end
 	cycles     []cycles
 	tops       []int32 // the node of the name that each node hangs on
 	partial    bool
+}
+
+// old is what was there at the beginning: addresses in order.
+type old []uint64
+
+func (o old) has(addr uint64) bool {
+	_, ok := slices.BinarySearch(o, addr)
+	return ok
 }
 
 // kin are objects of one type that hang on the same name.
@@ -108,17 +118,25 @@ type kin struct {
 var sized = map[class]uint64{dict: 16, list: 16, set: 24, deque: 16, bytearray: 16}
 
 func (w *watch) begin(ctx context.Context) error {
-	err := w.walk(ctx, func(_ int32, o object) {
-		if at, ok := sized[o.typ.class]; ok && len(w.containers) < maxContainers {
-			c := container{addr: o.addr, typ: o.typ.addr}
-			c.sizes[0] = int64(min(o.word(at), maxLength))
-			w.containers = append(w.containers, c)
+	err := w.walk(ctx, func(n int32, o object) {
+		at, ok := sized[o.typ.class]
+		// Attributes of an instance are as many as its class has.
+		if of := w.g.nodes[n]; !ok || of.step == stepNamespace && w.g.nodes[of.parent].typ.class == other {
+			return
 		}
+		if len(w.containers) >= maxContainers {
+			w.partial = true
+			return
+		}
+		c := container{addr: o.addr, typ: o.typ}
+		c.sizes[0] = uint32(min(o.word(at), math.MaxUint32))
+		w.containers = append(w.containers, c)
 	})
-	w.old = make(map[uint64]bool, len(w.g.nodes))
+	w.old = make(old, 0, len(w.g.nodes))
 	for _, n := range w.g.nodes {
-		w.old[n.addr] = true
+		w.old = append(w.old, n.addr)
 	}
+	slices.Sort(w.old)
 	return err
 }
 
@@ -167,19 +185,21 @@ func (w *watch) look(n int, at time.Duration) error {
 	const size = 32
 	addrs := make([]uint64, 0, len(w.containers))
 	for i := range w.containers {
-		w.containers[i].sizes[n] = -1
 		addrs = append(addrs, w.containers[i].addr)
 	}
-	return w.p.ReadEach(addrs, size, make([]byte, len(addrs)*size), func(i int, b []byte) {
+	seen := make([]bool, len(w.containers))
+	err := w.p.ReadEach(addrs, size, make([]byte, len(addrs)*size), func(i int, b []byte) {
 		c := &w.containers[i]
-		t := w.g.types[c.typ]
-		if t == nil || word(b, 8) != c.typ || word(b, 0) == 0 {
-			return
-		}
-		if v := word(b, sized[t.class]); v < maxLength {
-			c.sizes[n] = int64(v)
-		}
+		v := word(b, sized[c.typ.class])
+		seen[i] = word(b, 8) == c.typ.addr && word(b, 0) != 0 && v <= math.MaxUint32
+		c.sizes[n] = uint32(v)
 	})
+	for i, ok := range seen {
+		if !ok {
+			w.containers[i].gone = true
+		}
+	}
+	return err
 }
 
 // group are containers that are reached in the same way.
@@ -219,7 +239,7 @@ func (w *watch) grown() []*group {
 		c := &w.containers[i]
 		// It can still be reached, and is the same.
 		n, ok := w.g.index[c.addr]
-		if !ok || w.g.nodes[n].typ.addr != c.typ || slices.Contains(c.sizes[:], -1) {
+		if !ok || w.g.nodes[n].typ != c.typ || c.gone {
 			continue
 		}
 		of := groups[w.g.nodes[n].place]
@@ -233,7 +253,7 @@ func (w *watch) grown() []*group {
 		for i, size := range c.sizes {
 			of.points[i].Bytes += float64(size)
 		}
-		if gained := c.sizes[looks] - c.sizes[0]; gained > 0 {
+		if gained := int64(c.sizes[looks]) - int64(c.sizes[0]); gained > 0 {
 			if gained > of.most {
 				of.most, of.which = gained, len(of.nodes)
 			}
@@ -308,7 +328,7 @@ func (w *watch) chains(m *measure, grown []*group) []Holder {
 	}
 	found := map[uint64]*Holder{}
 	for i, n := range w.g.nodes {
-		if w.old[n.addr] || m.seen[n.addr] || len(more) == 0 {
+		if w.old.has(n.addr) || m.seen[n.addr] || len(more) == 0 {
 			continue
 		}
 		top := w.top(int32(i))
