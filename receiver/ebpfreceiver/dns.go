@@ -3,6 +3,7 @@
 package ebpfreceiver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -31,6 +32,9 @@ const (
 
 	// answerWithin is how long an answer is waited for after a query was sent the last time: resolvers wait as long, or less.
 	answerWithin = 5 * time.Second
+
+	// maxLookupFailures bounds the failures of one container that are told at once.
+	maxLookupFailures = 16
 
 	eventDNSFailed = "kernel.dns_failed"
 )
@@ -150,10 +154,7 @@ func (p *probes) asked(ctx context.Context) (map[string][]*lookups, error) {
 }
 
 func (q question) compare(other question) int {
-	if c := strings.Compare(q.name, other.name); c != 0 {
-		return c
-	}
-	return q.server.Compare(other.server)
+	return cmp.Or(strings.Compare(q.name, other.name), q.server.Compare(other.server))
 }
 
 func questionOf(key bpf.DNSQuestion) question {
@@ -214,26 +215,15 @@ func (f *lookupFailures) tell(ctx context.Context) error {
 	now := map[string]map[question]lookups{}
 	for cgroup, asked := range all {
 		now[cgroup] = map[question]lookups{}
+		var failed []lookupFailure
 		for _, l := range asked {
 			now[cgroup][l.question] = *l
-			since := l.since(f.before[cgroup][l.question])
-			var attempts uint64
-			for _, n := range since.n {
-				attempts += n
-			}
-			tell := func(outcome, text string, n uint64) {
-				f.probes.tell(ctx, cgroup, f.probes.cgroups.version, time.Now(), func(r plog.LogRecord) {
-					fillLookups(r, l.question, outcome, text, n, attempts)
-				})
-			}
-			for i, n := range since.n {
-				if o := lookupOutcomes[i]; n > 0 && o.text != "" && (i != outcomeNXDomain || !searched(l.name, asked)) {
-					tell(o.String(), o.text, n)
-				}
-			}
-			if since.slow > 0 {
-				tell("slow", "took a second or more", since.slow)
-			}
+			failed = append(failed, l.since(f.before[cgroup][l.question]).failures(asked)...)
+		}
+		failed, more := worst(failed)
+		f.probes.telemetry.ReceiverEbpfNamesDropped.Add(ctx, int64(more))
+		for _, l := range failed {
+			f.probes.tell(ctx, cgroup, f.probes.cgroups.version, time.Now(), l.fill)
 		}
 	}
 	f.before = now
@@ -241,7 +231,7 @@ func (f *lookupFailures) tell(ctx context.Context) error {
 }
 
 // since is what came since before. What was forgotten and came again begins at zero.
-func (l *lookups) since(before lookups) lookups {
+func (l *lookups) since(before lookups) *lookups {
 	d := *l
 	for i, n := range before.n {
 		if n <= d.n[i] {
@@ -251,7 +241,48 @@ func (l *lookups) since(before lookups) lookups {
 	if before.slow <= d.slow {
 		d.slow -= before.slow
 	}
-	return d
+	return &d
+}
+
+// failures are the ways in which lookups failed. That there is no such name is none where it was only searched for.
+func (l *lookups) failures(asked []*lookups) []lookupFailure {
+	var all []lookupFailure
+	var attempts uint64
+	for _, n := range l.n {
+		attempts += n
+	}
+	for i, n := range l.n {
+		if o := lookupOutcomes[i]; n > 0 && o.text != "" && (i != outcomeNXDomain || !searched(l.name, asked)) {
+			all = append(all, lookupFailure{l.question, o.String(), o.text, n, attempts})
+		}
+	}
+	if l.slow > 0 {
+		all = append(all, lookupFailure{l.question, "slow", "took a second or more", l.slow, attempts})
+	}
+	return all
+}
+
+// lookupFailure is one way in which count of all lookups of a name failed, and the words for it.
+type lookupFailure struct {
+	question
+	outcome, text   string
+	count, attempts uint64
+}
+
+// worst are the failures that are told of a container: of one that asks for names at random, not every one. What is wrong with servers
+// goes before names that do not exist.
+func worst(failed []lookupFailure) (told []lookupFailure, more int) {
+	rank := func(l lookupFailure) int {
+		if l.outcome == lookupOutcomes[outcomeNXDomain].String() {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(failed, func(a, b lookupFailure) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.count, a.count))
+	})
+	told = failed[:min(len(failed), maxLookupFailures)]
+	return told, len(failed) - len(told)
 }
 
 // searched says whether nothing is wrong with a name that there is not: resolvers complete a name by each of the domains that they
@@ -260,23 +291,28 @@ func (l *lookups) since(before lookups) lookups {
 func searched(name string, asked []*lookups) bool {
 	return slices.ContainsFunc(asked, func(l *lookups) bool {
 		switch {
-		case strings.HasPrefix(name, l.name+"."):
+		case completes(name, l.name):
 			return l.n[outcomeNoError]+l.n[outcomeNXDomain] > 0
-		case strings.HasPrefix(l.name, name+"."):
+		case completes(l.name, name):
 			return l.n[outcomeNoError] > 0
 		}
 		return false
 	})
 }
 
-func fillLookups(r plog.LogRecord, q question, outcome, text string, n, attempts uint64) {
+// completes says whether a name is another one and a domain behind it.
+func completes(name, of string) bool {
+	return len(name) > len(of) && name[len(of)] == '.' && strings.HasPrefix(name, of)
+}
+
+func (l lookupFailure) fill(r plog.LogRecord) {
 	r.SetEventName(eventDNSFailed)
 	r.SetSeverityNumber(plog.SeverityNumberWarn)
 	a := r.Attributes()
-	a.PutStr("dns.question.name", q.name)
-	a.PutStr("server.address", q.server.String())
-	a.PutStr("dns.lookup.outcome", outcome)
-	a.PutInt("dns.lookup.count", int64(n))
-	a.PutInt("dns.lookup.attempts", int64(attempts))
-	r.Body().SetStr(fmt.Sprintf("%d of %d lookups of %s at %s %s", n, attempts, q.name, q.server, text))
+	a.PutStr("dns.question.name", l.name)
+	a.PutStr("server.address", l.server.String())
+	a.PutStr("dns.lookup.outcome", l.outcome)
+	a.PutInt("dns.lookup.count", int64(l.count))
+	a.PutInt("dns.lookup.attempts", int64(l.attempts))
+	r.Body().SetStr(fmt.Sprintf("%d of %d lookups of %s at %s %s", l.count, l.attempts, l.name, l.server, l.text))
 }

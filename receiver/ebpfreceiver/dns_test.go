@@ -452,3 +452,18 @@ func TestSearched(t *testing.T) {
 		assert.Equal(t, c.want, searched(c.name, c.asked), c.name)
 	}
 }
+
+// A container that asks for many names that there are not cannot hide that a server is silent.
+func TestWorstFailures(t *testing.T) {
+	var failed []lookupFailure
+	for i := range 40 {
+		l := lookups{question: question{name: fmt.Sprint("n", i)}, n: [dnsOutcomes]uint64{outcomeNXDomain: uint64(i + 1)}}
+		failed = append(failed, l.failures(nil)...)
+	}
+	silent := lookups{question: question{name: "db.shop"}, n: [dnsOutcomes]uint64{0, 0, 0, 0, 0, 1}, slow: 0}
+	told, more := worst(append(failed, silent.failures(nil)...))
+	require.Len(t, told, maxLookupFailures)
+	assert.Equal(t, 41-maxLookupFailures, more)
+	assert.Equal(t, "db.shop timed_out", told[0].name+" "+told[0].outcome)
+	assert.Equal(t, "n39 nxdomain", told[1].name+" "+told[1].outcome)
+}

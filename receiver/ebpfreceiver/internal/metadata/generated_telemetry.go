@@ -133,7 +133,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfNamesDropped, err = builder.meter.Int64Counter(
 		"otelcol_receiver_ebpf_names_dropped",
-		metric.WithDescription("Number of times a name's lookups were not told because max_names was reached [Development]"),
+		metric.WithDescription("Number of times a name's lookups were not told because max_names was reached, or their failure because the container had so many [Development]"),
 		metric.WithUnit("{names}"),
 	)
 	errs = errors.Join(errs, err)

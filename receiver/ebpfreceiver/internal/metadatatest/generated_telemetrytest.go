@@ -88,7 +88,7 @@ func AssertEqualReceiverEbpfMalformed(t *testing.T, tt *componenttest.Telemetry,
 func AssertEqualReceiverEbpfNamesDropped(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_ebpf_names_dropped",
-		Description: "Number of times a name's lookups were not told because max_names was reached [Development]",
+		Description: "Number of times a name's lookups were not told because max_names was reached, or their failure because the container had so many [Development]",
 		Unit:        "{names}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
