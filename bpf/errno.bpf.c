@@ -13,6 +13,8 @@
 #define EADDRNOTAVAIL 99
 #define EDQUOT 122
 
+#define AT_FDCWD -100
+
 // arch/x86/include/asm/thread_info.h, arch/x86/include/uapi/asm/unistd.h, arch/arm64/include/asm/thread_info.h
 #define TS_COMPAT 0x0002
 #define X32_SYSCALL_BIT 0x40000000
@@ -21,10 +23,11 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct pt_regs___x86 {
-	unsigned long di, orig_ax;
+	unsigned long si, di, orig_ax;
 };
 
 struct pt_regs___arm64 {
+	u64 regs[31];
 	u64 orig_x0;
 	s32 syscallno;
 };
@@ -73,6 +76,8 @@ struct task_struct___files {
 
 #pragma clang attribute pop
 
+#define PATH 64
+
 struct failure {
 	u64 cgroup;
 	u32 error;
@@ -80,6 +85,7 @@ struct failure {
 	u32 device; // of the file that the first argument is the descriptor of, if it is one
 	u8 comm[TASK_COMM_LEN]; // of the process
 	u32 pad;
+	u8 path[PATH]; // the beginning of it, where no descriptor tells the device
 };
 
 struct failures {
@@ -156,6 +162,15 @@ static __always_inline u32 device_of(void *task, u64 fd)
 	return file ? BPF_CORE_READ(file, f_inode, i_sb, s_dev) : 0;
 }
 
+// path_of reads the path that a call was given: as its first argument, or as its second beside "below the working directory".
+static __always_inline void path_of(u8 *out, u64 first, u64 second)
+{
+	const void *path = (const void *)((s32)first == AT_FDCWD ? second : first);
+
+	if (path >= (const void *)4096) // else it is a number
+		bpf_probe_read_user_str(out, PATH, path);
+}
+
 // sys_exit(regs, ret)
 SEC("raw_tp/sys_exit")
 int tapio_sys_exit(struct bpf_raw_tracepoint_args *ctx)
@@ -167,6 +182,7 @@ int tapio_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct failure f = {.error = -ret};
 	struct failures *known, first = {};
 	struct task_struct *task;
+	u64 first_arg, second_arg;
 
 	switch (-ret) {
 	case EAGAIN: // else it only says "later"
@@ -187,8 +203,13 @@ int tapio_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	task = (struct task_struct *)bpf_get_current_task();
 	if (compat(task, f.syscall) || !(everywhere || within(task)))
 		return 0;
-	if (f.error == ENOSPC || f.error == EROFS || f.error == EDQUOT)
-		f.device = device_of(task, is_x86 ? BPF_CORE_READ(x86, di) : BPF_CORE_READ(arm64, orig_x0));
+	if (f.error == ENOSPC || f.error == EROFS || f.error == EDQUOT) {
+		first_arg = is_x86 ? BPF_CORE_READ(x86, di) : BPF_CORE_READ(arm64, orig_x0);
+		second_arg = is_x86 ? BPF_CORE_READ(x86, si) : BPF_CORE_READ(arm64, regs[1]);
+		f.device = device_of(task, first_arg);
+		if (!f.device)
+			path_of(f.path, first_arg, second_arg);
+	}
 	f.cgroup = tapio_cgroup_id(task);
 	BPF_CORE_READ_STR_INTO(&f.comm, task, group_leader, comm);
 	known = bpf_map_lookup_elem(&failed, &f);

@@ -21,6 +21,7 @@ type ErrnoFailure struct {
 	Device  uint32
 	Comm    [16]uint8
 	Pad     uint32
+	Path    [64]uint8
 }
 
 type ErrnoFailures struct {

@@ -33,11 +33,13 @@ const (
 	maxNamed    = 3
 )
 
-// byDescriptor are the calls whose first argument is a descriptor of the file, or of the folder, that they fail for.
-var byDescriptor = map[string]bool{
-	"write": true, "pwrite64": true, "writev": true, "pwritev": true, "pwritev2": true, "fallocate": true, "ftruncate": true,
-	"fsync": true, "fdatasync": true, "sendfile": true, "openat": true, "openat2": true, "mkdirat": true, "mknodat": true,
-	"renameat": true, "renameat2": true, "unlinkat": true, "fchmod": true, "fchown": true, "fsetxattr": true,
+// ofFiles are the calls whose first argument is the file, or the folder, that they fail for: a descriptor or a path.
+var ofFiles = map[string]bool{
+	"write": true, "pwrite64": true, "writev": true, "pwritev": true, "pwritev2": true, "fallocate": true, "ftruncate": true, "truncate": true,
+	"fsync": true, "fdatasync": true, "sendfile": true, "open": true, "openat": true, "openat2": true, "creat": true, "mkdir": true, "mkdirat": true,
+	"mknod": true, "mknodat": true, "rename": true, "renameat": true, "renameat2": true, "link": true, "linkat": true, "unlink": true, "unlinkat": true,
+	"rmdir": true, "chmod": true, "fchmod": true, "fchmodat": true, "chown": true, "fchown": true, "fchownat": true, "utimensat": true,
+	"setxattr": true, "fsetxattr": true,
 }
 
 // seesFailures tries whether system calls could be looked at: whether the program loads. It is attached only when somebody asks.
@@ -160,7 +162,7 @@ func (p *probes) failures(a *attached, q attribution.Question, devices map[uint3
 		if f.Error == "EADDRNOTAVAIL" && f.Syscall == "bind" {
 			continue // an address that is not of this machine: nothing is exhausted
 		}
-		if devices != nil && !(devices[key.Device] && byDescriptor[f.Syscall]) {
+		if devices != nil && !(ofFiles[f.Syscall] && devices[deviceOf(key, n.Pid)]) {
 			continue
 		}
 		if q.Cgroup == "" {
@@ -292,19 +294,76 @@ func devicesOf(of attribution.Subject) (map[uint32]bool, error) {
 	return all, nil
 }
 
-// mounted finds the device that is mounted at a place, the one on top of all there (proc_pid_mountinfo(5)).
-func mounted(mountinfo, at string) (device uint32, ok bool) {
-	escaped := strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(at)
+// mount is a device where it is mounted.
+type mount struct {
+	at     string
+	device uint32
+}
+
+// mounts reads proc_pid_mountinfo(5). Of several at one place, the last is on top.
+func mounts(mountinfo string) (all []mount) {
 	for line := range strings.Lines(mountinfo) {
 		fields := strings.Fields(line)
-		if len(fields) < 5 || fields[4] != escaped {
+		if len(fields) < 5 {
 			continue
 		}
-		if d, valid := deviceNumber(fields[2]); valid {
-			device, ok = d, true
+		if device, ok := deviceNumber(fields[2]); ok {
+			all = append(all, mount{unescape.Replace(fields[4]), device})
+		}
+	}
+	return all
+}
+
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// mounted finds the device that is mounted at a place.
+func mounted(mountinfo, at string) (device uint32, ok bool) {
+	for _, m := range mounts(mountinfo) {
+		if m.at == at {
+			device, ok = m.device, true
 		}
 	}
 	return device, ok
+}
+
+// holding finds the device that a path is on: of what is mounted at it or above, the nearest. cut says that it is only the beginning of
+// a path; then it is not known where something is mounted that begins so as well.
+func holding(mountinfo, path string, cut bool) (device uint32, ok bool) {
+	nearest := ""
+	for _, m := range mounts(mountinfo) {
+		if cut && strings.HasPrefix(m.at, path) {
+			return 0, false
+		}
+		above := strings.TrimSuffix(m.at, "/")
+		if (path == above || strings.HasPrefix(path, above+"/")) && len(m.at) >= len(nearest) {
+			nearest, device, ok = m.at, m.device, true
+		}
+	}
+	return device, ok
+}
+
+// deviceOf is the device that a call failed for; 0 where it is not known. Of a path, it is looked up without touching it: it may lead
+// anywhere.
+func deviceOf(key bpf.ErrnoFailure, pid uint32) uint32 {
+	path := text(key.Path[:])
+	if key.Device != 0 || path == "" {
+		return key.Device
+	}
+	process := fmt.Sprintf("/proc/%d", pid)
+	cut := len(path) == len(key.Path)-1
+	if !filepath.IsAbs(path) {
+		below, err := os.Readlink(process + "/cwd")
+		if err != nil {
+			return 0
+		}
+		path = below + "/" + path
+	}
+	mountinfo, err := os.ReadFile(process + "/mountinfo")
+	if err != nil {
+		return 0 // it has ended, or it may not be looked at
+	}
+	device, _ := holding(string(mountinfo), filepath.Clean(path), cut)
+	return device
 }
 
 // deviceNumber reads a device such as 8:1 as the kernel has it in super_block (include/linux/kdev_t.h).

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -146,39 +147,56 @@ func TestRealMachineFailures(t *testing.T) {
 	}
 }
 
-// The users of a file system are told by whose it is that they write to, wherever they are.
+// The users of a file system are told by whose it is that they write to, or make files in, wherever they are.
 func TestRealFilesystemFailures(t *testing.T) {
 	desk, sink := startWithDesk(t)
-	at, beside := t.TempDir(), t.TempDir()
-	for _, folder := range []string{at, beside} {
-		if err := unix.Mount("tmpfs", folder, "tmpfs", 0, "size=64k"); err != nil {
+	stop, done := make(chan struct{}), new(sync.WaitGroup)
+	full := func(pause time.Duration) (at string, attempts *atomic.Int64) {
+		at, err := os.MkdirTemp("", "tapio") // a short path
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, os.Remove(at)) })
+		if err := unix.Mount("tmpfs", at, "tmpfs", 0, "size=64k,nr_inodes=8"); err != nil {
 			t.Skipf("this test mounts: %v", err)
 		}
-		t.Cleanup(func() { require.NoError(t, unix.Unmount(folder, unix.MNT_DETACH)) })
-	}
-	stop, done := make(chan struct{}), new(sync.WaitGroup)
-	for _, folder := range []string{at, beside} {
+		t.Cleanup(func() { require.NoError(t, unix.Unmount(at, unix.MNT_DETACH)) })
+		for i := 0; err == nil; i++ {
+			err = os.WriteFile(filepath.Join(at, fmt.Sprint(i)), nil, 0o600)
+		}
+		require.ErrorIs(t, err, unix.ENOSPC, "no inode is left")
+		attempts = new(atomic.Int64)
 		done.Go(func() {
-			for fill(filepath.Join(folder, "file")) == nil {
+			for {
+				attempts.Add(1)
+				made, written := os.WriteFile(filepath.Join(at, "new"), nil, 0o600), fill(filepath.Join(at, "0"))
+				if !assert.ErrorIs(t, made, unix.ENOSPC) || !assert.NoError(t, written) {
+					return
+				}
 				select {
 				case <-stop:
 					return
-				case <-time.After(20 * time.Millisecond):
+				case <-time.After(pause):
 				}
 			}
 		})
+		return at, attempts
 	}
-	defer done.Wait()
-	defer close(stop)
+	_, _ = full(time.Millisecond) // of which nothing is told
+	at, attempts := full(50 * time.Millisecond)
 	a := ask(t, desk, attribution.Question{Kind: attribution.Errors, Window: 2 * time.Second, Subject: attribution.Subject{Name: at, Mountpoint: at}})
-	require.Len(t, a.Failures, 1, a.Reason)
-	f := a.Failures[0]
-	assert.Equal(t, "write ENOSPC", f.Syscall+" "+f.Error)
-	assert.Equal(t, os.Getpid(), f.PID)
-	require.Len(t, sink.named(eventSyscallFailed), 1)
-	e := sink.named(eventSyscallFailed)[0]
-	assert.Empty(t, e.resource)
-	assert.Equal(t, at, e.attribute("system.filesystem.mountpoint").Str())
+	close(stop)
+	done.Wait()
+	failed := map[string]bool{}
+	for _, f := range a.Failures {
+		failed[f.Syscall+" "+f.Error] = true
+		assert.Equal(t, os.Getpid(), f.PID)
+		assert.LessOrEqual(t, f.Count, uint64(attempts.Load()), "%+v", f)
+	}
+	assert.Equal(t, map[string]bool{"write ENOSPC": true, "openat ENOSPC": true}, failed, a.Reason)
+	require.Len(t, sink.named(eventSyscallFailed), 2)
+	for _, e := range sink.named(eventSyscallFailed) {
+		assert.Empty(t, e.resource)
+		assert.Equal(t, at, e.attribute("system.filesystem.mountpoint").Str())
+	}
 
 	id, err := desk.Ask(attribution.Question{Kind: attribution.Errors, Window: time.Second, Subject: attribution.Subject{Name: "/nowhere", Mountpoint: "/nowhere"}})
 	require.NoError(t, err)
@@ -224,6 +242,21 @@ func TestRealFailuresCoverage(t *testing.T) {
 	assert.Equal(t, finding.CoverageOK, parts["errors"])
 }
 
+func TestHolding(t *testing.T) {
+	const mountinfo = "21 1 8:1 / / rw - ext4 x rw\n30 21 0:25 / /data rw - tmpfs tmpfs rw\n31 21 0:26 / /data rw - tmpfs tmpfs rw\n32 31 0:27 / /data/deep rw - tmpfs tmpfs rw\n"
+	for _, c := range []struct {
+		path string
+		cut  bool
+		want uint32
+	}{
+		{"/etc/hosts", false, 8<<20 | 1}, {"/", false, 8<<20 | 1}, {"/data", false, 26}, {"/data/x", false, 26}, {"/database", false, 8<<20 | 1},
+		{"/data/deep/x", false, 27}, {"/data/de", true, 0}, {"/data/dx", true, 26}, {"relative", false, 0}, {"", false, 8<<20 | 1},
+	} {
+		got, _ := holding(mountinfo, c.path, c.cut)
+		assert.Equal(t, c.want, got, "%+v", c)
+	}
+}
+
 func TestMounted(t *testing.T) {
 	const mountinfo = `21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 30 21 0:25 / /data rw shared:5 - tmpfs tmpfs rw
@@ -249,6 +282,12 @@ func FuzzMounted(f *testing.F) {
 	f.Add("1 2 4096:99999999 / \\134 rw", `\`)
 	f.Fuzz(func(t *testing.T, mountinfo, at string) {
 		if device, ok := mounted(mountinfo, at); !ok && device != 0 {
+			t.Fatal(device)
+		}
+		if device, ok := holding(mountinfo, at, true); !ok && device != 0 {
+			t.Fatal(device)
+		}
+		if device, ok := holding(mountinfo, at, true); !ok && device != 0 {
 			t.Fatal(device)
 		}
 	})
