@@ -143,10 +143,11 @@ static __always_inline void count(u32 which, u64 bytes)
 {
 	struct counters *n = bpf_map_lookup_elem(&counts, &which);
 
-	if (n) {
-		__sync_fetch_and_add(&n->calls, 1);
+	if (!n)
+		return;
+	__sync_fetch_and_add(&n->calls, 1);
+	if (bytes) // nothing added is made into an instruction that kernels before 5.12 lack
 		__sync_fetch_and_add(&n->bytes, bytes);
-	}
 }
 
 static __always_inline struct how *configured(void)

@@ -98,6 +98,8 @@ type watch struct {
 	burst        uint32
 	every        uint64 // bytes for each sample
 
+	event  bpf.MallocSample // the one that is being read
+	record ringbuf.Record
 	stacks map[string]int32
 	all    []*sample
 	live   map[uint64]*sample // by address
@@ -282,10 +284,10 @@ func (w *watch) account() error {
 
 // drain takes events in until a time, and then what is there.
 func (w *watch) drain(until time.Time) error {
-	var rec ringbuf.Record
+	rec := &w.record
 	for {
 		w.events.SetDeadline(until)
-		switch err := w.events.ReadInto(&rec); {
+		switch err := w.events.ReadInto(rec); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
 		case err != nil:
@@ -303,11 +305,10 @@ func (w *watch) take(raw []byte) error {
 	}
 	switch binary.LittleEndian.Uint32(raw) {
 	case eventSample:
-		e, err := bpf.Event[bpf.MallocSample](raw)
-		if err != nil {
+		if err := bpf.EventInto(&w.event, raw); err != nil {
 			return err
 		}
-		return w.born(e)
+		return w.born(&w.event)
 	case eventDeath:
 		e, err := bpf.Event[bpf.MallocDeath](raw)
 		if err != nil {

@@ -17,11 +17,13 @@ import (
 const (
 	maxDebug      = 48 << 20 // bytes of all sections, uncompressed
 	maxRanges     = 4 << 20  // bytes of the lists of ranges
+	maxAbbrev     = 2 << 20
 	maxUnits      = 100_000
-	maxScopes     = 200_000
-	maxRows       = 1_000_000
-	maxUnitsKept  = 32
-	maxNames      = 8 // steps from what is inlined to its name
+	maxScopes     = 50_000 // of a unit
+	maxUnitRanges = 200_000
+	maxRows       = 200_000
+	maxKept       = 500_000 // rows and ranges of all units that are kept
+	maxNames      = 8       // steps from what is inlined to its name
 	maxDebugSpent = 2 * time.Second
 )
 
@@ -29,7 +31,9 @@ const (
 type debugInfo struct {
 	data  *dwarf.Data
 	units []dwarf.Offset // of their first entries
+	lines []byte         // .debug_line
 	kept  map[dwarf.Offset]*unit
+	held  int // rows and ranges of those
 	spent time.Duration
 	until time.Time // of the look-up that is going on
 }
@@ -40,7 +44,10 @@ type unit struct {
 	scopes []scope
 	rows   []row
 	files  []*dwarf.LineFile
+	spans  int // ranges of all scopes
 }
+
+func (u *unit) held() int { return len(u.rows) + len(u.ranges) + len(u.scopes) + u.spans }
 
 // scope is a function, or one that was put into the scopes before it.
 type scope struct {
@@ -61,12 +68,7 @@ type row struct {
 var errSpent = errors.New("it takes too long")
 
 // openDebug reads the sections of DWARF; nil where there are none, or too much.
-func openDebug(f *elf.File) (d *debugInfo) {
-	defer func() {
-		if recover() != nil { // a hostile file has found a mistake in the standard library
-			d = nil
-		}
-	}()
+func openDebug(f *elf.File) *debugInfo {
 	sections := map[string][]byte{}
 	left := int64(maxDebug)
 	for _, name := range []string{"abbrev", "info", "str", "line", "ranges", "addr", "line_str", "str_offsets", "rnglists"} {
@@ -75,8 +77,11 @@ func openDebug(f *elf.File) (d *debugInfo) {
 			continue
 		}
 		limit := left
-		if name == "ranges" || name == "rnglists" {
+		switch name {
+		case "ranges", "rnglists":
 			limit = min(left, maxRanges)
+		case "abbrev":
+			limit = maxAbbrev
 		}
 		b, err := io.ReadAll(io.LimitReader(s.Open(), limit+1))
 		if err != nil || int64(len(b)) > limit {
@@ -85,6 +90,15 @@ func openDebug(f *elf.File) (d *debugInfo) {
 		left -= int64(len(b))
 		sections[name] = b
 	}
+	return newDebug(sections)
+}
+
+func newDebug(sections map[string][]byte) (d *debugInfo) {
+	defer func() {
+		if recover() != nil { // a hostile file has found a mistake in the standard library
+			d = nil
+		}
+	}()
 	if len(sections["info"]) == 0 {
 		return nil
 	}
@@ -97,7 +111,7 @@ func openDebug(f *elf.File) (d *debugInfo) {
 			return nil
 		}
 	}
-	return &debugInfo{data: data, units: unitsOf(sections["info"]), kept: map[dwarf.Offset]*unit{}}
+	return &debugInfo{data: data, units: unitsOf(sections["info"]), lines: sections["line"], kept: map[dwarf.Offset]*unit{}}
 }
 
 // unitsOf goes over the headers of compilation units (DWARF 5, 7.5.1).
@@ -187,8 +201,9 @@ func (d *debugInfo) unit(pc uint64) *unit {
 		if err != nil {
 			return nil
 		}
-		if len(d.kept) >= maxUnitsKept {
+		if d.held += u.held(); d.held > maxKept {
 			clear(d.kept)
+			d.held = u.held()
 		}
 		d.kept[at] = u
 		return u
@@ -199,6 +214,9 @@ func (d *debugInfo) unit(pc uint64) *unit {
 // read reads what is needed of a unit.
 func (d *debugInfo) read(e *dwarf.Entry, ranges [][2]uint64) (*unit, error) {
 	u := &unit{ranges: ranges}
+	if at, ok := e.Val(dwarf.AttrStmtList).(int64); ok && !believable(d.lines, at) {
+		return u, nil
+	}
 	lines, err := d.data.LineReader(e)
 	if err == nil && lines != nil {
 		for n := 0; n < maxRows; n++ {
@@ -219,8 +237,8 @@ func (d *debugInfo) read(e *dwarf.Entry, ranges [][2]uint64) (*unit, error) {
 	if _, err := r.Next(); err != nil {
 		return nil, err
 	}
-	for n, depth := 0, 1; depth > 0 && len(u.scopes) < maxScopes; n++ {
-		if n%1024 == 0 && d.late() {
+	for n, depth := 0, 1; depth > 0 && len(u.scopes) < maxScopes && u.spans < maxUnitRanges; n++ {
+		if n%16 == 0 && d.late() {
 			return nil, errSpent
 		}
 		e, err := r.Next()
@@ -241,6 +259,7 @@ func (d *debugInfo) read(e *dwarf.Entry, ranges [][2]uint64) (*unit, error) {
 		if s.ranges, err = d.data.Ranges(e); err != nil || len(s.ranges) == 0 {
 			continue
 		}
+		u.spans += len(s.ranges)
 		s.origin, _ = e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
 		s.file, _ = e.Val(dwarf.AttrCallFile).(int64)
 		s.line, _ = e.Val(dwarf.AttrCallLine).(int64)

@@ -2,7 +2,9 @@ package symbols
 
 import (
 	"bytes"
+	"debug/elf"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -88,11 +90,114 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// tinyProgram is a program of two functions, one put into the other, and an address in that; nil where there is no compiler.
+func tinyProgram(t testing.TB) ([]byte, uint64) {
+	t.Helper()
+	dir := t.TempDir()
+	source, path := filepath.Join(dir, "tiny.c"), filepath.Join(dir, "tiny")
+	require.NoError(t, os.WriteFile(source, []byte(`volatile int n;
+static inline void inner(void)
+{
+	n++;
+}
+void _start(void)
+{
+	inner();
+	for (;;)
+		;
+}
+`), 0o600))
+	if _, err := exec.LookPath("gcc"); err != nil {
+		return nil, 0
+	}
+	out, err := exec.Command("gcc", "-O1", "-g", "-nostdlib", "-static", "-o", path, source).CombinedOutput()
+	require.NoError(t, err, string(out))
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	o, err := Open(bytes.NewReader(b))
+	require.NoError(t, err)
+	return b, o.Find("_start")["_start"]
+}
+
+func TestLines(t *testing.T) {
+	b, at := tinyProgram(t)
+	if b == nil {
+		t.Skip("no compiler here")
+	}
+	o, err := Open(bytes.NewReader(b))
+	require.NoError(t, err)
+	frames := o.Lookup(at)
+	require.Len(t, frames, 2)
+	assert.Equal(t, "inner", frames[0].Function)
+	assert.True(t, frames[0].Inlined)
+	assert.Equal(t, 4, frames[0].Line)
+	assert.Equal(t, "_start", frames[1].Function)
+	assert.Equal(t, 8, frames[1].Line)
+	assert.Equal(t, "tiny.c", filepath.Base(frames[1].File))
+
+	// Cut anywhere, it says less, or nothing.
+	for n := 0; n < len(b); n += 61 {
+		if o, err := Open(bytes.NewReader(b[:n])); err == nil {
+			o.Lookup(at)
+		}
+	}
+}
+
+// A table of lines that claims more files than it has.
+func TestBelievable(t *testing.T) {
+	header := func(folders, files byte) []byte {
+		b := make([]byte, 18)
+		b[4], b[17] = 5, 1
+		b = append(b, 1, 1, 0x08, folders)
+		for range min(folders, 3) {
+			b = append(b, 'd', 0)
+		}
+		b = append(b, 2, 1, 0x08, 2, 0x0f, files)
+		for range min(files, 3) {
+			b = append(b, 'f', 0, 0)
+		}
+		return append(b, make([]byte, 8)...)
+	}
+	assert.True(t, believable(header(2, 3), 0))
+	assert.False(t, believable(header(2, 100), 0))
+	assert.False(t, believable(header(100, 3), 0))
+	none := header(0, 0)
+	none[18], none[19] = 0, 127 // entries of no form, which take no bytes
+	assert.False(t, believable(append(none[:20], none[22:]...), 0))
+	assert.False(t, believable(header(1, 1), 1<<40))
+	assert.False(t, believable(nil, 0))
+}
+
+// FuzzDebug reads DWARF that is anybody's.
+func FuzzDebug(f *testing.F) {
+	if b, at := tinyProgram(f); b != nil {
+		o, err := elf.NewFile(bytes.NewReader(b))
+		require.NoError(f, err)
+		section := func(name string) []byte {
+			s := o.Section(name)
+			if s == nil {
+				return nil
+			}
+			b, err := s.Data()
+			require.NoError(f, err)
+			return b
+		}
+		f.Add(section(".debug_info"), section(".debug_abbrev"), section(".debug_line"), section(".debug_line_str"), section(".debug_rnglists"), at)
+	}
+	f.Fuzz(func(_ *testing.T, info, abbrev, line, lineStr, rnglists []byte, pc uint64) {
+		d := newDebug(map[string][]byte{"info": info, "abbrev": abbrev, "line": line, "line_str": lineStr, "rnglists": rnglists})
+		if d != nil {
+			d.lookup(pc)
+			d.lookup(pc + 4)
+		}
+	})
+}
+
 // A container's program is anybody's: whatever it says, it must neither crash nor hang us, nor cost much memory.
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte("\x7fELF\x02\x01\x01"), uint64(0x1000))
-	if b, err := os.ReadFile("testdata/tiny.elf"); err == nil {
-		f.Add(b, uint64(0x401000))
+	if b, at := tinyProgram(f); b != nil {
+		f.Add(b, at)
 	}
 	f.Fuzz(func(_ *testing.T, b []byte, pc uint64) {
 		o, err := Open(bytes.NewReader(b))
