@@ -112,9 +112,14 @@ static __always_inline u64 user_word(u64 at)
 
 static __always_inline u8 copy(u8 *to, u32 room, const struct go_string *s)
 {
-	if (!s->len || s->len >= room || bpf_probe_read_user(to, s->len & (room - 1), s->at))
+	u64 n = s->len;
+
+	if (!n || n >= room)
 		return 0;
-	return s->len;
+	// The compiler must not take this for known: old kernels' verifiers forget the comparison.
+	asm volatile("" : "+r"(n));
+	n &= room - 1;
+	return bpf_probe_read_user(to, n, s->at) ? 0 : n;
 }
 
 // A request that a server has got is told by its protocol, and by its URI, which those that a client makes don't have.

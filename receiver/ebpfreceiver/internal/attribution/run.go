@@ -145,7 +145,7 @@ func (r *Process) attribute(ctx context.Context, p *process.Process, m *modules.
 	switch {
 	case err == nil:
 		r.Runtime = g.Version
-		return errors.Join(r.golang(ctx, g, o), g.Close())
+		return errors.Join(r.golang(ctx, g, m, o), g.Close())
 	case !errors.Is(err, golang.ErrNotGo):
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -27,8 +28,8 @@ const leastGrowth = 256 << 10
 // glance is how often memory is looked at that nothing tells of.
 const glance = 500 * time.Millisecond
 
-// golang looks at a Go program: its heap, and its goroutines at the beginning, the middle and the end.
-func (r *Process) golang(ctx context.Context, g *golang.Program, o Options) error {
+// golang looks at a Go program: its heap, its goroutines at the beginning, the middle and the end, and what C has allocated for it.
+func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modules, o Options) error {
 	own := ownGo(g.Object.GoModules)
 	type result struct {
 		added []golang.Added
@@ -41,20 +42,38 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, o Options) erro
 		added, err := golang.WatchGoroutines(ctx, g, o.Window)
 		done <- result{added, err}
 	}()
+	var c byC
+	var ofC error
+	var watching sync.WaitGroup
+	if malloc.Has(m) {
+		o.Duty /= 2
+		watching.Go(func() { c, ofC = cgo(ctx, g, m, o) })
+	}
 	heap, err := golang.WatchHeap(ctx, g, o.Window, o.Longest, o.Duty)
+	watching.Wait()
 	cancel()
 	goroutines := <-done
 	if err != nil {
 		return err
 	}
-	r.Growth, r.Grows, r.Hits, r.Unattributed = heap.Growth, heap.Grows, heap.Hits, heap.Unattributed
-	all, shared := heldGo(g, heap.Held)
-	if len(goroutines.added) == 0 {
-		r.Unattributed += shared
+	r.Growth, r.Hits = heap.Growth+c.growth, heap.Hits+c.calls
+	if heap.Grows {
+		r.Grows, r.Unattributed = true, heap.Unattributed
+		all, shared := heldGo(g, heap.Held)
+		if len(goroutines.added) == 0 {
+			r.Unattributed += shared
+		}
+		var grown float64
+		r.Sites, grown = proven(sitesOf(all, Retained, KindHeap, own))
+		r.Unattributed += grown
 	}
-	var grown float64
-	r.Sites, grown = proven(sitesOf(all, Retained, KindHeap, own))
-	r.Unattributed += grown
+	if c.growth > 0 {
+		r.Grows, r.Sites = true, append(r.Sites, c.sites...)
+		if len(c.sites) == 0 {
+			r.Unattributed += c.growth
+			r.Reason = "what C has allocated grows as well, and nobody was found who holds it"
+		}
+	}
 	for _, a := range goroutines.added {
 		s := goroutineSite(g, a, own)
 		r.Growth += s.Bytes
@@ -71,7 +90,10 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, o Options) erro
 		all, _ := heldGo(g, heap.Allocating)
 		r.Sites = sitesOf(all, Growing, KindHeap, own)
 	case len(r.Sites) == 0:
-		r.Reason = "too few of its new objects have survived a garbage collection to name anybody"
+		r.Reason = join(r.Reason, "too few of its new objects have survived a garbage collection to name anybody")
+	}
+	if ofC != nil && !errors.Is(ofC, process.ErrGone) {
+		r.Reason = join(r.Reason, "what C has allocated could not be watched: "+ofC.Error())
 	}
 	if heap.Lost > 0 {
 		r.Reason = join(r.Reason, fmt.Sprintf("%d samples were lost", heap.Lost))

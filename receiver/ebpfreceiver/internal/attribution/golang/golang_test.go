@@ -4,10 +4,15 @@ package golang
 
 import (
 	"encoding/binary"
+	"os"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/bpf"
 )
 
 func TestLayoutOf(t *testing.T) {
@@ -184,4 +189,17 @@ func FuzzReferences(f *testing.F) {
 		referencesAMD64(b, 0x1000)
 		referencesARM64(b, 0x1000)
 	})
+}
+
+// The kernel takes the programs: what the newest verifies, an old one may find too complex.
+func TestProgramsLoad(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: it loads programs into the kernel")
+	}
+	require.NoError(t, rlimit.RemoveMemlock())
+	spec, err := bpf.LoadGoHeap()
+	require.NoError(t, err)
+	c, err := ebpf.NewCollection(spec)
+	require.NoError(t, err)
+	c.Close()
 }

@@ -109,6 +109,9 @@ type allocator struct {
 	maps bool
 }
 
+// Has says whether a process has a malloc that is known.
+func Has(m *modules.Modules) bool { return len(allocators(m)) > 0 }
+
 // allocators are those of a process.
 func allocators(m *modules.Modules) []allocator {
 	var names []string
