@@ -14,6 +14,7 @@
 #define GOHEAP_SPAN 1
 #define GOHEAP_MARKED 2
 #define GOHEAP_MARKING 3
+#define GOHEAP_STARTED 4
 
 // What is told of the programs that are watched, by process: offsets of fields in runtime.mspan, and how many spans to pass
 // over for each that is sampled.
@@ -24,7 +25,7 @@ struct target {
 	// program has none. Offsets in net/http.Request: of the pattern, and of the pointer to it (1.22); of conn.curReq.
 	u64 mux, mux_end, conn, conn_end;
 	u32 pattern, pattern_at, current;
-	u32 pad;
+	u32 goid; // in runtime.g
 };
 
 // What was asked for, of the HTTP server, when it allocated.
@@ -41,6 +42,7 @@ struct state {
 	u64 spans; // in use, sampled or not
 	u64 bytes;
 	u64 marking; // the collector is marking: what is allocated now counts as marked
+	u64 started; // goroutines
 };
 
 struct span {
@@ -65,6 +67,17 @@ struct marked {
 	u64 live; // bytes
 };
 
+struct started {
+	u32 kind;
+	u32 pid;
+	u64 goroutine; // its number
+	s32 stack_bytes; // or a negative errno
+	u32 pad;
+	u64 stack[FRAMES];
+	struct asked asked;
+};
+
+const struct started *unused_started __attribute__((unused));
 const struct span *unused_span __attribute__((unused));
 const struct marked *unused_marked __attribute__((unused));
 
@@ -149,7 +162,7 @@ static __always_inline void describe(struct asked *to, u64 at, struct target *ta
 
 // The request is an argument of the multiplexer nearest on the stack, which keeps it in its place; where there is none, the
 // connection's current one.
-static __always_inline void find_request(struct pt_regs *ctx, struct span *e, struct target *target)
+static __always_inline void find_request(struct pt_regs *ctx, struct asked *to, struct target *target)
 {
 	u64 own = FRAME_POINTER(ctx), request = 0;
 
@@ -175,7 +188,7 @@ static __always_inline void find_request(struct pt_regs *ctx, struct span *e, st
 		}
 	}
 	if (request)
-		describe(&e->asked, request, target);
+		describe(to, request, target);
 }
 
 // runtime.(*mheap).setSpans(base, npages uintptr, s *mspan): the last thing done to a new span, in all versions since 1.18.
@@ -217,7 +230,7 @@ int tapio_goheap_span(struct pt_regs *ctx)
 	e->stack_bytes = bpf_get_stack(ctx, e->stack, sizeof(e->stack), BPF_F_USER_STACK);
 	__builtin_memset(&e->asked, 0, sizeof(e->asked));
 	if (e->stack_bytes > 0 && (target->mux || target->conn))
-		find_request(ctx, e, target);
+		find_request(ctx, &e->asked, target);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
@@ -262,6 +275,35 @@ int tapio_goheap_marked(struct pt_regs *ctx)
 		return 0;
 	state->marking = 0;
 	tell(GOHEAP_MARKED, pid, GO_ARG2(ctx));
+	return 0;
+}
+
+// The call of runtime.runqput(pp, newg, true) in runtime.newproc: a goroutine was made, and has its number.
+SEC("uprobe/newproc")
+int tapio_goheap_started(struct pt_regs *ctx)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct state *state = bpf_map_lookup_elem(&states, &pid);
+	struct started *e;
+
+	if (!target || !state)
+		return 0;
+	__sync_fetch_and_add(&state->started, 1);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		tapio_count_lost();
+		return 0;
+	}
+	e->kind = GOHEAP_STARTED;
+	e->pid = pid;
+	e->goroutine = user_word(GO_ARG2(ctx) + target->goid);
+	e->pad = 0;
+	e->stack_bytes = bpf_get_stack(ctx, e->stack, sizeof(e->stack), BPF_F_USER_STACK);
+	__builtin_memset(&e->asked, 0, sizeof(e->asked));
+	if (target->mux || target->conn)
+		find_request(ctx, &e->asked, target);
+	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
 

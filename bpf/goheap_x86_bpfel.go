@@ -13,6 +13,18 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type GoHeapAsked struct {
+	_          structs.HostLayout
+	Uri        uint64
+	MethodLen  uint8
+	UriLen     uint8
+	PatternLen uint8
+	Pad        [5]uint8
+	Method     [16]uint8
+	Text       [128]uint8
+	Pattern    [128]uint8
+}
+
 type GoHeapMarked struct {
 	_    structs.HostLayout
 	Kind uint32
@@ -37,17 +49,18 @@ type GoHeapSpan struct {
 	OneIn      uint32
 	StackBytes int32
 	Stack      [64]uint64
-	Asked      struct {
-		_          structs.HostLayout
-		Uri        uint64
-		MethodLen  uint8
-		UriLen     uint8
-		PatternLen uint8
-		Pad        [5]uint8
-		Method     [16]uint8
-		Text       [128]uint8
-		Pattern    [128]uint8
-	}
+	Asked      GoHeapAsked
+}
+
+type GoHeapStarted struct {
+	_          structs.HostLayout
+	Kind       uint32
+	Pid        uint32
+	Goroutine  uint64
+	StackBytes int32
+	Pad        uint32
+	Stack      [64]uint64
+	Asked      GoHeapAsked
 }
 
 type GoHeapState struct {
@@ -55,6 +68,7 @@ type GoHeapState struct {
 	Spans   uint64
 	Bytes   uint64
 	Marking uint64
+	Started uint64
 }
 
 type GoHeapTarget struct {
@@ -70,22 +84,24 @@ type GoHeapTarget struct {
 	Pattern   uint32
 	PatternAt uint32
 	Current   uint32
-	Pad       uint32
+	Goid      uint32
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	GoHeapMapEvents             = "events"
-	GoHeapMapLost               = "lost"
-	GoHeapMapStates             = "states"
-	GoHeapMapTargets            = "targets"
-	GoHeapProgTapioGoheapMark   = "tapio_goheap_mark"
-	GoHeapProgTapioGoheapMarked = "tapio_goheap_marked"
-	GoHeapProgTapioGoheapSpan   = "tapio_goheap_span"
-	GoHeapVarUnusedMarked       = "unused_marked"
-	GoHeapVarUnusedSpan         = "unused_span"
+	GoHeapMapEvents              = "events"
+	GoHeapMapLost                = "lost"
+	GoHeapMapStates              = "states"
+	GoHeapMapTargets             = "targets"
+	GoHeapProgTapioGoheapMark    = "tapio_goheap_mark"
+	GoHeapProgTapioGoheapMarked  = "tapio_goheap_marked"
+	GoHeapProgTapioGoheapSpan    = "tapio_goheap_span"
+	GoHeapProgTapioGoheapStarted = "tapio_goheap_started"
+	GoHeapVarUnusedMarked        = "unused_marked"
+	GoHeapVarUnusedSpan          = "unused_span"
+	GoHeapVarUnusedStarted       = "unused_started"
 )
 
 // LoadGoHeap returns the embedded CollectionSpec for GoHeap.
@@ -130,9 +146,10 @@ type GoHeapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoHeapProgramSpecs struct {
-	TapioGoheapMark   *ebpf.ProgramSpec `ebpf:"tapio_goheap_mark"`
-	TapioGoheapMarked *ebpf.ProgramSpec `ebpf:"tapio_goheap_marked"`
-	TapioGoheapSpan   *ebpf.ProgramSpec `ebpf:"tapio_goheap_span"`
+	TapioGoheapMark    *ebpf.ProgramSpec `ebpf:"tapio_goheap_mark"`
+	TapioGoheapMarked  *ebpf.ProgramSpec `ebpf:"tapio_goheap_marked"`
+	TapioGoheapSpan    *ebpf.ProgramSpec `ebpf:"tapio_goheap_span"`
+	TapioGoheapStarted *ebpf.ProgramSpec `ebpf:"tapio_goheap_started"`
 }
 
 // GoHeapMapSpecs contains maps before they are loaded into the kernel.
@@ -149,8 +166,9 @@ type GoHeapMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoHeapVariableSpecs struct {
-	UnusedMarked *ebpf.VariableSpec `ebpf:"unused_marked"`
-	UnusedSpan   *ebpf.VariableSpec `ebpf:"unused_span"`
+	UnusedMarked  *ebpf.VariableSpec `ebpf:"unused_marked"`
+	UnusedSpan    *ebpf.VariableSpec `ebpf:"unused_span"`
+	UnusedStarted *ebpf.VariableSpec `ebpf:"unused_started"`
 }
 
 // GoHeapObjects contains all objects after they have been loaded into the kernel.
@@ -192,17 +210,19 @@ func (m *GoHeapMaps) Close() error {
 //
 // It can be passed to LoadGoHeapObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoHeapVariables struct {
-	UnusedMarked *ebpf.Variable `ebpf:"unused_marked"`
-	UnusedSpan   *ebpf.Variable `ebpf:"unused_span"`
+	UnusedMarked  *ebpf.Variable `ebpf:"unused_marked"`
+	UnusedSpan    *ebpf.Variable `ebpf:"unused_span"`
+	UnusedStarted *ebpf.Variable `ebpf:"unused_started"`
 }
 
 // GoHeapPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to LoadGoHeapObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoHeapPrograms struct {
-	TapioGoheapMark   *ebpf.Program `ebpf:"tapio_goheap_mark"`
-	TapioGoheapMarked *ebpf.Program `ebpf:"tapio_goheap_marked"`
-	TapioGoheapSpan   *ebpf.Program `ebpf:"tapio_goheap_span"`
+	TapioGoheapMark    *ebpf.Program `ebpf:"tapio_goheap_mark"`
+	TapioGoheapMarked  *ebpf.Program `ebpf:"tapio_goheap_marked"`
+	TapioGoheapSpan    *ebpf.Program `ebpf:"tapio_goheap_span"`
+	TapioGoheapStarted *ebpf.Program `ebpf:"tapio_goheap_started"`
 }
 
 func (p *GoHeapPrograms) Close() error {
@@ -210,6 +230,7 @@ func (p *GoHeapPrograms) Close() error {
 		p.TapioGoheapMark,
 		p.TapioGoheapMarked,
 		p.TapioGoheapSpan,
+		p.TapioGoheapStarted,
 	)
 }
 

@@ -225,6 +225,7 @@ func TestGoroutines(t *testing.T) {
 		}
 		found = true
 		assert.Equal(t, "main.subscribe", s.Function.Function)
+		assert.Equal(t, "GET /api/subscribe", s.Route)
 		assert.Greater(t, s.Objects, 100.)
 		var blocked []string
 		for _, f := range s.Blocked {

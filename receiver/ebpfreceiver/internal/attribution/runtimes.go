@@ -75,10 +75,9 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 		}
 	}
 	for _, a := range goroutines.added {
-		s := goroutineSite(g, a, own)
-		r.Growth += s.Bytes
-		r.Grows = r.Grows || s.Bytes > leastGrowth
-		r.Sites = append(r.Sites, s)
+		r.Growth += float64(a.StackBytes)
+		r.Grows = r.Grows || a.StackBytes > leastGrowth
+		r.Sites = append(r.Sites, goroutineSites(g, a, heap.Starts, own)...)
 	}
 	sortSites(r.Sites)
 	switch {
@@ -141,17 +140,48 @@ var growTables = []string{
 // ended to the next: who needs a new one is not who holds all the others.
 var ofGoroutines = []string{"runtime.malg", "runtime.acquireSudog", "runtime.allgadd"}
 
-func goroutineSite(g *golang.Program, a golang.Added, own func(symbols.Frame) bool) Site {
-	s := siteOf(g.Lookup(a.Created-1), own)
-	s.Grade, s.Kind = Retained, KindGoroutines
-	s.Bytes, s.Objects = float64(a.StackBytes), float64(a.Count)
+// leastStarts is of how many goroutines that have not ended the start must have been seen to tell them apart by who has called what
+// started them.
+const leastStarts = 8
+
+func goroutineSites(g *golang.Program, a golang.Added, starts map[uint64]golang.Start, own func(symbols.Frame) bool) []Site {
+	var all []held
+	for _, id := range a.IDs {
+		start, ok := starts[id]
+		if !ok {
+			continue
+		}
+		of := held{bytes: float64(a.StackBytes), objects: float64(a.Count), samples: 1}
+		for i, pc := range start.Stack {
+			if i > 0 {
+				of.stack = append(of.stack, g.Lookup(pc-1)...)
+			}
+		}
+		if start.Route != nil {
+			of.routes = map[golang.Route]int{*start.Route: 1}
+		}
+		all = append(all, of)
+	}
+	if len(all) < leastStarts {
+		all = []held{{stack: g.Lookup(a.Created - 1), bytes: float64(a.StackBytes), objects: float64(a.Count)}}
+	} else {
+		for i := range all {
+			all[i].bytes /= float64(len(all))
+			all[i].objects /= float64(len(all))
+		}
+	}
+	var blocked []symbols.Frame
 	for i, pc := range a.Blocked {
 		if i > 0 {
 			pc--
 		}
-		s.Blocked = append(s.Blocked, g.Lookup(pc)...)
+		blocked = append(blocked, g.Lookup(pc)...)
 	}
-	return s
+	sites := sitesOf(all, Retained, KindGoroutines, own)
+	for i := range sites {
+		sites[i].Blocked = blocked
+	}
+	return sites
 }
 
 // native looks at a program that uses malloc.

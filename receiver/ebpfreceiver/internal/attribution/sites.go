@@ -137,7 +137,7 @@ func siteOf(stack []symbols.Frame, own func(symbols.Frame) bool) Site {
 	if i := slices.IndexFunc(stack, func(f symbols.Frame) bool { return f.Function == funcPool }); i > 0 {
 		stack = stack[:i]
 	}
-	first := slices.IndexFunc(stack, own)
+	first := slices.IndexFunc(stack, func(f symbols.Frame) bool { return own(f) && !isWrapper(f) })
 	if first < 0 {
 		// All of it is the language's: what the runtime does not do itself.
 		first = max(slices.IndexFunc(stack, func(f symbols.Frame) bool { return !strings.HasPrefix(f.Function, "runtime.") }), 0)
@@ -157,6 +157,9 @@ func siteOf(stack []symbols.Frame, own func(symbols.Frame) bool) Site {
 	}
 	return s
 }
+
+// isWrapper says that the compiler made a function for a go statement with arguments; its name is of the function where that stands.
+func isWrapper(f symbols.Frame) bool { return strings.Contains(f.Function, ".gowrap") }
 
 func last(s *Site) symbols.Frame {
 	if n := len(s.Callers); n > 0 {

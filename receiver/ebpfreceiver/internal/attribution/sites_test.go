@@ -46,6 +46,9 @@ func TestSiteOf(t *testing.T) {
 		"a pool, of which others have not given back": {
 			stack("runtime.newobject", "shop/log.init.func1", "sync.(*Pool).Get", "shop/log.Line", "main.users"), "shop/log.init.func1", "",
 		},
+		"a goroutine of the standard library, for the program": {
+			stack("runtime.newproc", "net/http.(*Server).Serve", "main.main.gowrap1", "runtime.goexit"), "net/http.(*Server).Serve ← main.main.gowrap1", "",
+		},
 		"recursion": {stack("main.walk", "main.walk", "main.walk", "main.main"), "main.walk ← main.main", ""},
 		"nothing":   {nil, "?", ""},
 	} {

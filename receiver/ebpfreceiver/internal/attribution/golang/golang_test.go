@@ -3,6 +3,7 @@
 package golang
 
 import (
+	"debug/elf"
 	"encoding/binary"
 	"os"
 	"testing"
@@ -183,9 +184,27 @@ func TestReferences(t *testing.T) {
 	assert.Equal(t, []uint64{0x2010, 0x2010}, referencesARM64(arm64, 0x1000))
 }
 
+func TestCall(t *testing.T) {
+	// xor edi,edi; call +0x10; call +0x20; ret
+	amd64 := []byte{0x31, 0xff, 0xe8, 0x10, 0, 0, 0, 0xe8, 0x20, 0, 0, 0, 0xc3}
+	off, ok := call(amd64, 0x1000, 0x1000+12+0x20, elf.EM_X86_64)
+	assert.True(t, ok)
+	assert.Equal(t, 7, off)
+	_, ok = call(amd64, 0x1000, 0x1000, elf.EM_X86_64)
+	assert.False(t, ok)
+	var arm64 []byte
+	for _, in := range []uint32{0xd503201f, 0x94000010, 0x97ffffff} { // nop; bl +64; bl -4
+		arm64 = binary.LittleEndian.AppendUint32(arm64, in)
+	}
+	off, ok = call(arm64, 0x1000, 0x1004, elf.EM_AARCH64)
+	assert.True(t, ok)
+	assert.Equal(t, 8, off)
+}
+
 func FuzzReferences(f *testing.F) {
 	f.Add([]byte{0x48, 0x8d, 0x05, 0x10, 0, 0, 0})
 	f.Fuzz(func(_ *testing.T, b []byte) {
+		call(b, 0x1000, 0x1005, elf.EM_X86_64)
 		referencesAMD64(b, 0x1000)
 		referencesARM64(b, 0x1000)
 	})

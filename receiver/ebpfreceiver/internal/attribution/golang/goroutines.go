@@ -55,6 +55,8 @@ type Added struct {
 	// the stacks of all of them take.
 	Count, Old int
 	StackBytes uint64
+	// IDs are the numbers of those that were looked at.
+	IDs []uint64
 }
 
 // allgs finds the address of the list of goroutines.
@@ -207,6 +209,7 @@ func (g *Program) Since(before, half, now Goroutines) ([]Added, error) {
 				continue
 			}
 			added = append(added, gr)
+			a.IDs = append(a.IDs, gr.id)
 			a.StackBytes += gr.stack * uint64(now.Step)
 			if gr.id <= half.newest {
 				a.Old += now.Step

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -28,6 +29,9 @@ const (
 	funcSpan   = "runtime.(*mheap).setSpans"
 	funcMark   = "runtime.(*gcControllerState).startCycle"
 	funcMarked = "runtime.(*gcControllerState).resetLive"
+	// funcStart calls funcQueue with what it has made.
+	funcStart = "runtime.newproc.func1"
+	funcQueue = "runtime.runqput"
 )
 
 // Bounds of a watch.
@@ -38,6 +42,10 @@ const (
 	checksPerSecond = 40_000
 	// censuses is how many are taken over a window, about.
 	censuses = 12
+	// maxStarts is of how many goroutines it is remembered where they were started.
+	maxStarts = 16384
+	// startDuty is which part of what the program may lose is for these.
+	startDuty = 0.25
 	// leastCollections is how many collections are worth waiting for.
 	leastCollections = 2
 )
@@ -47,6 +55,7 @@ const (
 	eventSpan    = 1
 	eventMarked  = 2
 	eventMarking = 3
+	eventStarted = 4
 )
 
 // Stack is a stack of return addresses, the innermost first.
@@ -62,6 +71,12 @@ type Held struct {
 	Routes map[Route]int
 }
 
+// Start is where a goroutine was started, and while serving which request.
+type Start struct {
+	Stack Stack
+	Route *Route
+}
+
 // Heap is what a watch has found.
 type Heap struct {
 	// Collections is how many of them ended while it was watched; Live is the heap found alive by the last, in bytes.
@@ -75,6 +90,8 @@ type Heap struct {
 	Unattributed float64
 	// Allocating are the stacks by what they have allocated, whether or not it is kept: nothing to call a leak.
 	Allocating []Held
+	// Starts are where goroutines were started, by number; of those that were seen to.
+	Starts map[uint64]Start
 	// Hits is how many spans the program has fetched, Lost how many events had no room.
 	Hits, Lost uint64
 }
@@ -94,17 +111,15 @@ type heapWatch struct {
 	classes  map[uint8][]trend.Point
 	last     time.Duration // when the last census was taken
 	// By CLOCK_MONOTONIC, in ns: when the watch began, and when a collection had marked all that lives for the last time.
-	started, marks uint64
-	due            time.Time // when it shall be looked which samples that are; zero: it was
-	every          time.Duration
-	allocs         map[string]float64
-	ended          bool // the program, before the window
-	duty           float64
-	// spans attaches the probe at new spans, and is what is attached; nil while it rests.
-	attachSpans func() (io.Closer, error)
-	spans       io.Closer
-	turned      time.Time // when it was attached, or is to be again
-	hits        uint64    // then
+	starting, marks uint64
+	due             time.Time // when it shall be looked which samples that are; zero: it was
+	every           time.Duration
+	allocs          map[string]float64
+	ended           bool // the program, before the window
+	duty            float64
+	spans           *throttled
+	started         *throttled // nil where the place was not found
+	starts          map[uint64]Start
 }
 
 // WatchHeap follows what the program allocates until ctx is done or the window ends, and tells what is kept. Only a garbage
@@ -113,7 +128,7 @@ type heapWatch struct {
 func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, duty float64) (h Heap, err error) {
 	w := &heapWatch{
 		g: g, begin: time.Now(), samples: newSamples(&g.layout.span, maxSamples), classes: map[uint8][]trend.Point{},
-		every: window / censuses, allocs: map[string]float64{}, duty: duty, started: monotonic(),
+		every: window / censuses, allocs: map[string]float64{}, duty: duty, starting: monotonic(), starts: map[uint64]Start{},
 	}
 	if err := w.attach(); err != nil {
 		return h, errors.Join(err, w.close())
@@ -145,7 +160,9 @@ func (w *heapWatch) attach() error {
 		return fmt.Errorf("load the programs that watch Go's heap: %w", err)
 	}
 	l := w.g.layout.span
-	w.told = bpf.GoHeapTarget{Sweepgen: uint32(l.sweepgen), Class: uint32(l.class), State: uint32(l.state)}
+	w.told = bpf.GoHeapTarget{
+		Sweepgen: uint32(l.sweepgen), Class: uint32(l.class), State: uint32(l.state), Goid: uint32(w.g.layout.g.goid),
+	}
 	if err := w.g.serving(&w.told); err != nil {
 		return err
 	}
@@ -176,11 +193,43 @@ func (w *heapWatch) attach() error {
 			return fmt.Errorf("attach to %s: %w", p.function, err)
 		}
 		if p.function == funcSpan {
-			w.attachSpans, w.spans, w.turned = attach, l, time.Now()
+			w.spans = &throttled{attach: attach, on: l, turned: time.Now(), hits: func(s *bpf.GoHeapState) uint64 { return s.Spans }}
 			continue
 		}
 		w.links = append(w.links, l)
 	}
+	return w.attachStarts(f)
+}
+
+// attachStarts attaches the probe where goroutines are started. A runtime in which that place is not found does without.
+func (w *heapWatch) attachStarts(f *uprobe.File) error {
+	entries, err := w.g.Object.Go.Entries(funcStart, funcQueue)
+	if err != nil {
+		return err
+	}
+	entry, ok := entries[funcStart]
+	off, inFile := w.g.Object.Offset(entry)
+	if !ok || !inFile {
+		return nil
+	}
+	_, end, err := w.g.Object.Go.Bounds(entry)
+	if err != nil || end-entry > 4096 {
+		return nil //nolint:nilerr // not what it is taken for
+	}
+	code := make([]byte, end-entry)
+	n, _ := w.g.Object.At(entry).ReadAt(code, 0)
+	at, ok := call(code[:n], entry, entries[funcQueue], w.g.Object.Machine)
+	if !ok {
+		return nil
+	}
+	attach := func() (io.Closer, error) {
+		return f.Enter(off+uint64(at), uprobe.Go, w.coll.Programs[bpf.GoHeapProgTapioGoheapStarted], w.g.PID)
+	}
+	l, err := attach()
+	if err != nil {
+		return fmt.Errorf("attach to %s: %w", funcStart, err)
+	}
+	w.started = &throttled{attach: attach, on: l, turned: time.Now(), hits: func(s *bpf.GoHeapState) uint64 { return s.Started }}
 	return nil
 }
 
@@ -191,42 +240,57 @@ const (
 	leastOn = 100 * time.Millisecond
 )
 
-// throttle takes the probe at new spans away for a while when it costs more than it may. What lives is not overlooked meanwhile:
+// throttled is a probe that is taken away for a while when it costs more than it may. What lives is not overlooked meanwhile:
 // there are fewer samples.
-func (w *heapWatch) throttle() error {
+type throttled struct {
+	attach func() (io.Closer, error)
+	hits   func(*bpf.GoHeapState) uint64
+	on     io.Closer // nil while it rests
+	turned time.Time // when it was attached, or is to be again
+	before uint64    // hits then
+}
+
+func (t *throttled) step(state *bpf.GoHeapState, duty float64) error {
 	now := time.Now()
-	if w.spans == nil {
-		if now.Before(w.turned) {
+	if t.on == nil {
+		if now.Before(t.turned) {
 			return nil
 		}
-		l, err := w.attachSpans()
+		l, err := t.attach()
 		if err != nil {
-			return fmt.Errorf("attach to %s again: %w", funcSpan, err)
+			return fmt.Errorf("attach again: %w", err)
 		}
-		w.spans, w.turned = l, time.Now()
+		t.on, t.turned = l, time.Now()
 		return nil
 	}
-	if now.Sub(w.turned) < leastOn {
+	if now.Sub(t.turned) < leastOn {
 		return nil
 	}
+	hits := t.hits(state) - t.before
+	t.before = t.hits(state)
+	cost := time.Duration(hits) * hitCost
+	if cost.Seconds() <= duty*now.Sub(t.turned).Seconds() {
+		t.turned = now
+		return nil
+	}
+	// Until it is gone it costs on; afterwards the program catches up.
+	err := t.on.Close()
+	t.on = nil
+	on := time.Since(t.turned)
+	cost = time.Duration(float64(cost) * on.Seconds() / now.Sub(t.turned).Seconds())
+	t.turned = time.Now().Add(time.Duration(cost.Seconds()/duty*float64(time.Second)) - on)
+	return err
+}
+
+func (w *heapWatch) throttle() error {
 	var state bpf.GoHeapState
 	if err := w.coll.Maps[bpf.GoHeapMapStates].Lookup(uint32(w.g.PID), &state); err != nil {
 		return fmt.Errorf("read what the kernel has counted: %w", err)
 	}
-	hits := state.Spans - w.hits
-	w.hits = state.Spans
-	cost := time.Duration(hits) * hitCost
-	if cost.Seconds() <= w.duty*now.Sub(w.turned).Seconds() {
-		w.turned = now
-		return nil
+	if w.started == nil {
+		return w.spans.step(&state, w.duty)
 	}
-	// Until it is gone it costs on; afterwards the program catches up.
-	err := w.spans.Close()
-	w.spans = nil
-	on := time.Since(w.turned)
-	cost = time.Duration(float64(cost) * on.Seconds() / now.Sub(w.turned).Seconds())
-	w.turned = time.Now().Add(time.Duration(cost.Seconds()/w.duty*float64(time.Second)) - on)
-	return err
+	return errors.Join(w.spans.step(&state, w.duty*(1-startDuty)), w.started.step(&state, w.duty*startDuty))
 }
 
 // target says where fields are, and how many spans to pass over.
@@ -295,6 +359,22 @@ func (w *heapWatch) take(raw []byte) error {
 			return err
 		}
 		return w.span(e)
+	case eventStarted:
+		e, err := bpf.Event[bpf.GoHeapStarted](raw)
+		if err != nil {
+			return err
+		}
+		if len(w.starts) >= maxStarts {
+			for old := range w.starts { // any of them
+				delete(w.starts, old)
+				break
+			}
+		}
+		st := Start{Stack: stackOf(e.Stack[:], e.StackBytes)}
+		if r, ok := routeOf(&e.Asked); ok {
+			st.Route = &r
+		}
+		w.starts[e.Goroutine] = st
 	case eventMarked, eventMarking:
 		e, err := bpf.Event[bpf.GoHeapMarked](raw)
 		if err != nil {
@@ -306,6 +386,10 @@ func (w *heapWatch) take(raw []byte) error {
 		return w.marked(e.Live, e.Time)
 	}
 	return nil
+}
+
+func stackOf(words []uint64, bytes int32) Stack {
+	return slices.Clone(words[:min(max(int(bytes), 0)/8, len(words))])
 }
 
 func (w *heapWatch) span(e *bpf.GoHeapSpan) error {
@@ -321,17 +405,10 @@ func (w *heapWatch) span(e *bpf.GoHeapSpan) error {
 	if e.Marking != 0 {
 		n.spared = 1
 	}
-	if r, ok := routeOf(e); ok {
+	if r, ok := routeOf(&e.Asked); ok {
 		n.route, n.request = &r, e.Asked.Uri
 	}
-	if e.StackBytes > 0 {
-		words := min(int(e.StackBytes)/8, len(e.Stack))
-		b := make([]byte, words*8)
-		for i, pc := range e.Stack[:words] {
-			binary.LittleEndian.PutUint64(b[i*8:], pc)
-		}
-		n.stack = string(b)
-	}
+	n.stack = pack(stackOf(e.Stack[:], e.StackBytes))
 	if len(w.allocs) < 4*maxSamples {
 		w.allocs[n.stack] += float64(e.Pages*pageBytes) * float64(e.OneIn)
 	}
@@ -412,8 +489,10 @@ func (w *heapWatch) census() error {
 
 func (w *heapWatch) close() error {
 	var errs []error
-	if w.spans != nil {
-		errs = append(errs, w.spans.Close())
+	for _, t := range []*throttled{w.spans, w.started} {
+		if t != nil && t.on != nil {
+			errs = append(errs, t.on.Close())
+		}
 	}
 	for _, l := range w.links {
 		errs = append(errs, l.Close())

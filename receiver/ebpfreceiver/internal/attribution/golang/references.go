@@ -55,3 +55,28 @@ func referencesARM64(code []byte, at uint64) (all []uint64) {
 	}
 	return all
 }
+
+// call returns how far into a function's code it calls the one at target, for the first time.
+func call(code []byte, at, target uint64, machine elf.Machine) (int, bool) {
+	switch machine {
+	case elf.EM_X86_64:
+		for off := 0; off < len(code); {
+			in, err := x86asm.Decode(code[off:], 64)
+			if err != nil || in.Len == 0 {
+				return 0, false
+			}
+			if rel, ok := in.Args[0].(x86asm.Rel); ok && in.Op == x86asm.CALL && at+uint64(off+in.Len)+uint64(int64(rel)) == target {
+				return off, true
+			}
+			off += in.Len
+		}
+	case elf.EM_AARCH64:
+		for off := 0; off+4 <= len(code); off += 4 {
+			in := binary.LittleEndian.Uint32(code[off:])
+			if in&0xfc000000 == 0x94000000 && at+uint64(off)+uint64(int64(int32(in<<6))>>4) == target { // BL
+				return off, true
+			}
+		}
+	}
+	return 0, false
+}

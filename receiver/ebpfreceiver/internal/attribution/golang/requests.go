@@ -54,8 +54,7 @@ func (g *Program) serving(t *bpf.GoHeapTarget) error {
 }
 
 // routeOf reads a request as the kernel has seen it; false when there was none, or what there was makes no sense.
-func routeOf(e *bpf.GoHeapSpan) (r Route, ok bool) {
-	a := &e.Asked
+func routeOf(a *bpf.GoHeapAsked) (r Route, ok bool) {
 	method, uri, pattern := text(a.Method[:], a.MethodLen), text(a.Text[:], a.UriLen), text(a.Pattern[:], a.PatternLen)
 	if method == "" || strings.ContainsFunc(method, func(c rune) bool { return c < 'A' || c > 'Z' }) {
 		return r, false

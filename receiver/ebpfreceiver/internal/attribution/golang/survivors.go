@@ -53,7 +53,7 @@ func (w *heapWatch) result() (h Heap, err error) {
 	for _, n := range lost {
 		h.Lost += n
 	}
-	h.Allocating = sorted(w.allocs)
+	h.Allocating, h.Starts = sorted(w.allocs), w.starts
 	w.share(&h)
 	return h, nil
 }
@@ -145,7 +145,7 @@ func (w *heapWatch) kept(class uint8, survivors []*sample, growth float64) map[*
 		alive[s.origin()] += float64(s.weight)
 	}
 	rate := func(s *sample) float64 { return alive[s.origin()] / (alive[s.origin()] + w.samples.dead[s.origin()]) }
-	least := min(settled, time.Duration(w.marks-min(w.started, w.marks))/2)
+	least := min(settled, time.Duration(w.marks-min(w.starting, w.marks))/2)
 	kept, young := map[*sample]float64{}, map[*sample]float64{}
 	var bytes float64
 	for _, s := range survivors {
