@@ -13,7 +13,7 @@ FUZZTIME ?= 30s
 # The collector needs cgo for the journal (libsystemd), and with it a C compiler. Without, all but the journal is there.
 COLLECTOR_CGO := $(shell command -v $${CC:-gcc} >/dev/null && echo 1 || echo 0)
 
-.PHONY: help setup build test e2e demo generate check-generated lint fuzz bench bench-ebpf bench-forecast bench-check bench-journald bench-node release install clean
+.PHONY: help setup build test e2e demo generate check-generated lint fuzz bench bench-ebpf bench-ebpf-tools bench-forecast bench-check bench-journald bench-node release install clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -69,6 +69,10 @@ bench-ebpf: ## measure what the ebpf receiver's probes cost, off and on in turns
 	@# bpftrace, to compare with, wants tracefs where it used to be.
 	@unshare --mount sh -c 'mount -t debugfs debugfs /sys/kernel/debug; mount -t tracefs tracefs /sys/kernel/debug/tracing; exec bin/ebpf'
 	@go test ./receiver/ebpfreceiver/internal/attribution -run '^$$' -bench Throughput -benchtime 2x
+
+bench-ebpf-tools: ## compare the ebpf receiver with bpftrace's and bcc's tools: in a virtual machine those that want kprobes, memleak here (Debian, root; 10 minutes)
+	@test/bench/ebpftools.sh
+	@test/bench/memleak.sh
 
 bench-node: build ## measure the agent on a node of 200 containers and 5,000 processes, with and without the ebpf receiver (root; 20 minutes)
 	@test/bench/node.sh

@@ -1,10 +1,11 @@
 #!/bin/sh
 # root.sh prints the path of a root folder with Debian's systemd, dbus, containerd and runc, after making it if need be: once, by
-# debootstrap (1 to 2 minutes). TAPIO_SYSTEMD_CACHE says where it is kept (~/.cache/tapio/systemd).
+# debootstrap (1 to 2 minutes). TAPIO_SYSTEMD_CACHE says where it is kept (~/.cache/tapio/systemd), TAPIO_SYSTEMD_MORE which packages are
+# in there as well.
 #
 # Needs root and the Debian package debootstrap (make setup).
 set -eu
-packages=systemd,systemd-sysv,dbus,containerd,runc
+packages=systemd,systemd-sysv,dbus,containerd,runc${TAPIO_SYSTEMD_MORE:+,$TAPIO_SYSTEMD_MORE}
 cache=${TAPIO_SYSTEMD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tapio/systemd}
 root=$cache/$(echo "$packages" | sha256sum | cut -c1-12)
 if [ ! -d "$root" ]; then

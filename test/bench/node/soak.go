@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -40,7 +41,7 @@ func watch(ctx context.Context, folder string, m *machine) (err error) {
 		go func() { churned <- m.churn(done) }()
 		defer func() { close(done); err = errors.Join(err, <-churned) }()
 	}
-	c, err := startCollector(*bin, filepath.Join(folder, "node"), m.top, node(watched)...)
+	c, err := startCollector(*bin, filepath.Join(folder, "node"), m.top, node(append([]string{watched}, flag.Args()...)...)...)
 	if err != nil {
 		return err
 	}
