@@ -68,6 +68,23 @@ func BenchmarkTick(b *testing.B) {
 	}
 }
 
+// A look where 1,000 containers were killed and are gone: once a second.
+func BenchmarkTickOfTheGone(b *testing.B) {
+	w, entities := busy(b, 1000, 1)
+	for _, e := range entities {
+		w.observe(e, signal.Signal{Kind: signal.OOMKill, Shape: signal.Event, Value: 1}, signal.Signal{Kind: signal.Removed, Shape: signal.Event, Value: 1})
+	}
+	w.engine.Evaluate(w.now)
+	require.Len(b, w.engine.Findings(), len(entities))
+	for b.Loop() {
+		w.now = w.now.Add(time.Second)
+		if w.now.Sub(start) > time.Minute { // it must not end
+			w.now = start.Add(30 * time.Second)
+		}
+		w.engine.Evaluate(w.now)
+	}
+}
+
 func BenchmarkSave(b *testing.B) {
 	for _, part := range correlation.Parts() {
 		b.Run(string(part), func(b *testing.B) {

@@ -84,6 +84,8 @@ type subject struct {
 	ids   []string
 	dirty bool
 	gone  bool
+	// evaluated is when the patterns were last held against it.
+	evaluated time.Time
 	// restored is when the subject was taken up from a stored state; zero when it was not.
 	restored time.Time
 }

@@ -302,6 +302,28 @@ func TestWhatIsGoneButToldCounts(t *testing.T) {
 	assert.Empty(t, w.engine.Status(w.now).Watched)
 }
 
+// What is gone is looked at now and then only: what was found about it stays for as long as it holds, ends a few seconds late at most, and what is
+// heard late joins it at once.
+func TestWhatIsGoneRests(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	killed := signal.Signal{Kind: signal.OOMKill, Shape: signal.Event, Value: 1}
+	w.observe(e, killed, signal.Signal{Kind: signal.Removed, Shape: signal.Event, Value: 1})
+	w.look()
+	w.pass(9*time.Minute+50*time.Second, func(second int) {
+		require.Equal(t, finding.Active, w.find("oom-killed", e).State, "after %d s", second)
+	})
+	late := killed
+	late.Kind, late.Time = signal.KernelOOMKill, w.now.Add(-5*time.Minute)
+	w.observe(e, late)
+	w.look()
+	assert.Len(t, w.find("oom-killed", e).Evidence, 2)
+	w.pass(5*time.Minute, nil)
+	assert.Equal(t, finding.Active, w.find("oom-killed", e).State, "the kernel told it 10 minutes ago")
+	w.pass(2*time.Minute, nil)
+	assert.Equal(t, finding.Resolved, w.find("oom-killed", e).State)
+}
+
 func TestSettings(t *testing.T) {
 	for name, spoil := range map[string]func(*correlation.Settings){
 		"patterns":    func(s *correlation.Settings) { s.Patterns = nil },

@@ -20,17 +20,19 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 	e.pass(now)
 	e.release(now)
 	e.expire(now)
-	busy := map[entity.ID]bool{}
+	busy, pending := map[entity.ID]bool{}, map[entity.ID]bool{}
 	for _, l := range e.lives {
-		if l.Stage == active || !l.Pending.IsZero() {
-			busy[l.Entity] = true
-		}
+		busy[l.Entity] = busy[l.Entity] || l.Stage == active
+		pending[l.Entity] = pending[l.Entity] || !l.Pending.IsZero()
 	}
 	held := map[string]bool{}
 	for id, s := range e.subjects {
-		if s.dirty || busy[id] {
+		switch {
+		case s.gone && !s.dirty && !pending[id] && now.Sub(s.evaluated).Abs() < rest:
+			e.rest(s, held)
+		case s.dirty || busy[id] || pending[id]:
 			e.evaluate(now, s, held)
-			s.dirty = false
+			s.dirty, s.evaluated = false, now
 		}
 	}
 	e.adopt(now, held)
@@ -48,6 +50,19 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 		}
 	}
 	return e.tell(now)
+}
+
+// rest is how long what was found about an entity that is gone is taken for true without a look. Nothing happens to it any more, and on a
+// node where containers come and go most of what was found is about such ones.
+const rest = 15 * time.Second
+
+// rest keeps what held about an entity when it was last looked at.
+func (e *Engine) rest(s *subject, held map[string]bool) {
+	for _, id := range s.ids {
+		if l := e.lives[id]; l != nil && l.Stage == active && l.Held.Equal(s.evaluated) {
+			held[id] = true
+		}
+	}
 }
 
 // evaluate holds all patterns against one entity.
