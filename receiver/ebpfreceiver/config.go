@@ -27,7 +27,7 @@ type Config struct {
 	MaxCgroups int `mapstructure:"max_cgroups"`
 	// MaxPeers bounds the peers that metrics, and failures in one interval, are told of; more are dropped and counted.
 	MaxPeers int `mapstructure:"max_peers"`
-	// MaxNames bounds the names asked of DNS servers that metrics and events are told of; more are dropped and counted.
+	// MaxNames bounds the names asked of DNS servers that metrics are told of; more are dropped and counted.
 	MaxNames int `mapstructure:"max_names"`
 	// Probes switches the groups of probes.
 	Probes Probes `mapstructure:"probes"`

@@ -103,8 +103,16 @@ func (l *lookups) record(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
 	}
 }
 
-// asked is what each owner asks for, by the path of its cgroup.
-func (p *probes) asked(ctx context.Context) (map[string][]*lookups, error) {
+// times is how often the name was asked for.
+func (l *lookups) times() (n uint64) {
+	for _, of := range l.n {
+		n += of
+	}
+	return n
+}
+
+// asked is what each owner asks for, by the path of its cgroup: as much as the kernel's programs remember.
+func (p *probes) asked() (map[string][]*lookups, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.attached["dns"]
@@ -131,10 +139,6 @@ func (p *probes) asked(ctx context.Context) (map[string][]*lookups, error) {
 		w := whose{owner(path), questionOf(key)}
 		sum := sums[w]
 		if sum == nil {
-			if len(sums) >= p.cfg.MaxNames {
-				p.telemetry.ReceiverEbpfNamesDropped.Add(ctx, 1)
-				continue
-			}
 			sum = &lookups{question: w.question}
 			sums[w] = sum
 			all[w.who] = append(all[w.who], sum)
@@ -208,7 +212,7 @@ type lookupFailures struct {
 }
 
 func (f *lookupFailures) tell(ctx context.Context) error {
-	all, err := f.probes.asked(ctx)
+	all, err := f.probes.asked()
 	if err != nil {
 		return err
 	}

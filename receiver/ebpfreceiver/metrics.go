@@ -47,8 +47,9 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	lookErr := s.probes.look(&s.looked)
 	all, err := s.probes.readings(ctx)
 	peers, peersErr := s.probes.peers()
-	s.probes.busiest(ctx, peers)
-	asked, askedErr := s.probes.asked(ctx)
+	s.probes.telemetry.ReceiverEbpfPeersDropped.Add(ctx, int64(busiest(peers, s.probes.cfg.MaxPeers, peer.attempts)))
+	asked, askedErr := s.probes.asked()
+	s.probes.telemetry.ReceiverEbpfNamesDropped.Add(ctx, int64(busiest(asked, s.probes.cfg.MaxNames, (*lookups).times)))
 	growths, growthsErr := s.probes.growths(s.looked)
 	out := pmetric.NewMetrics()
 	for _, cgroup := range slices.Sorted(maps.Keys(all)) {

@@ -5,7 +5,6 @@ package ebpfreceiver
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -146,41 +145,6 @@ func (p *probes) peers() (map[string][]peer, error) {
 		slices.SortFunc(of, func(a, b peer) int { return a.address.Compare(b.address) })
 	}
 	return all, nil
-}
-
-// busiest leaves of all peers those that most attempts went to, as many as metrics are told of: the same ones each time, as long as
-// they stay the busiest, since each that comes and goes is another series to whoever stores them.
-func (p *probes) busiest(ctx context.Context, all map[string][]peer) {
-	var attempts []uint64
-	for _, of := range all {
-		for _, peer := range of {
-			attempts = append(attempts, peer.attempts())
-		}
-	}
-	over := len(attempts) - p.cfg.MaxPeers
-	if over <= 0 {
-		return
-	}
-	p.telemetry.ReceiverEbpfPeersDropped.Add(ctx, int64(over))
-	slices.Sort(attempts)
-	least := attempts[over]
-	// Of those with as few as the last that there is room for, the first in order.
-	few := 0
-	for _, n := range attempts[over:] {
-		if n == least {
-			few++
-		}
-	}
-	for _, cgroup := range slices.Sorted(maps.Keys(all)) {
-		all[cgroup] = slices.DeleteFunc(all[cgroup], func(peer peer) bool {
-			n := peer.attempts()
-			if n == least {
-				few--
-				return few < 0
-			}
-			return n < least
-		})
-	}
 }
 
 func addressOf(key bpf.NetworkPeer) netip.AddrPort {

@@ -3,11 +3,9 @@
 package ebpfreceiver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"syscall"
 	"testing"
@@ -15,13 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 	"golang.org/x/sys/unix"
-
-	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
-	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadatatest"
 )
 
 // Connections are counted by how they ended, for whom, and to whom; what failed is told once for each peer and way to fail.
@@ -82,40 +74,6 @@ func connectInVain(address string) error {
 		return fmt.Errorf("want no way there, got %v, %v", c, err)
 	}
 	return nil
-}
-
-func TestBusiest(t *testing.T) {
-	to := func(port uint16, attempts uint64) peer {
-		return peer{netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port), [networkOutcomes]uint64{attempts - 1, 1}}
-	}
-	peers := func() map[string][]peer {
-		return map[string][]peer{"/a": {to(1, 9), to(2, 1), to(3, 2)}, "/b": {to(1, 2), to(2, 7), to(4, 2)}}
-	}
-	for _, tt := range []struct {
-		name    string
-		max     int
-		dropped int64
-		want    map[string][]peer
-	}{
-		{"there is room for all", 6, 0, peers()},
-		{"the least busy is left out", 5, 1, map[string][]peer{"/a": {to(1, 9), to(3, 2)}, "/b": {to(1, 2), to(2, 7), to(4, 2)}}},
-		{"of those alike the first are told", 4, 2, map[string][]peer{"/a": {to(1, 9), to(3, 2)}, "/b": {to(1, 2), to(2, 7)}}},
-		{"the busiest one", 1, 5, map[string][]peer{"/a": {to(1, 9)}, "/b": {}}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			tel := componenttest.NewTelemetry()
-			t.Cleanup(func() { assert.NoError(t, tel.Shutdown(context.Background())) })
-			telemetry, err := metadata.NewTelemetryBuilder(tel.NewTelemetrySettings())
-			require.NoError(t, err)
-			p := &probes{cfg: &Config{MaxPeers: tt.max}, telemetry: telemetry}
-			got := peers()
-			p.busiest(t.Context(), got)
-			assert.Equal(t, tt.want, got)
-			if tt.dropped > 0 {
-				metadatatest.AssertEqualReceiverEbpfPeersDropped(t, tel, []metricdata.DataPoint[int64]{{Value: tt.dropped}}, metricdatatest.IgnoreTimestamp())
-			}
-		})
-	}
 }
 
 // useNetwork makes connections of all kinds, in a network namespace of its own.
