@@ -115,6 +115,8 @@ type Site struct {
 	// Holder is the type of a variable that holds objects, Of that of most that it gained.
 	Holder string `json:"holder,omitempty"`
 	Of     string `json:"of,omitempty"`
+	// Users are the functions that use such a variable, where those are few.
+	Users []string `json:"users,omitempty"`
 	// Blocked is where goroutines wait, the innermost first.
 	Blocked []string `json:"blocked,omitempty"`
 	// BytesPerMinute is what it gains, Share that of all that is gained, of 1; Objects how many were gained, 0 where not known.

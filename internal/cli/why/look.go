@@ -92,6 +92,9 @@ func tellHolders(env cli.Env, a attribution.Answer) error {
 			}
 			b.WriteString("\n")
 		}
+		if len(s.Users) > 0 {
+			fmt.Fprintf(&b, "     used in: %s\n", cli.Clean(strings.Join(s.Users, ", ")))
+		}
 		if s.Handler != "" {
 			fmt.Fprintf(&b, "     HTTP handler: %s", cli.Clean(s.Handler))
 			if s.Route != "" {

@@ -79,7 +79,7 @@ func (p *Process) kinds() string {
 func (s *Site) answer() attribution.Site {
 	a := attribution.Site{
 		Grade: string(s.Grade), Kind: string(s.Kind), Function: s.Function.Function, File: s.Function.File, Line: s.Function.Line,
-		Handler: s.Handler, Route: s.Route, Holder: s.Holder, Of: s.Of, BytesPerMinute: s.PerMinute, Share: s.Share, Objects: s.Objects,
+		Handler: s.Handler, Route: s.Route, Holder: s.Holder, Of: s.Of, Users: s.Users, BytesPerMinute: s.PerMinute, Share: s.Share, Objects: s.Objects,
 	}
 	for _, c := range s.Callers {
 		a.Callers = append(a.Callers, c.Function)
@@ -115,6 +115,9 @@ func (s *Site) sentence(first bool) string {
 	b.WriteString(s.Function.Function)
 	if s.Kind == KindObjects {
 		fmt.Fprintf(&b, " (%s)", s.holding())
+		if len(s.Users) > 0 {
+			b.WriteString(", used in " + strings.Join(s.Users, ", "))
+		}
 	} else if s.Function.Line > 0 {
 		fmt.Fprintf(&b, " (%s:%d)", base(s.Function.File), s.Function.Line)
 	}

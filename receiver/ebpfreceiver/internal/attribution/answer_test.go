@@ -18,10 +18,10 @@ func TestText(t *testing.T) {
 	}{
 		"a variable of Python": {
 			Process{Grows: true, Sites: []Site{{
-				Grade: Retained, Kind: KindObjects, Bytes: 3 << 20, PerMinute: 18 << 20, Share: 0.96, Objects: 200, Holder: "dict", Of: "app.Session",
+				Grade: Retained, Kind: KindObjects, Bytes: 3 << 20, PerMinute: 18 << 20, Share: 0.96, Objects: 200, Holder: "dict", Of: "app.Session", Users: []string{"put() (app.py:7)"},
 				Function: symbols.Frame{Function: "app.SESSIONS", File: "/srv/app.py"},
 			}}},
-			"+18 MiB/min held by app.SESSIONS (app.py: dict, +1200 entries/min of app.Session), 96 % of the growth", "",
+			"+18 MiB/min held by app.SESSIONS (app.py: dict, +1200 entries/min of app.Session), used in put() (app.py:7), 96 % of the growth", "",
 		},
 		"a local variable, and another": {
 			Process{Grows: true, Sites: []Site{

@@ -149,8 +149,8 @@ func TestJavaNext(t *testing.T) {
 // While churn makes thirty times as much garbage of the same size, what is named is the variable that holds what is kept.
 func TestPython(t *testing.T) {
 	for leak, want := range map[string]string{
-		"sessions": `^\+[0-9.]+ MiB/min held by store\.SESSIONS \(store\.py: dict, \+[0-9]+ entries/min of store\.Session\), (8[5-9]|9[0-9]|100) % of the growth$`,
-		"blobs":    `^\+[0-9.]+ MiB/min held by __main__\.BLOBS \(leak\.py: list, \+[0-9]+ entries/min of bytearray\), (8[5-9]|9[0-9]|100) % of the growth$`,
+		"sessions": `^\+[0-9.]+ MiB/min held by store\.SESSIONS \(store\.py: dict, \+[0-9]+ entries/min of store\.Session\), used in put\(\) \(store\.py:[0-9]+\), (8[5-9]|9[0-9]|100) % of the growth$`,
+		"blobs":    `^\+[0-9.]+ MiB/min held by __main__\.BLOBS \(leak\.py: list, \+[0-9]+ entries/min of bytearray\), used in <lambda>\(\) \(leak\.py:[0-9]+\), (8[5-9]|9[0-9]|100) % of the growth$`,
 		"local":    `^\+[0-9.]+ MiB/min held by kept in local\(\) \(leak\.py:[0-9]+: list, \+[0-9]+ entries/min of store\.Session\), (8[5-9]|9[0-9]|100) % of the growth$`,
 		"tasks":    `^\+[0-9.]+ MiB/min held by (never|event|self)\._waiters in (tasks|wait|Event\.wait)\(\) \([a-z]+\.py:[0-9]+: collections\.deque, \+[0-9]+ entries/min of _asyncio\.Future\), [6-9][0-9] % of the growth`,
 	} {

@@ -54,6 +54,8 @@ type Site struct {
 	Route string
 	// Holder is the type of a variable that holds objects, Of that of most that it gained.
 	Holder, Of string
+	// Users are the functions that use such a variable, where those are few: "put() (store.py:13)".
+	Users []string
 	// Blocked is where goroutines wait.
 	Blocked []symbols.Frame
 	// Stack is all of it, the innermost first.

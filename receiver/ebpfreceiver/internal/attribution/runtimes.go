@@ -332,7 +332,7 @@ func (r *Process) python(ctx context.Context, p *process.Process, m *modules.Mod
 func variableSite(h python.Holder) Site {
 	s := Site{
 		Grade: Retained, Kind: KindObjects, Bytes: h.Bytes, Objects: h.Entries, Samples: h.Samples,
-		Function: symbols.Frame{Function: h.Path, File: h.File, Line: h.Line}, Holder: h.Type, Of: h.Of,
+		Function: symbols.Frame{Function: h.Path, File: h.File, Line: h.Line}, Holder: h.Type, Of: h.Of, Users: h.Users,
 	}
 	if h.Count > 1 {
 		s.Holder = fmt.Sprintf("%d of type %s", h.Count, h.Type)

@@ -24,9 +24,9 @@ type offsets struct {
 	betweenFrame                    uint64
 	// The frame of a function that runs: PyFrameObject, from 3.11 on _PyInterpreterFrame; the latter is part of a generator.
 	previous, code, locals, generatorFrame uint64
-	// PyCodeObject; names are tuples of those of its variables
-	codeName, codeFile, codeLine uint64
-	codeNames                    []uint64
+	// PyCodeObject; usedNames are those of globals and attributes, codeNames tuples of those of its variables
+	codeName, codeFile, codeLine, usedNames uint64
+	codeNames                               []uint64
 	// PyFunctionObject
 	functionCode, defaults, keywordDefaults, closure, functionDict uint64
 	// PyHeapTypeObject
@@ -42,7 +42,7 @@ type offsets struct {
 var (
 	offsets38 = offsets{
 		minor: 8, interpreters: 32, next: 0, threads: 8, modules: 56, generations: 368, threadNext: 8, threadInterp: 16, frame: 24,
-		previous: 24, code: 32, locals: 360, codeName: 112, codeFile: 104, codeLine: 40, codeNames: []uint64{72, 88, 80},
+		previous: 24, code: 32, locals: 360, codeName: 112, codeFile: 104, codeLine: 40, usedNames: 64, codeNames: []uint64{72, 88, 80},
 		functionCode: 16, defaults: 32, keywordDefaults: 40, closure: 48, functionDict: 72, qualname: 864, cachedKeys: 872, ascii: 48, compact: 72, entries: 40,
 	}
 	offsets39  = offsets38.with(func(o *offsets) { o.minor, o.modules, o.generations, o.qualname, o.cachedKeys = 9, 856, 640, 856, 864 })
@@ -54,7 +54,7 @@ var (
 		o.minor, o.interpreters, o.threads, o.modules, o.generations = 11, 40, 16, 888, 672
 		o.frame, o.between, o.betweenFrame = 56, true, 8
 		o.previous, o.code, o.locals, o.generatorFrame = 48, 32, 72, 80
-		o.codeName, o.codeFile, o.codeLine, o.codeNames = 128, 112, 72, []uint64{96}
+		o.codeName, o.codeFile, o.codeLine, o.usedNames, o.codeNames = 128, 112, 72, 32, []uint64{96}
 		o.entries, o.compacted = 32, true
 	})
 	offsets312 = offsets311.with(func(o *offsets) {

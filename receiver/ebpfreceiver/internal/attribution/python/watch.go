@@ -40,6 +40,10 @@ type Holder struct {
 	Entries, Bytes float64
 	// Samples is how many of the new entries were measured.
 	Samples int
+	// Users are the program's functions that use the variable, where those are few: "put() (store.py:13)".
+	Users []string
+
+	name uint64 // that it is used by
 }
 
 // Result is what was found out.
@@ -229,6 +233,16 @@ func (w *watch) end(ctx context.Context) (Result, error) {
 	}
 	slices.SortStableFunc(r.Holders, func(a, b Holder) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	r.Holders = r.Holders[:min(len(r.Holders), maxHolders)]
+	var names []uint64
+	for _, h := range r.Holders {
+		if h.name != 0 {
+			names = append(names, h.name)
+		}
+	}
+	users := w.g.users(names)
+	for i := range r.Holders {
+		r.Holders[i].Users = users[r.Holders[i].name]
+	}
 	return r, nil
 }
 
@@ -262,7 +276,7 @@ func (w *watch) grown() []*group {
 	}
 	var all []*group
 	for _, of := range groups {
-		if len(of.nodes) > 0 && trend.Of(of.points).Grows(leastEntries) {
+		if len(of.nodes) > 0 && of.grows() {
 			all = append(all, of)
 		}
 	}
@@ -271,6 +285,13 @@ func (w *watch) grown() []*group {
 		return cmp.Or(cmp.Compare(b.growth(), a.growth()), cmp.Compare(a.nodes[0], b.nodes[0]))
 	})
 	return all[:min(len(all), 4*maxHolders)]
+}
+
+// grows says whether it does, in both halves: a program that does not always get a CPU grows unevenly.
+func (of *group) grows() bool {
+	t, middle := trend.Of(of.points), of.points[looks/2].Bytes
+	least := t.Growth / 8
+	return t.Growth > max(leastEntries, 2*t.Noise) && middle-of.points[0].Bytes >= least && of.points[looks].Bytes-middle >= least
 }
 
 func (of *group) growth() float64 { return trend.Of(of.points).Growth }
@@ -284,7 +305,7 @@ func (w *watch) holder(m *measure, of *group) Holder {
 		h.Count = 1
 	}
 	h.Path, from = w.g.path(n, h.Count == 1)
-	h.File, h.Line = from.file, from.line
+	h.File, h.Line, h.name = from.file, from.line, w.g.named(n)
 	o, ok := w.g.object(w.g.nodes[n].addr)
 	if !ok {
 		return h
@@ -347,7 +368,7 @@ func (w *watch) chains(m *measure, grown []*group) []Holder {
 			}
 			var from root
 			h.Path, from = w.g.path(top, true)
-			h.File, h.Line = from.file, from.line
+			h.File, h.Line, h.name = from.file, from.line, w.g.named(top)
 			found[place] = h
 		}
 		bytes, _ := m.measure(n.addr) // of the first, this may be all that follow
