@@ -25,7 +25,9 @@ struct target {
 	// program has none. Offsets in net/http.Request: of the pattern, and of the pointer to it (1.22); of conn.curReq.
 	u64 mux, mux_end, conn, conn_end;
 	u32 pattern, pattern_at, current;
-	u32 goid; // in runtime.g
+	u32 goid, m; // in runtime.g
+	u32 curg; // in runtime.m
+	u32 pad;
 };
 
 // What was asked for, of the HTTP server, when it allocated.
@@ -50,6 +52,7 @@ struct span {
 	u32 pid;
 	u64 time; // CLOCK_MONOTONIC, ns
 	u64 heap, span, base, pages;
+	u64 goroutine; // its number
 	u32 sweepgen;
 	u8 class;
 	u8 marking;
@@ -70,7 +73,7 @@ struct marked {
 struct started {
 	u32 kind;
 	u32 pid;
-	u64 goroutine; // its number
+	u64 goroutine, parent; // its number, and that of the one which started it
 	s32 stack_bytes; // or a negative errno
 	u32 pad;
 	u64 stack[FRAMES];
@@ -121,6 +124,14 @@ static __always_inline u64 user_word(u64 at)
 
 	bpf_probe_read_user(&v, sizeof(v), (void *)at);
 	return v;
+}
+
+// On a system stack, on which both probes are, the thread knows for which goroutine it runs.
+static __always_inline u64 goroutine(struct pt_regs *ctx, struct target *target)
+{
+	u64 m = user_word(GO_G(ctx) + target->m);
+
+	return user_word(user_word(m + target->curg) + target->goid);
 }
 
 static __always_inline u8 copy(u8 *to, u32 room, const struct go_string *s)
@@ -223,6 +234,7 @@ int tapio_goheap_span(struct pt_regs *ctx)
 	e->span = (u64)span;
 	e->base = GO_ARG2(ctx);
 	e->pages = GO_ARG3(ctx);
+	e->goroutine = goroutine(ctx, target);
 	e->marking = state->marking;
 	e->one_in = target->one_in;
 	bpf_probe_read_user(&e->sweepgen, sizeof(e->sweepgen), span + target->sweepgen);
@@ -298,6 +310,7 @@ int tapio_goheap_started(struct pt_regs *ctx)
 	e->kind = GOHEAP_STARTED;
 	e->pid = pid;
 	e->goroutine = user_word(GO_ARG2(ctx) + target->goid);
+	e->parent = goroutine(ctx, target);
 	e->pad = 0;
 	e->stack_bytes = bpf_get_stack(ctx, e->stack, sizeof(e->stack), BPF_F_USER_STACK);
 	__builtin_memset(&e->asked, 0, sizeof(e->asked));

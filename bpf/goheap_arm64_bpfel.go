@@ -42,6 +42,7 @@ type GoHeapSpan struct {
 	Span       uint64
 	Base       uint64
 	Pages      uint64
+	Goroutine  uint64
 	Sweepgen   uint32
 	Class      uint8
 	Marking    uint8
@@ -57,6 +58,7 @@ type GoHeapStarted struct {
 	Kind       uint32
 	Pid        uint32
 	Goroutine  uint64
+	Parent     uint64
 	StackBytes int32
 	Pad        uint32
 	Stack      [64]uint64
@@ -85,6 +87,10 @@ type GoHeapTarget struct {
 	PatternAt uint32
 	Current   uint32
 	Goid      uint32
+	M         uint32
+	Curg      uint32
+	Pad       uint32
+	_         [4]byte
 }
 
 // Names of all BPF objects in the ELF.

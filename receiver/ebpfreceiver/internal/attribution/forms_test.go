@@ -48,8 +48,15 @@ func TestGoForms(t *testing.T) {
 		"lockers":   {want: []string{"main.keepLockers ← main.main"}},
 		"waiters":   {want: []string{"main.keepWaiters ← main.main"}},
 		"pumps":     {want: []string{"example.com/goforms/pump.Start ← main.keepPumpA ← main.keepPumps ← main.main", "example.com/goforms/pump.Start ← main.keepPumpB ← main.keepPumps ← main.main"}, may: []string{"main.keepPumpA ← main.keepPumps ← main.main", "main.keepPumpB ← main.keepPumps ← main.main"}},
-		"bodies": {args: []string{"-rate", "400000"}, want: []string{"net/http.(*Server).Serve ← main.main.gowrap1", "net/http.(*Transport).dialConn"},
-			may: []string{"bufio.NewReaderSize", "bufio.NewWriterSize", "net/http.(*connReader).startBackgroundRead", "main.keepBodies ← main.main"}},
+		"bodies": {
+			args: []string{"-rate", "400000"},
+			want: []string{"net/http.(*Server).Serve ← main.main.gowrap1", "net/http.(*Transport).dialConn ← main.keepBodies ← main.main"},
+			may: []string{
+				"net/http.(*connReader).startBackgroundRead ← main.main.gowrap1", "bufio.NewReaderSize ← main.main.gowrap1", "bufio.NewWriterSize ← main.main.gowrap1",
+				"bufio.NewReaderSize ← main.keepBodies ← main.main", "bufio.NewWriterSize ← main.keepBodies ← main.main", "main.keepBodies ← main.main",
+				"net/http.newBufioReader ← main.main.gowrap1", "net/http.newBufioWriterSize ← main.main.gowrap1",
+			},
+		},
 		"conns":   {want: []string{"main.read ← main.keepConns.gowrap1", "main.keepConns ← main.main"}},
 		"one CPU": {args: []string{"-form", "nodes"}, env: []string{"GOMAXPROCS=1"}, want: []string{"main.keepNodes ← main.main"}},
 

@@ -56,10 +56,11 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 	if err != nil {
 		return err
 	}
+	started := &starts{g: g, own: own, by: heap.Starts, named: map[string][]symbols.Frame{}}
 	r.Growth, r.Hits = heap.Growth+c.growth, heap.Hits+c.calls
 	if heap.Grows {
 		r.Grows, r.Unattributed = true, heap.Unattributed
-		all, shared := heldGo(g, heap.Held)
+		all, shared := heldGo(started, heap.Held)
 		if len(goroutines.added) == 0 {
 			r.Unattributed += shared
 		}
@@ -77,7 +78,7 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 	for _, a := range goroutines.added {
 		r.Growth += float64(a.StackBytes)
 		r.Grows = r.Grows || a.StackBytes > leastGrowth
-		r.Sites = append(r.Sites, goroutineSites(g, a, heap.Starts, own)...)
+		r.Sites = append(r.Sites, goroutineSites(started, a)...)
 	}
 	sortSites(r.Sites)
 	switch {
@@ -86,7 +87,7 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 		r.Reason = "what it holds did not grow, or has stopped growing: no site is named"
 	case len(r.Sites) == 0 && heap.Collections == 0:
 		r.Reason = "no garbage collection ended meanwhile, so that what is still needed is not known"
-		all, _ := heldGo(g, heap.Allocating)
+		all, _ := heldGo(started, heap.Allocating)
 		r.Sites = sitesOf(all, Growing, KindHeap, own)
 	case len(r.Sites) == 0:
 		r.Reason = join(r.Reason, "too few of its new objects have survived a garbage collection to name anybody")
@@ -110,23 +111,83 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-// heldGo names the functions of stacks. What goroutines share is left out, and its bytes are returned.
-func heldGo(g *golang.Program, all []golang.Held) (out []held, shared float64) {
-	for _, h := range all {
-		of := held{bytes: h.Bytes, samples: h.Samples, routes: h.Routes}
-		for i, pc := range h.Stack {
-			if i > 0 { // the first is in the runtime, and no return address
-				of.stack = append(of.stack, g.Lookup(pc-1)...)
-			}
+// starts are where goroutines were started, with names.
+type starts struct {
+	g     *golang.Program
+	own   func(symbols.Frame) bool
+	by    map[uint64]golang.Start
+	named map[string][]symbols.Frame // by stack: many are the same
+}
+
+// maxStarters is how many goroutines are gone back through, each started by the next.
+const maxStarters = 3
+
+// frames names a stack that begins in the runtime, with what is no return address.
+func (s *starts) frames(stack golang.Stack) []symbols.Frame {
+	key := fmt.Sprint(stack)
+	if named, ok := s.named[key]; ok {
+		return named
+	}
+	var all []symbols.Frame
+	for i, pc := range stack {
+		if i > 0 {
+			all = append(all, s.g.Lookup(pc-1)...)
 		}
+	}
+	s.named[key] = all
+	return all
+}
+
+// of is where a goroutine was started, back to where the program's own functions had to do with it; empty where that is not known.
+func (s *starts) of(goroutine uint64) (all []symbols.Frame) {
+	for range maxStarters {
+		start, ok := s.by[goroutine]
+		if !ok {
+			return nil
+		}
+		all = append(all, s.frames(start.Stack)...)
+		if slices.ContainsFunc(all, s.own) {
+			return all
+		}
+		goroutine = start.By
+	}
+	return nil
+}
+
+// heldGo names the functions of stacks. What goroutines share is left out, and its bytes are returned.
+func heldGo(s *starts, all []golang.Held) (out []held, shared float64) {
+	for _, h := range all {
+		of := held{bytes: h.Bytes, samples: h.Samples, routes: h.Routes, stack: s.frames(h.Stack)}
 		if slices.ContainsFunc(of.stack, func(f symbols.Frame) bool { return slices.Contains(ofGoroutines, f.Function) }) {
 			shared += of.bytes
 			continue
 		}
 		of.table = slices.ContainsFunc(of.stack, func(f symbols.Frame) bool { return slices.Contains(growTables, f.Function) })
-		out = append(out, of)
+		out = append(out, s.split(of, h.Goroutines)...)
 	}
 	return out, shared
+}
+
+// split tells what a stack holds that is only the language's apart by who has started its goroutines, as far as they are known.
+func (s *starts) split(of held, goroutines []uint64) []held {
+	var all []held
+	if !slices.ContainsFunc(of.stack, s.own) {
+		for _, id := range goroutines {
+			if started := s.of(id); started != nil {
+				part := of
+				part.started = started
+				all = append(all, part)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return []held{of}
+	}
+	n := float64(len(all))
+	for i := range all {
+		all[i].bytes, all[i].objects, all[i].samples = of.bytes/n, of.objects/n, 1
+	}
+	return all
 }
 
 // growTables are functions of the runtime that make room in what several may put things into: who needs more is not always who has
@@ -144,18 +205,16 @@ var ofGoroutines = []string{"runtime.malg", "runtime.acquireSudog", "runtime.all
 // started them.
 const leastStarts = 8
 
-func goroutineSites(g *golang.Program, a golang.Added, starts map[uint64]golang.Start, own func(symbols.Frame) bool) []Site {
+func goroutineSites(s *starts, a golang.Added) []Site {
 	var all []held
 	for _, id := range a.IDs {
-		start, ok := starts[id]
+		start, ok := s.by[id]
 		if !ok {
 			continue
 		}
-		of := held{bytes: float64(a.StackBytes), objects: float64(a.Count), samples: 1}
-		for i, pc := range start.Stack {
-			if i > 0 {
-				of.stack = append(of.stack, g.Lookup(pc-1)...)
-			}
+		of := held{bytes: float64(a.StackBytes), objects: float64(a.Count), samples: 1, stack: s.frames(start.Stack)}
+		if !slices.ContainsFunc(of.stack, s.own) {
+			of.started = s.of(start.By)
 		}
 		if start.Route != nil {
 			of.routes = map[golang.Route]int{*start.Route: 1}
@@ -163,7 +222,7 @@ func goroutineSites(g *golang.Program, a golang.Added, starts map[uint64]golang.
 		all = append(all, of)
 	}
 	if len(all) < leastStarts {
-		all = []held{{stack: g.Lookup(a.Created - 1), bytes: float64(a.StackBytes), objects: float64(a.Count)}}
+		all = []held{{stack: s.g.Lookup(a.Created - 1), bytes: float64(a.StackBytes), objects: float64(a.Count)}}
 	} else {
 		for i := range all {
 			all[i].bytes /= float64(len(all))
@@ -175,9 +234,9 @@ func goroutineSites(g *golang.Program, a golang.Added, starts map[uint64]golang.
 		if i > 0 {
 			pc--
 		}
-		blocked = append(blocked, g.Lookup(pc)...)
+		blocked = append(blocked, s.g.Lookup(pc)...)
 	}
-	sites := sitesOf(all, Retained, KindGoroutines, own)
+	sites := sitesOf(all, Retained, KindGoroutines, s.own)
 	for i := range sites {
 		sites[i].Blocked = blocked
 	}

@@ -29,6 +29,8 @@ type held struct {
 	stack          []symbols.Frame
 	bytes, objects float64
 	samples        int
+	// started is where the goroutine was started, and who started the one that did; for stacks that are only the language's.
+	started []symbols.Frame
 	// table says that it is room for more in a table.
 	table bool
 	// routes are of the HTTP requests that were served, and how many there were of each.
@@ -40,7 +42,7 @@ type held struct {
 func sitesOf(all []held, grade Grade, kind Kind, own func(symbols.Frame) bool) []Site {
 	byKey, routes := map[string]*Site{}, map[string]map[golang.Route]int{}
 	for _, h := range all {
-		s := siteOf(h.stack, own)
+		s := siteOf(h.stack, h.started, own)
 		s.Grade, s.Kind = grade, kind
 		key := s.Function.Function
 		for _, c := range s.Callers {
@@ -127,15 +129,15 @@ func proven(sites []Site) (_ []Site, left float64) {
 	}), left
 }
 
-// siteOf finds who holds it on a stack.
-func siteOf(stack []symbols.Frame, own func(symbols.Frame) bool) Site {
-	s := Site{Stack: stack}
+// siteOf finds who holds it on a stack, and where its goroutine was started.
+func siteOf(stack, started []symbols.Frame, own func(symbols.Frame) bool) Site {
+	s := Site{Stack: append(slices.Clip(stack), started...)}
 	if len(stack) == 0 {
 		s.Function.Function = "?"
 		return s
 	}
 	if i := slices.IndexFunc(stack, func(f symbols.Frame) bool { return f.Function == funcPool }); i > 0 {
-		stack = stack[:i]
+		stack, started = stack[:i], nil
 	}
 	first := slices.IndexFunc(stack, func(f symbols.Frame) bool { return own(f) && !isWrapper(f) })
 	if first < 0 {
@@ -143,6 +145,7 @@ func siteOf(stack []symbols.Frame, own func(symbols.Frame) bool) Site {
 		first = max(slices.IndexFunc(stack, func(f symbols.Frame) bool { return !strings.HasPrefix(f.Function, "runtime.") }), 0)
 	}
 	s.Function = stack[first]
+	stack = append(slices.Clip(stack), started...)
 	for i := first; i < len(stack); i++ {
 		f := stack[i]
 		if i > first && own(f) && len(s.Callers) < maxCallers && f.Function != last(&s).Function {

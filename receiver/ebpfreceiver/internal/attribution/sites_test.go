@@ -52,10 +52,18 @@ func TestSiteOf(t *testing.T) {
 		"recursion": {stack("main.walk", "main.walk", "main.walk", "main.main"), "main.walk ← main.main", ""},
 		"nothing":   {nil, "?", ""},
 	} {
-		s := siteOf(c.stack, own)
+		s := siteOf(c.stack, nil, own)
 		assert.Equal(t, c.text, s.Text(), name)
 		assert.Equal(t, c.handler, s.Handler, name)
 	}
+}
+
+// What the language's goroutines hold is told with who has started them.
+func TestSiteOfStarted(t *testing.T) {
+	s := siteOf(stack("runtime.makeslice", "bufio.NewReaderSize", "net/http.(*Transport).dialConn", "runtime.goexit"),
+		stack("runtime.newproc", "net/http.(*Transport).queueForDial", "net/http.Get", "main.fetch", "main.main"), ownGo(nil))
+	assert.Equal(t, "bufio.NewReaderSize ← main.fetch ← main.main", s.Text())
+	assert.Len(t, s.Stack, 9)
 }
 
 func TestSiteOfNative(t *testing.T) {
@@ -63,7 +71,7 @@ func TestSiteOfNative(t *testing.T) {
 		{Function: "operator new(unsigned long)", Module: "/usr/lib/libstdc++.so.6"}, {Function: "std::vector<int>::push_back", Module: "/app"},
 		{Function: "Cache::put(int)", Module: "/app"}, {Function: "main", Module: "/app"},
 		{Function: "__libc_start_main", Module: "/lib/libc.so.6"}, {Function: "_start", Module: "/app"},
-	}, ownNative)
+	}, nil, ownNative)
 	assert.Equal(t, "Cache::put(int) ← main", s.Text())
 }
 

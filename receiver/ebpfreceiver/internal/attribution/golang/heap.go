@@ -69,11 +69,15 @@ type Held struct {
 	Bytes float64
 	// Routes are of the requests that were served meanwhile, as far as they are known, and how many there were of each.
 	Routes map[Route]int
+	// Goroutines are the numbers of some of those that have allocated it.
+	Goroutines []uint64
 }
 
 // Start is where a goroutine was started, and while serving which request.
 type Start struct {
 	Stack Stack
+	// By is the number of the goroutine that has started it.
+	By    uint64
 	Route *Route
 }
 
@@ -161,7 +165,7 @@ func (w *heapWatch) attach() error {
 	}
 	l := w.g.layout.span
 	w.told = bpf.GoHeapTarget{
-		Sweepgen: uint32(l.sweepgen), Class: uint32(l.class), State: uint32(l.state), Goid: uint32(w.g.layout.g.goid),
+		Sweepgen: uint32(l.sweepgen), Class: uint32(l.class), State: uint32(l.state), Goid: uint32(w.g.layout.g.goid), M: gM, Curg: uint32(w.g.layout.g.curg),
 	}
 	if err := w.g.serving(&w.told); err != nil {
 		return err
@@ -370,7 +374,7 @@ func (w *heapWatch) take(raw []byte) error {
 				break
 			}
 		}
-		st := Start{Stack: stackOf(e.Stack[:], e.StackBytes)}
+		st := Start{Stack: stackOf(e.Stack[:], e.StackBytes), By: e.Parent}
 		if r, ok := routeOf(&e.Asked); ok {
 			st.Route = &r
 		}
@@ -401,7 +405,7 @@ func (w *heapWatch) span(e *bpf.GoHeapSpan) error {
 			return err
 		}
 	}
-	n := &sample{span: e.Span, base: e.Base, pages: e.Pages, class: e.Class, weight: e.OneIn, time: e.Time, swept: e.Sweepgen}
+	n := &sample{span: e.Span, base: e.Base, pages: e.Pages, class: e.Class, weight: e.OneIn, time: e.Time, swept: e.Sweepgen, goroutine: e.Goroutine}
 	if e.Marking != 0 {
 		n.spared = 1
 	}

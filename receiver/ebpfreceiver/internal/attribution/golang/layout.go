@@ -31,7 +31,11 @@ type gLayout struct {
 	size                                                       int
 	schedSP, schedPC, schedBP, syscallSP, syscallPC, syscallBP uint64
 	status, goid, waitReason, gopc, startpc                    uint64
+	curg                                                       uint64 // in runtime.m, which g.m points to
 }
+
+// m in runtime.g is at the same place in all of them.
+const gM = 48
 
 // text in moduledata is at the same place in all of them.
 const moduledataText = 176
@@ -49,11 +53,11 @@ var (
 	request122 = requestLayout{patternAt: 248, current: 112}
 	request123 = requestLayout{pattern: 232, current: 112}
 
-	g118 = gLayout{size: 320, schedSP: 56, schedPC: 64, schedBP: 104, syscallSP: 112, syscallPC: 120, status: 144, goid: 152, waitReason: 176, gopc: 296, startpc: 312}
-	g121 = gLayout{size: 304, schedSP: 56, schedPC: 64, schedBP: 104, syscallSP: 112, syscallPC: 120, status: 144, goid: 152, waitReason: 176, gopc: 280, startpc: 296}
-	g123 = gLayout{size: 312, schedSP: 56, schedPC: 64, schedBP: 104, syscallSP: 112, syscallPC: 120, syscallBP: 128, status: 152, goid: 160, waitReason: 184, gopc: 288, startpc: 304}
-	g125 = gLayout{size: 304, schedSP: 56, schedPC: 64, schedBP: 96, syscallSP: 104, syscallPC: 112, syscallBP: 120, status: 144, goid: 152, waitReason: 176, gopc: 280, startpc: 296}
-	g126 = gLayout{size: 312, schedSP: 56, schedPC: 64, schedBP: 96, syscallSP: 104, syscallPC: 112, syscallBP: 120, status: 144, goid: 152, waitReason: 176, gopc: 288, startpc: 304}
+	g118 = gLayout{size: 320, schedSP: 56, schedPC: 64, schedBP: 104, syscallSP: 112, syscallPC: 120, status: 144, goid: 152, waitReason: 176, gopc: 296, startpc: 312, curg: 192}
+	g121 = gLayout{size: 304, schedSP: 56, schedPC: 64, schedBP: 104, syscallSP: 112, syscallPC: 120, status: 144, goid: 152, waitReason: 176, gopc: 280, startpc: 296, curg: 192}
+	g123 = gLayout{size: 312, schedSP: 56, schedPC: 64, schedBP: 104, syscallSP: 112, syscallPC: 120, syscallBP: 128, status: 152, goid: 160, waitReason: 184, gopc: 288, startpc: 304, curg: 192}
+	g125 = gLayout{size: 304, schedSP: 56, schedPC: 64, schedBP: 96, syscallSP: 104, syscallPC: 112, syscallBP: 120, status: 144, goid: 152, waitReason: 176, gopc: 280, startpc: 296, curg: 184}
+	g126 = gLayout{size: 312, schedSP: 56, schedPC: 64, schedBP: 96, syscallSP: 104, syscallPC: 112, syscallBP: 120, status: 144, goid: 152, waitReason: 176, gopc: 288, startpc: 304, curg: 184}
 )
 
 // layouts are those of the minor versions from 1.18 on.

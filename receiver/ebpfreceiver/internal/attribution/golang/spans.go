@@ -66,7 +66,9 @@ type sample struct {
 	// weight is how many spans it stands for.
 	weight uint32
 	time   uint64 // CLOCK_MONOTONIC, ns
-	stack  string
+	// goroutine is the number of the one that has allocated it.
+	goroutine uint64
+	stack     string
 	// swept is the collection after which its span was looked at last; survived, how many collections have found it alive that
 	// began after it was made, the last of them at the time alive; spared, how many will that did not.
 	swept    uint32

@@ -22,6 +22,9 @@ const leastGrowth = 256 << 10
 // of it. Requests take less time, mostly, however many collections there are meanwhile.
 const settled = 5 * time.Second
 
+// maxAsked is of how many samples of a stack it is told which goroutine they are of.
+const maxAsked = 64
+
 const (
 	// leastTiny is how many of a stack's tiny objects must live on, of 1. Those of less share theirs with what others keep.
 	leastTiny = 0.9
@@ -92,6 +95,9 @@ func (w *heapWatch) share(h *Heap) {
 				held[s.stack] = of
 			}
 			of.Samples++
+			if len(of.Goroutines) < maxAsked {
+				of.Goroutines = append(of.Goroutines, s.goroutine)
+			}
 			of.Bytes += t.Growth * share / n
 			if key := (asked{s.stack, s.request}); s.route != nil && !counted[key] {
 				counted[key] = true
