@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -32,6 +33,9 @@ const (
 
 	// answerWithin is how long an answer is waited for after a query was sent the last time: resolvers wait as long, or less.
 	answerWithin = 5 * time.Second
+
+	// batch is how many entries of a map are read at once.
+	batch = 512
 
 	// maxLookupFailures bounds the failures of one container that are told at once.
 	maxLookupFailures = 16
@@ -65,21 +69,39 @@ func recordDNS(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
 // expire has the kernel count the queries that are answered no more.
 func (p *probes) expire(a *attached) error {
 	before := p.clock.ns() - uint64(answerWithin)
-	var key uint32
-	var q bpf.DNSQuery
-	each := a.Maps[bpf.DNSMapQueries].Iterate()
-	for each.Next(&key, &q) {
-		if q.Sent > before {
-			continue
+	var expired []uint32
+	err := entries(a.Maps[bpf.DNSMapQueries], func(key uint32, q bpf.DNSQuery) {
+		if q.Sent <= before {
+			expired = append(expired, key)
 		}
+	})
+	if err != nil {
+		return fmt.Errorf("read what is not answered yet: %w", err)
+	}
+	for _, key := range expired {
 		if _, err := a.Programs[bpf.DNSProgTapioExpire].Run(&ebpf.RunOptions{Context: [2]uint64{uint64(key), before}}); err != nil {
 			return fmt.Errorf("count what was not answered: %w", err)
 		}
 	}
-	if err := each.Err(); err != nil {
-		return fmt.Errorf("read what is not answered yet: %w", err)
-	}
 	return nil
+}
+
+// entries visits the entries of a map, each once: key by key it would begin anew when one is gone meanwhile.
+func entries[K, V any](m *ebpf.Map, visit func(K, V)) error {
+	keys, values := make([]K, batch), make([]V, batch)
+	var at ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&at, keys, values, nil)
+		for i := range n {
+			visit(keys[i], values[i])
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // question is a name that a container asks a server for.
@@ -128,13 +150,10 @@ func (p *probes) asked() (map[string][]*lookups, error) {
 	}
 	sums := map[whose]*lookups{}
 	all := map[string][]*lookups{}
-	var key bpf.DNSQuestion
-	var counts bpf.DNSQuestionCounts
-	each := a.Maps[bpf.DNSMapQuestions].Iterate()
-	for each.Next(&key, &counts) {
+	err := entries(a.Maps[bpf.DNSMapQuestions], func(key bpf.DNSQuestion, counts bpf.DNSQuestionCounts) {
 		path, ok := p.cgroups.path(key.Cgroup)
 		if !ok || path == "/" {
-			continue
+			return
 		}
 		w := whose{owner(path), questionOf(key)}
 		sum := sums[w]
@@ -147,8 +166,8 @@ func (p *probes) asked() (map[string][]*lookups, error) {
 			sum.n[i] += n
 		}
 		sum.slow += counts.Slow
-	}
-	if err := each.Err(); err != nil {
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read what is asked for: %w", err)
 	}
 	for _, of := range all {

@@ -76,6 +76,21 @@ func TestRealDNS(t *testing.T) {
 	assert.Equal(t, want, told)
 }
 
+// A server that is down while many ask: all of them are counted, also those that there is no room to remember more than.
+func TestRealDNSDown(t *testing.T) {
+	server := dnsServer(t)
+	c, _ := realCgroup(t, 256*mib)
+	m := startMetrics(t, createDefaultConfig().(*Config))
+	before, err := m.scraper.probes.attached["dns"].lost()
+	require.NoError(t, err)
+	require.NoError(t, workload(t, c, "netns", server, "dns-flood", "5000").Wait())
+	require.Eventually(t, func() bool {
+		lost, err := m.scraper.probes.attached["dns"].lost()
+		require.NoError(t, err)
+		return m.of(t, "/"+c.Name)["container.dns.name.lookups silent.test 127.0.0.1 timed_out"]+lost-before >= 5000
+	}, patience, time.Second)
+}
+
 // What the resolvers of Go and of the C library ask is seen wherever the answer comes in: at a device of the client's own network
 // namespace, or, with macvlan, at that of another, or at a router that has yet to translate it.
 func TestRealDNSResolvers(t *testing.T) {
@@ -372,6 +387,31 @@ func askDNS() error {
 			if err != nil || answered == q.unanswered {
 				return fmt.Errorf("ask %s for %s: answered: %t: %v", q.server, q.name, answered, err)
 			}
+		}
+	}
+	return nil
+}
+
+// floodDNS asks a server that says nothing, with so many queries.
+func floodDNS(queries string) error {
+	n, err := strconv.Atoi(queries)
+	if err != nil {
+		return err
+	}
+	c, err := net.Dial("udp", "127.0.0.1:53")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for id := range n {
+		m := dnsmessage.Message{Header: dnsmessage.Header{ID: uint16(id), RecursionDesired: true},
+			Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName("silent.test."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
+		b, err := m.Pack()
+		if err != nil {
+			return err
+		}
+		if _, err := c.Write(b); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -208,7 +208,7 @@ func (m metrics) await(t *testing.T, cgroup string, want map[string]int64) {
 			}
 		}
 		return true
-	}, 10*time.Second, 200*time.Millisecond)
+	}, patience, 200*time.Millisecond)
 	for name, n := range want {
 		assert.Equal(t, n, got[name], name)
 	}

@@ -155,6 +155,8 @@ func serveWorkload() {
 		try(serveDNS())
 	case "dns-ask":
 		try(askDNS())
+	case "dns-flood": // with COUNT queries
+		try(floodDNS(words[2]))
 	case "resolve-go": // at SERVER the NAME
 		try(resolveGo(words[2], words[3]))
 	case "resolve-libc": // at SERVER the NAME
