@@ -7,4 +7,4 @@ export GOFLAGS="${GOFLAGS--trimpath -buildvcs=false}"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 CGO_ENABLED=0 go build -o "$tmp/" ./test/bench/ebpftools
-TAPIO_SYSTEMD_MORE=bpftrace SECONDS_AT_MOST=900 test/systemd/vm.sh "$tmp/ebpftools"
+TAPIO_SYSTEMD_MORE=bpftrace,libc6-dev SECONDS_AT_MOST=900 test/systemd/vm.sh "$tmp/ebpftools"

@@ -24,7 +24,6 @@ type quantity struct {
 var quantities = []quantity{
 	{"RSS (MiB)", func(_, s sample) float64 { return s.rss }},
 	{"anonymous memory (MiB)", func(_, s sample) float64 { return s.anon }},
-	{"memory of the kernel (MiB)", func(_, s sample) float64 { return s.kernel }},
 	{"maps and programs (MiB)", func(_, s sample) float64 { return s.bpf }},
 	{"descriptors", func(_, s sample) float64 { return s.fds }},
 	{"threads", func(_, s sample) float64 { return s.threads }},
@@ -46,20 +45,30 @@ func watch(ctx context.Context, folder string, m *machine) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	samples, err := c.samples(ctx, folder)
+	samples, kernel, err := c.samples(ctx, folder)
 	if len(samples) < 2*blocks {
 		return errors.Join(err, fmt.Errorf("%d samples are too few to see a trend", len(samples)))
 	}
-	report(samples)
+	report(samples, kernel)
 	return err
 }
 
-// samples takes them until the time is over, or it is interrupted, and writes them down as they come. Heap profiles are of the
-// middle and the end.
-func (c *collector) samples(ctx context.Context, folder string) ([]sample, error) {
+// needed is the memory of the kernel that is charged to the collector and cannot be given back (MiB): not the caches of files and
+// folders that it looked at, which grow as long as there is memory.
+func (c *collector) needed() (float64, error) {
+	if err := os.WriteFile(filepath.Join(c.cgroup, "memory.force_empty"), []byte("0"), 0o644); err != nil {
+		return 0, fmt.Errorf("have the kernel give back what it can: %w", err)
+	}
+	s, err := c.sample()
+	return s.kernel, err
+}
+
+// samples takes them until the time is over, or it is interrupted, and writes them down as they come. Heap profiles, and what the
+// collector needs of the kernel, are of the end of the first third, and of the end.
+func (c *collector) samples(ctx context.Context, folder string) (all []sample, kernel [2]float64, err error) {
 	f, err := os.Create(filepath.Join(folder, "samples.csv"))
 	if err != nil {
-		return nil, err
+		return nil, kernel, err
 	}
 	defer f.Close()
 	for _, q := range quantities {
@@ -68,43 +77,45 @@ func (c *collector) samples(ctx context.Context, folder string) ([]sample, error
 	fmt.Fprintln(f, "seconds")
 	before, err := c.sample()
 	if err != nil {
-		return nil, err
+		return nil, kernel, err
 	}
-	began, middle := before.at, false
-	var all []sample
-	for time.Since(began) < *soak {
+	for began := before.at; time.Since(began) < *soak; {
 		if wait(ctx, *period) != nil {
 			break
 		}
 		s, err := c.sample()
 		if err := errors.Join(err, s.observe(ctx)); err != nil {
-			return all, err
+			return all, kernel, err
 		}
 		for _, q := range quantities {
 			fmt.Fprintf(f, "%.4g,", q.value(before, s))
 		}
 		fmt.Fprintf(f, "%.0f\n", s.at.Sub(began).Seconds())
 		all, before = append(all, s), s
-		if !middle && time.Since(began) > *soak/2 {
-			middle = true
-			if err := c.heap(ctx, filepath.Join(folder, "heap-middle.pprof")); err != nil {
-				return all, err
+		if kernel[0] == 0 && time.Since(began) > *soak/3 {
+			if kernel[0], err = c.keep(ctx, filepath.Join(folder, "heap-third.pprof")); err != nil {
+				return all, kernel, err
 			}
 		}
 	}
-	return all, c.heap(context.WithoutCancel(ctx), filepath.Join(folder, "heap-end.pprof"))
+	kernel[1], err = c.keep(context.WithoutCancel(ctx), filepath.Join(folder, "heap-end.pprof"))
+	return all, kernel, err
 }
 
-func (c *collector) heap(ctx context.Context, name string) error {
+// keep keeps a heap profile, and returns the memory of the kernel that the collector needs.
+func (c *collector) keep(ctx context.Context, profile string) (float64, error) {
 	b, err := get(ctx, "http://"+pprofEndpoint+"/debug/pprof/heap?gc=1")
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return os.WriteFile(name, b, 0o644)
+	if err := os.WriteFile(profile, b, 0o644); err != nil {
+		return 0, err
+	}
+	return c.needed()
 }
 
 // report tells the trend of each quantity over the second half, and what the collector itself says that it left out.
-func report(all []sample) {
+func report(all []sample, kernel [2]float64) {
 	half := all[len(all)/2:]
 	fmt.Printf("%d samples over %s; trends of the second half, with the interval that holds the true one with 95 %%\n\n", len(all),
 		all[len(all)-1].at.Sub(all[0].at).Round(time.Second))
@@ -124,6 +135,10 @@ func report(all []sample) {
 			fmt.Print(" **grows**")
 		}
 		fmt.Println()
+	}
+	fmt.Printf("\nMemory of the kernel, but for caches that it gives back: %.1f MiB after a third of the time, %.1f MiB at the end.\n", kernel[0], kernel[1])
+	if kernel[1] > (1+worth)*kernel[0] {
+		grown = append(grown, "memory of the kernel")
 	}
 	fmt.Print("\nWhat the collector says it lost or left out:")
 	last, none := all[len(all)-1].own, true
