@@ -21,13 +21,16 @@ const rewalk = time.Second
 type cgroups struct {
 	root    string // empty: this machine has none
 	version uint8
-	paths   map[uint64]string
+	places  map[uint64]place
 	walked  time.Time
 }
 
+// place is where a cgroup is, and who is told of it.
+type place struct{ path, owner string }
+
 // openCgroups finds the hierarchy that the memory controller is on.
 func openCgroups(mount string) *cgroups {
-	c := &cgroups{paths: map[uint64]string{}}
+	c := &cgroups{places: map[uint64]place{}}
 	isFile := func(name string) bool {
 		info, err := os.Stat(name)
 		return err == nil && info.Mode().IsRegular()
@@ -46,23 +49,24 @@ func openCgroups(mount string) *cgroups {
 	return c
 }
 
-// path returns a cgroup's path; false when it is gone, or too new to have been walked past.
-func (c *cgroups) path(id uint64) (string, bool) {
-	if p, ok := c.paths[id]; ok {
-		return p, true
+// owner returns who is told of a cgroup; false when it is gone, or too new to have been walked past.
+func (c *cgroups) owner(id uint64) (string, bool) {
+	if p, ok := c.places[id]; ok {
+		return p.owner, true
 	}
 	if c.root == "" || time.Since(c.walked) < rewalk {
 		return "", false
 	}
 	c.walk()
-	p, ok := c.paths[id]
-	return p, ok
+	p, ok := c.places[id]
+	return p.owner, ok
 }
 
 // walk looks at all cgroups, and forgets those that are gone.
 func (c *cgroups) walk() {
 	c.walked = time.Now()
-	clear(c.paths)
+	before := c.places
+	c.places = make(map[uint64]place, len(before))
 	_ = filepath.WalkDir(c.root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return nil // gone meanwhile, or a file
@@ -72,7 +76,14 @@ func (c *cgroups) walk() {
 			return nil
 		}
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			c.paths[stat.Ino] = "/" + strings.TrimPrefix(strings.TrimPrefix(path, c.root), "/")
+			p := place{path: "/" + strings.TrimPrefix(strings.TrimPrefix(path, c.root), "/")}
+			// To read a path costs more than to find it.
+			if old := before[stat.Ino]; old.path == p.path {
+				p = old
+			} else {
+				p.owner = owner(p.path)
+			}
+			c.places[stat.Ino] = p
 		}
 		return nil
 	})

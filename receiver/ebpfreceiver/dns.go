@@ -151,11 +151,11 @@ func (p *probes) asked() (map[string][]*lookups, error) {
 	sums := map[whose]*lookups{}
 	all := map[string][]*lookups{}
 	err := entries(a.Maps[bpf.DNSMapQuestions], func(key bpf.DNSQuestion, counts bpf.DNSQuestionCounts) {
-		path, ok := p.cgroups.path(key.Cgroup)
-		if !ok || path == "/" {
+		who, ok := p.cgroups.owner(key.Cgroup)
+		if !ok || who == "/" {
 			return
 		}
-		w := whose{owner(path), questionOf(key)}
+		w := whose{who, questionOf(key)}
 		sum := sums[w]
 		if sum == nil {
 			sum = &lookups{question: w.question}

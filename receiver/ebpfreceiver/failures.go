@@ -166,8 +166,7 @@ func (p *probes) failures(a *attached, q attribution.Question, devices map[uint3
 			continue
 		}
 		if q.Cgroup == "" {
-			path, _ := p.cgroups.path(key.Cgroup)
-			f.Cgroup = owner(path)
+			f.Cgroup, _ = p.cgroups.owner(key.Cgroup)
 		}
 		sum := f
 		if before, ok := counted[f]; ok {

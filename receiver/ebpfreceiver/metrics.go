@@ -105,15 +105,14 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 		counts := make([]uint64, m.ValueSize()/8)
 		each := m.Iterate()
 		for each.Next(&id, &counts) {
-			path, ok := p.cgroups.path(id)
+			who, ok := p.cgroups.owner(id)
 			if !ok {
 				p.telemetry.ReceiverEbpfUnresolved.Add(ctx, 1)
 				continue
 			}
-			if path == "/" {
+			if who == "/" {
 				continue // nobody's
 			}
-			who := owner(path)
 			if all[who] == nil {
 				if len(all) >= p.cfg.MaxCgroups {
 					p.telemetry.ReceiverEbpfDropped.Add(ctx, 1)

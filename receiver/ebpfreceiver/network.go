@@ -122,11 +122,11 @@ func (p *probes) peers() (map[string][]peer, error) {
 	var counts bpf.NetworkPeerCounts
 	each := a.Maps[bpf.NetworkMapPeers].Iterate()
 	for each.Next(&key, &counts) {
-		path, ok := p.cgroups.path(key.Cgroup)
-		if !ok || path == "/" {
+		who, ok := p.cgroups.owner(key.Cgroup)
+		if !ok || who == "/" {
 			continue
 		}
-		w := whom{owner(path), addressOf(key)}
+		w := whom{who, addressOf(key)}
 		if sums[w] == nil {
 			sums[w] = new([networkOutcomes]uint64)
 		}

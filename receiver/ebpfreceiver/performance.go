@@ -91,11 +91,11 @@ func (p *probes) growths(last look) (map[string]growth, error) {
 	var g bpf.PerformanceGrowth
 	each := a.Maps[bpf.PerformanceMapGrowths].Iterate()
 	for each.Next(&id, &g) {
-		path, ok := p.cgroups.path(id)
+		who, ok := p.cgroups.owner(id)
 		if !ok || g.Look != last.number {
 			continue
 		}
-		if who := owner(path); all[who].Grown < g.Grown {
+		if all[who].Grown < g.Grown {
 			all[who] = growth{g}
 		}
 	}
