@@ -23,8 +23,8 @@ type interpreter struct {
 	layout func(*process.Process, *modules.Modules) (process.Layout, error)
 	// look finds out what it gains.
 	look func(*Process, context.Context, *process.Process, *modules.Modules, Options) error
-	// next says what to run to know more, when it is this kind of memory that grows.
-	next func(p *process.Process, grown string) string
+	// next says what to run to know more, when these kinds of memory grow, of which there is one at least.
+	next func(p *process.Process, grown []process.Growth) string
 }
 
 var interpreters = []interpreter{
@@ -65,6 +65,6 @@ func (in *interpreter) layoutOf(p *process.Process, m *modules.Modules) process.
 	return l
 }
 
-func text(format string) func(*process.Process, string) string {
-	return func(p *process.Process, _ string) string { return fmt.Sprintf(format, p.PID) }
+func text(format string) func(*process.Process, []process.Growth) string {
+	return func(p *process.Process, _ []process.Growth) string { return fmt.Sprintf(format, p.PID) }
 }

@@ -21,7 +21,7 @@ func here(p *process.Process) (where string, pid int) {
 }
 
 // nextPython says how to find out which lines of a Python program hold memory.
-func nextPython(p *process.Process, _ string) string {
+func nextPython(p *process.Process, _ []process.Growth) string {
 	where, pid := here(p)
 	return fmt.Sprintf("%spy-spy dump --pid %d shows what its threads do; started again with PYTHONTRACEMALLOC=10 in its environment, "+
 		"tracemalloc.take_snapshot().statistics('lineno') names the lines that hold memory", where, pid)
@@ -32,7 +32,7 @@ const sigUSR1 = 10
 var snapshotSignal = regexp.MustCompile(`^--heapsnapshot-signal=SIG([A-Z0-9]+)$`)
 
 // nextNode says how to find out which objects of JavaScript hold memory.
-func nextNode(p *process.Process, grown string) string {
+func nextNode(p *process.Process, grown []process.Growth) string {
 	where, pid := here(p)
 	var next string
 	for _, arg := range p.Args() {
@@ -48,20 +48,28 @@ func nextNode(p *process.Process, grown string) string {
 		next = fmt.Sprintf("%skill -USR1 %d opens its inspector on 127.0.0.1:9229, unless it handles that signal itself; chrome://inspect takes heap snapshots", where, pid)
 	}
 	next += ": compare two. A snapshot stops it, and takes about as much memory again as its heap has"
-	if grown != node.KindHeap && grown != process.KindCode {
+	if kind := grown[0].Kind; kind != node.KindHeap && kind != process.KindCode {
 		next = "process.memoryUsage().arrayBuffers tells what its Buffers hold, which are not in V8's heap; what refers to them is: " + next
 	}
 	return next
 }
 
 // nextJava says which of the virtual machine's own commands tells more.
-func nextJava(p *process.Process, grown string) string {
+func nextJava(p *process.Process, grown []process.Growth) string {
 	where, pid := here(p)
 	if !p.HasBeside("jcmd") {
 		return fmt.Sprintf("its image has no jcmd, as a JRE has none: %skill -QUIT %d has it print its threads and how full its heap is; "+
 			"-XX:+HeapDumpOnOutOfMemoryError and an -Xmx well below its limit have it dump its heap", where, pid)
 	}
-	switch grown {
+	// Classes and threads take memory of malloc as well, and are what it is for.
+	kind := grown[0].Kind
+	for _, of := range grown {
+		if (of.Kind == java.KindMetaspace || of.Kind == process.KindThreadStack) && of.Bytes > grown[0].Bytes/4 {
+			kind = of.Kind
+			break
+		}
+	}
+	switch kind {
 	case java.KindHeap:
 		return fmt.Sprintf("%sjcmd %d GC.class_histogram, twice, and compare (it collects all garbage first)", where, pid)
 	case process.KindThreadStack:

@@ -115,7 +115,7 @@ func look(ctx context.Context, p *process.Process, o Options) Process {
 		r.Threads, r.Toucher = process.AddedSince(threads, after), process.TouchedMost(threads, after)
 	}
 	if in != nil && len(r.Mappings) > 0 {
-		r.Next = in.next(p, r.Mappings[0].Kind)
+		r.Next = in.next(p, r.Mappings)
 	}
 	switch {
 	case errors.Is(err, process.ErrGone):

@@ -289,6 +289,9 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 	return nil
 }
 
+// leastJava is what a Java program must gain, in bytes: a virtual machine gains a little all the time, as for code that it compiles.
+const leastJava = 1 << 20
+
 // java watches whether a Java program grows, and whether that is what outlives collections of garbage.
 func (r *Process) java(ctx context.Context, p *process.Process, _ *modules.Modules, o Options) error {
 	c, err := java.Find(p)
@@ -315,6 +318,9 @@ func (r *Process) java(ctx context.Context, p *process.Process, _ *modules.Modul
 	})
 	if err != nil {
 		return err
+	}
+	if r.Growth < leastJava {
+		r.Grows, r.Unattributed = false, 0
 	}
 	r.unnamed()
 	r.metadata = last.Metaspace - first.Metaspace
