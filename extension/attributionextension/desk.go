@@ -31,6 +31,10 @@ const (
 	outcomeFailed = "failed"
 )
 
+// relief is for how many times as long as a look at errors nobody is looked at after it unless by hand: every task of the machine pays
+// for a look, but for no more than a third of the time.
+const relief = 2
+
 // desk is the extension.
 type desk struct {
 	cfg       *Config
@@ -45,6 +49,7 @@ type desk struct {
 	attend   *attribution.Attributor
 	know     *func(name, namespace string) (attribution.Subject, bool)
 	cancel   context.CancelFunc
+	relieved time.Time // until then errors are looked at by hand only
 	done     sync.WaitGroup
 	arrivals map[attribution.Kind]chan struct{}
 }
@@ -211,12 +216,13 @@ func (d *desk) Find(name, namespace string) (attribution.Subject, bool) {
 // run answers one question of a kind after the other: what fails now is not to wait until it is known who holds some memory.
 func (d *desk) run(ctx context.Context, k attribution.Kind) {
 	for {
-		t, attend := d.next(k)
+		t, attend, rest := d.next(k)
 		if t == nil {
 			select {
 			case <-ctx.Done():
 				return
 			case <-d.arrivals[k]:
+			case <-rest:
 			}
 			continue
 		}
@@ -227,20 +233,28 @@ func (d *desk) run(ctx context.Context, k attribution.Kind) {
 	}
 }
 
-func (d *desk) next(k attribution.Kind) (*ticket, attribution.Attributor) {
+// next is the next question of a kind and who answers it. Where there is none now, rest tells when there may be; nil: when one comes.
+func (d *desk) next(k attribution.Kind) (t *ticket, by attribution.Attributor, rest <-chan time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	i := slices.IndexFunc(d.waiting, func(t *ticket) bool { return t.q.Kind == k })
-	if i < 0 {
-		return nil, nil
+	var left time.Duration
+	if k == attribution.Errors && !d.relieved.IsZero() {
+		left = d.relieved.Sub(d.now())
 	}
-	t := d.waiting[i]
+	i := slices.IndexFunc(d.waiting, func(t *ticket) bool { return t.q.Kind == k && (left <= 0 || t.q.Window > 0) })
+	if i < 0 {
+		if left > 0 {
+			rest = time.After(left)
+		}
+		return nil, nil, rest
+	}
+	t = d.waiting[i]
 	d.waiting = slices.Delete(d.waiting, i, i+1)
 	t.a.State, t.a.Began = attribution.Running, d.now()
 	if d.attend == nil {
-		return t, nil
+		return t, nil, nil
 	}
-	return t, *d.attend
+	return t, *d.attend, nil
 }
 
 // answer has one question answered, in its time.
@@ -272,6 +286,9 @@ func (d *desk) answer(ctx context.Context, t *ticket, attend attribution.Attribu
 	d.mu.Lock()
 	a.ID, a.Kind, a.Subject, a.Asked, a.Began, a.Ended = t.a.ID, t.a.Kind, t.a.Subject, t.a.Asked, t.a.Began, d.now()
 	t.a = a
+	if q.Kind == attribution.Errors {
+		d.relieved = a.Ended.Add(relief * a.Ended.Sub(a.Began))
+	}
 	if t.misses++; outcome == outcomeDone {
 		t.misses = 0
 	}

@@ -122,6 +122,31 @@ func TestKindsDoNotWaitForEachOther(t *testing.T) {
 	assert.Equal(t, "it fails", d.ended(t, id).Text)
 }
 
+// Every task of the machine pays for a look at errors: after one there is a rest, unless somebody asks by hand.
+func TestRelief(t *testing.T) {
+	d := startDesk(t, nil)
+	const took = 100 * time.Millisecond
+	d.Attend(func(context.Context, attribution.Question) (attribution.Answer, error) {
+		time.Sleep(took)
+		return attribution.Answer{}, nil
+	})
+	var ids []string
+	for _, name := range []string{"a", "b", "by hand"} {
+		q := of(name)
+		q.Kind = attribution.Errors
+		if name == "by hand" {
+			q.Window = time.Second
+		}
+		id, err := d.Ask(q)
+		require.NoError(t, err)
+		ids = append(ids, id)
+	}
+	a, b, hand := d.ended(t, ids[0]), d.ended(t, ids[1]), d.ended(t, ids[2])
+	assert.True(t, hand.Began.Before(b.Began), "who asks by hand goes first")
+	assert.False(t, hand.Began.Before(a.Ended))
+	assert.GreaterOrEqual(t, b.Began.Sub(hand.Ended), relief*took)
+}
+
 // The answer must come before it is too late, and a look has its bounds.
 func TestWindow(t *testing.T) {
 	for name, c := range map[string]struct {
