@@ -68,7 +68,7 @@ type Site struct {
 type Process struct {
 	PID  int
 	Name string
-	// Runtime is "go1.26.0", "native", "python", "node", "java" or "other".
+	// Runtime is "go1.26.0", "python3.11", "native", "node", "java" or "other"; "python" where its version is none that is known.
 	Runtime string
 	// Anonymous is what it holds in bytes that the kernel cannot take back.
 	Anonymous uint64
