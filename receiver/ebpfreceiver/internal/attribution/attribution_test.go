@@ -79,7 +79,8 @@ var (
 	goleak         = &program{dir: "goleak", args: []string{"go", "build", "-o", "OUT", "."}}
 	goleakStripped = &program{dir: "goleak", args: []string{"go", "build", "-ldflags=-s -w", "-o", "OUT", "."}}
 	goleakPIE      = &program{dir: "goleak", args: []string{"go", "build", "-buildmode=pie", "-ldflags=-s -w", "-o", "OUT", "."}}
-	cleak          = &program{dir: "cleak", args: []string{"gcc", "-O2", "-o", "OUT", "cleak.c"}}
+	cleak          = &program{dir: "cleak", args: []string{"gcc", "-O2", "-pthread", "-o", "OUT", "cleak.c"}}
+	cleakMusl      = &program{dir: "cleak", args: []string{"musl-gcc", "-O2", "-static", "-o", "OUT", "cleak.c"}}
 
 	programs string
 )

@@ -66,13 +66,21 @@ func BenchmarkThroughput(b *testing.B) {
 		name string
 		p    *program
 		args []string
+		env  string
 	}{
-		{"a Go program that does nothing but allocate", goleak, []string{"-leak", "count"}},
-		{"a C program that does nothing but malloc and free", cleak, []string{"count"}},
+		{"a Go program that does nothing but allocate", goleak, []string{"-leak", "count"}, ""},
+		{"a C program that does nothing but malloc and free", cleak, []string{"count"}, ""},
+		{"the same in 8 threads", cleak, []string{"count", "8"}, ""},
+		{"the same with jemalloc", cleak, []string{"count"}, "LD_PRELOAD=" + jemalloc},
+		{"the same on musl", cleakMusl, []string{"count"}, ""},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			path := c.p.build(b)
-			of, other := startCounting(b, path, c.args...), startCounting(b, path, c.args...)
+			args := c.args
+			if c.env != "" {
+				path, args = "env", append([]string{c.env, path}, args...)
+			}
+			of, other := startCounting(b, path, args...), startCounting(b, path, args...)
 			time.Sleep(time.Second)
 			const window = 10 * time.Second
 			measure := func(look func()) (float64, float64) {

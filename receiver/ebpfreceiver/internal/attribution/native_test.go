@@ -119,8 +119,11 @@ func TestNative(t *testing.T) {
 				path, args = "env", append([]string{"LD_PRELOAD=" + c.preload, path}, args...)
 			}
 			limit := int64(50 * megabyte)
-			if args[0] == "tiny" {
+			switch {
+			case args[0] == "tiny":
 				limit = 8 * megabyte
+			case c.p.args[0] == "g++", c.p.args[0] == "rustc", args[0] == "one of thirty": // more, or faster
+				limit = 100 * megabyte
 			}
 			w := start(t, limit, path, args...)
 			holds(t, w.look(t), c.want...)
@@ -215,7 +218,7 @@ func TestNativeLines(t *testing.T) {
 	} {
 		t.Run(c.p.args[0], func(t *testing.T) {
 			t.Parallel()
-			w := start(t, 60*megabyte, c.p.build(t), c.mode)
+			w := start(t, 100*megabyte, c.p.build(t), c.mode)
 			p := w.look(t)
 			require.NotEmpty(t, p.Sites)
 			f := p.Sites[0].Function

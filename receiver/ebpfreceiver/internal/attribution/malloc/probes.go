@@ -63,6 +63,9 @@ func (w *watch) attachAll(set int) (links []io.Closer, err error) {
 			if fn.call != callFree {
 				returns = append(returns, off)
 			}
+			if f.Stepped(off, uprobe.C) {
+				w.stepped[fn.call] = true
+			}
 			if w.multi {
 				continue
 			}

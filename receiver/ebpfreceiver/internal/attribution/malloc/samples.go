@@ -148,6 +148,7 @@ func (w *watch) ahead(s *sample) uint64 {
 // kernel, and what has changed may have been given back, and to somebody else.
 func (w *watch) look() error {
 	w.looked = time.Now()
+	w.waited = max(w.p.Waited()-w.queued, 0)
 	anonymous, err := w.p.Anonymous()
 	if err != nil {
 		return err

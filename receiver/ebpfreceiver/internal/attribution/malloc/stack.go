@@ -50,11 +50,11 @@ func (w *watch) unwind(e *bpf.MallocSample) (stack []uint64, how followed) {
 		}
 		stack = append(stack, s.PC)
 		at := s.PC - 1
-		if w.modules.Caller(&s, at, m) {
-			continue
-		}
 		if w.modules.Ends(at) {
 			return stack, how
+		}
+		if w.modules.Caller(&s, at, m) {
+			continue
 		}
 		if w.modules.Covers(at) || !w.search(&s, at, m) {
 			return stack, truncated

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +49,39 @@ func (p *Process) Alive() error {
 		return ErrGone
 	}
 	return nil
+}
+
+// CPU is how much CPU time all its threads have used (clock_getcpuclockid(3)).
+func (p *Process) CPU() (time.Duration, error) {
+	const scheduled = 2 // CPUCLOCK_SCHED: exact, not by the tick
+	var at unix.Timespec
+	if err := unix.ClockGettime(int32(^p.PID<<3|scheduled), &at); err != nil {
+		return 0, ErrGone
+	}
+	return time.Duration(at.Nano()), nil
+}
+
+// maxWaiting bounds of how many threads is read how long they waited.
+const maxWaiting = 256
+
+// Waited is for how long its threads have waited for a CPU, added up (proc_pid_schedstat: the second field); 0 where the kernel does not
+// say.
+func (p *Process) Waited() time.Duration {
+	dir, err := os.Open(p.file("task"))
+	if err != nil {
+		return 0
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(maxWaiting)
+	var sum time.Duration
+	for _, name := range names {
+		b, _ := os.ReadFile(p.file("task", name, "schedstat"))
+		if fields := bytes.Fields(b); len(fields) > 1 {
+			n, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+			sum += time.Duration(n)
+		}
+	}
+	return sum
 }
 
 func (p *Process) stat() (name, started string, err error) {

@@ -201,3 +201,20 @@ func FuzzParse(f *testing.F) {
 		_, _ = parseThread([]byte(s))
 	})
 }
+
+func TestCPU(t *testing.T) {
+	p, err := Open(os.Getpid())
+	require.NoError(t, err)
+	first, err := p.CPU()
+	require.NoError(t, err)
+	assert.Positive(t, first)
+	for {
+		if n, err := p.CPU(); err != nil || n > first {
+			require.NoError(t, err)
+			break
+		}
+	}
+	assert.Positive(t, p.Waited())
+	_, err = (&Process{PID: 1 << 24}).CPU()
+	assert.ErrorIs(t, err, ErrGone)
+}

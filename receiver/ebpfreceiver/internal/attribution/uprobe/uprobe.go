@@ -36,6 +36,17 @@ func Open(f *os.File, machine elf.Machine) (*File, error) {
 	return &File{f: f, ex: ex, machine: machine}, nil
 }
 
+// Stepped says whether the kernel single-steps the instruction that a probe at a function stands on.
+func (f *File) Stepped(offset uint64, arguments []x86asm.Reg) bool {
+	at, err := f.entry(offset, arguments)
+	code := make([]byte, 16)
+	if n, _ := f.f.ReadAt(code, int64(at)); err != nil || n == 0 || f.machine != elf.EM_X86_64 {
+		return true
+	}
+	in, err := x86asm.Decode(code, 64)
+	return err != nil || !isEmulated(in)
+}
+
 // Enter runs a program when the process enters the function at an offset of the file.
 func (f *File) Enter(offset uint64, arguments []x86asm.Reg, program *ebpf.Program, pid int) (io.Closer, error) {
 	at, err := f.entry(offset, arguments)

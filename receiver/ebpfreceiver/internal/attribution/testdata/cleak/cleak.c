@@ -1,6 +1,7 @@
 // cleak leaks 3 kB at a time in session_put, while churn allocates thirty times as much of the same size and gives it back.
-// Its arguments: "leak" or "bounded", and microseconds between rounds; or "count": it does nothing but allocate and give back, and
-// says how often.
+// Its arguments: "leak" or "bounded", and microseconds between rounds; or "count", and in how many threads: it does nothing but allocate
+// and give back, and says how often.
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,20 +55,37 @@ __attribute__((noinline)) void churn(int n)
 		free(batch[i]);
 }
 
+static unsigned long counted;
+
+static void *count(void *unused)
+{
+	(void)unused;
+	for (unsigned long n = 1;; n++) {
+		char *volatile p = malloc(64);
+
+		free(p);
+		if (n % 1000 == 0)
+			__sync_fetch_and_add(&counted, 1000);
+	}
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	int leak = argc > 1 && !strcmp(argv[1], "leak");
 	useconds_t pause = argc > 2 ? atoi(argv[2]) : 1000;
 
 	if (argc > 1 && !strcmp(argv[1], "count")) {
-		for (long n = 1;; n++) {
-			char *volatile p = malloc(64);
+		for (int i = 0; i < (argc > 2 ? atoi(argv[2]) : 1); i++) {
+			pthread_t t;
 
-			free(p);
-			if (n % 100000 == 0) {
-				printf("%ld\n", n);
-				fflush(stdout);
-			}
+			if (pthread_create(&t, NULL, count, NULL))
+				return 1;
+		}
+		for (;;) {
+			usleep(10000);
+			printf("%lu\n", counted);
+			fflush(stdout);
 		}
 	}
 	for (int n = 0;; n++) {
