@@ -4,11 +4,17 @@ package attribution
 
 import (
 	"cmp"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 var goforms = &program{dir: "goforms", args: []string{"go", "build", "-ldflags=-s -w", "-o", "OUT", "."}}
@@ -98,4 +104,27 @@ func TestGoForms(t *testing.T) {
 			w.killed(t)
 		})
 	}
+}
+
+// Of a container's processes, the one that holds it is found.
+func TestGoWorker(t *testing.T) {
+	t.Parallel()
+	w := start(t, 64*megabyte, goforms.build(t), "-form", "nodes", "-worker")
+	time.Sleep(2 * time.Second)
+	b, err := os.ReadFile(filepath.Join(w.cgroup.Folder, "cgroup.procs"))
+	require.NoError(t, err)
+	var pids []int
+	for _, field := range strings.Fields(string(b)) {
+		pid, err := strconv.Atoi(field)
+		require.NoError(t, err)
+		pids = append(pids, pid)
+		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	}
+	require.Len(t, pids, 2)
+	r, err := Run(t.Context(), pids, Options{Window: 10 * time.Second, Duty: 0.05})
+	require.NoError(t, err)
+	sites := r.Sites()
+	require.NotEmpty(t, sites)
+	assert.Equal(t, "main.keepNodes ← main.main", sites[0].Text())
+	assert.Greater(t, sites[0].Share, 0.85)
 }

@@ -222,3 +222,20 @@ func TestProgramsLoad(t *testing.T) {
 	require.NoError(t, err)
 	c.Close()
 }
+
+func FuzzGoroutines(f *testing.F) {
+	newest := layouts[newestMinor]
+	l := &newest.g
+	f.Add(make([]byte, l.size))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		look := Goroutines{Step: 1, by: map[place][]goroutine{}}
+		look.take(l, append(b, make([]byte, l.size)...)[:l.size])
+		for _, gs := range look.by {
+			for _, g := range gs {
+				if g.stack > 1<<30 {
+					t.Fatalf("a stack of %d bytes is believed", g.stack)
+				}
+			}
+		}
+	})
+}

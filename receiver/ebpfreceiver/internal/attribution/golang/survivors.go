@@ -28,6 +28,8 @@ const maxAsked = 64
 const (
 	// leastTiny is how many of a stack's tiny objects must live on, of 1. Those of less share theirs with what others keep.
 	leastTiny = 0.9
+	// leastMissed is how many of a stack's objects must live on for one to count that may be another by now.
+	leastMissed = 0.5
 	// leastYoung is how many of a stack's objects must live on for those to count that are not settled.
 	leastYoung = 0.5
 )
@@ -159,11 +161,8 @@ func (w *heapWatch) kept(class uint8, survivors []*sample, growth float64) map[*
 		if class <= largeNoscan {
 			share *= float64(s.pages) // each has a span of its own, of its size
 		}
-		if s.missed {
-			// Most likely it is what becomes of the others, too.
-			share *= rate(s)
-		}
 		switch {
+		case s.missed && rate(s) < leastMissed: // most likely it has become what became of the others
 		case class == tinyClass && rate(s) < leastTiny:
 		case s.age() >= least:
 			kept[s] = share

@@ -85,7 +85,7 @@ func healthy(piece int) { sink[piece%len(sink)] = make([]byte, piece) }
 func keepSmall() int { kept = append(kept, make([]byte, 64)); return 64 + 24 }
 
 //go:noinline
-func keepMany() int { kept = append(kept, make([]byte, 20_000)); return 20_000 }
+func keepMany() int { kept = append(kept, bytes.Repeat([]byte{1}, 20_000)); return 20_000 }
 
 //go:noinline
 func keepLarge() int { kept = append(kept, make([]byte, 100_000)); return 100_000 }
@@ -400,7 +400,7 @@ func slow(n int) {
 }
 
 func request() {
-	b := make([]byte, 20_000)
+	b := bytes.Repeat([]byte{1}, 20_000)
 	time.Sleep(2 * time.Second)
 	runtime.KeepAlive(b)
 }
@@ -409,8 +409,8 @@ func request() {
 //
 //go:noinline
 func keepMixed() int {
-	kept = append(kept, make([]byte, 1<<20))
-	return 1 << 20
+	kept = append(kept, make([]byte, 1<<18))
+	return 1 << 18
 }
 
 var forms = map[string]form{
