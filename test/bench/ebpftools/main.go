@@ -95,7 +95,7 @@ func (c comparison) measure(who string, start func() (stop func() error, err err
 			continue
 		}
 		runs, took := p.runs-before[id].runs, p.took-before[id].took
-		if c.same == "" || p.name == truncated(c.same) || !strings.HasPrefix(p.name, "tapio_") {
+		if c.same == "" || p.name == c.same || !strings.HasPrefix(p.name, "tapio_") {
 			all += took
 		}
 		each = append(each, fmt.Sprintf("%s %d × %d", p.name, runs, uint64(took)/runs))
@@ -106,9 +106,6 @@ func (c comparison) measure(who string, start func() (stop func() error, err err
 	fmt.Printf("| %s, %d times | %s | %.0f | %s |\n", c.unit, times, who, float64(all)/float64(times), strings.Join(each, ", "))
 	return nil
 }
-
-// truncated is a program's name as the kernel has it.
-func truncated(name string) string { return name[:min(len(name), unix.BPF_OBJ_NAME_LEN-1)] }
 
 // program is what one in the kernel has done so far.
 type program struct {
