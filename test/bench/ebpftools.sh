@@ -7,5 +7,4 @@ export GOFLAGS="${GOFLAGS--trimpath -buildvcs=false}"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 CGO_ENABLED=0 go build -o "$tmp/" ./test/bench/ebpftools
-# Of two emulated CPUs one waits while the other runs, and a program of the kernel's with it.
-CPUS=1 TAPIO_SYSTEMD_MORE=bpftrace,libc6-dev SECONDS_AT_MOST=900 test/systemd/vm.sh "$tmp/ebpftools"
+TAPIO_SYSTEMD_MORE=bpftrace,libc6-dev SECONDS_AT_MOST=900 test/systemd/vm.sh "$tmp/ebpftools"
