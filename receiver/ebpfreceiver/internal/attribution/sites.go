@@ -228,7 +228,7 @@ func ownNative(f symbols.Frame) bool {
 			return false
 		}
 	}
-	return !strings.Contains(name, " as core::alloc::") && !strings.Contains(name, " as std::alloc::")
+	return !strings.Contains(name, " as core::alloc::") && !strings.Contains(name, " as alloc::vec::") && !strings.Contains(name, " as std::alloc::")
 }
 
 // foreign is what the names of functions begin with that belong to C++, Rust, or the C library where it is linked in.

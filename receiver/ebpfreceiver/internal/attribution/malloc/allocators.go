@@ -105,7 +105,7 @@ type allocator struct {
 	at map[string]uint64
 	// leaves is what it leaves in memory that is given back.
 	leaves int
-	// maps says that it maps large blocks by themselves, as glibc and musl do.
+	// maps says that it maps large blocks by themselves, as glibc does.
 	maps bool
 }
 
@@ -159,7 +159,7 @@ func kind(path, prefix string, found map[string]uint64) (leaves int, maps bool) 
 	case prefix == "mi_" || has("mi_version") || prefix == "tc_" || has("tc_version"):
 		return writesInto, false
 	case strings.Contains(path, "musl") || has("__libc_malloc_impl"):
-		return hasIndex, true
+		return hasIndex, false // it also maps pieces of that size together
 	case has("__libc_memalign"):
 		return hasSize, true
 	}

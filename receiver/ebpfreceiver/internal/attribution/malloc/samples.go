@@ -40,7 +40,7 @@ func (w *watch) died(s *sample) {
 	delete(w.live, s.address)
 }
 
-// large is the size from which on glibc and musl map a block by itself (M_MMAP_THRESHOLD).
+// large is the size from which on glibc maps a block by itself (M_MMAP_THRESHOLD).
 const large = 128 << 10
 
 // born begins to follow a sample.

@@ -16,7 +16,7 @@ import (
 const leastGrowth = 128 << 10
 
 // least is how many samples must be kept before their shares mean anything.
-const least = 8
+const least = 4
 
 // group are the samples of one stack.
 type group struct {
