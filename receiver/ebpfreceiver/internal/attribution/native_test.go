@@ -112,6 +112,7 @@ func TestNative(t *testing.T) {
 		t.Run(strings.Join([]string{c.p.name(), c.args, c.preload}, " "), func(t *testing.T) {
 			t.Parallel()
 			path, args := c.p.build(t), strings.Split(c.args, ",")
+			form := args[0]
 			if c.preload != "" {
 				if m, _ := filepath.Glob("/usr/lib/*/" + c.preload); len(m) == 0 {
 					t.Skipf("no %s here", c.preload)
@@ -120,11 +121,11 @@ func TestNative(t *testing.T) {
 			}
 			limit := int64(50 * megabyte)
 			switch {
-			case args[0] == "tiny":
+			case form == "tiny":
 				limit = 8 * megabyte
 			case c.p.args[0] == "g++", c.p.args[0] == "rustc": // faster
 				limit = 100 * megabyte
-			case args[0] == "one of thirty": // most of what it holds is given back later
+			case form == "one of thirty": // most of what it holds is given back later
 				limit = 200 * megabyte
 			}
 			w := start(t, limit, path, args...)

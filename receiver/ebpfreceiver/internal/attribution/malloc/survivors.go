@@ -172,7 +172,6 @@ func kept(alive, died []float64) []float64 {
 	for _, x := range died {
 		dead += x
 	}
-	share := float64(len(alive)) / float64(len(alive)+len(died))
 	for range 100 {
 		var sum, mortal float64
 		for i, x := range alive {
@@ -180,7 +179,7 @@ func kept(alive, died []float64) []float64 {
 			mortal += (1 - likely[i]) * x
 		}
 		rate := float64(len(died)) / max(dead+mortal, 1e-3)
-		share = sum / float64(len(alive)+len(died))
+		share := sum / float64(len(alive)+len(died))
 		for i, x := range alive {
 			yet := (1 - share) * math.Exp(-rate*x)
 			likely[i] = share / max(share+yet, 1e-12)

@@ -3,6 +3,7 @@
 package python
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -97,7 +98,7 @@ func offsetsOf(version uint64, maps []process.Mapping) (offsets, error) {
 	case minor == 0:
 		return o, fmt.Errorf("which version of Python it is is not known")
 	case !ok:
-		return o, fmt.Errorf("Python 3.%d is not among the versions whose memory can be read: 3.8 to 3.13", minor) //nolint:staticcheck // a name
+		return o, fmt.Errorf("version 3.%d of Python is not among those whose memory can be read: 3.8 to 3.13", minor)
 	}
 	return o, nil
 }
@@ -118,7 +119,7 @@ func (o *offsets) improve(m memory, runtime uint64) error {
 		return fmt.Errorf("no table of offsets where Python 3.%d has one", o.minor)
 	}
 	if word(b, 16) != 0 {
-		return fmt.Errorf("Python without a global lock (free-threaded) is not supported") //nolint:staticcheck // a name
+		return errors.New("a Python without a global lock (free-threaded) is not supported")
 	}
 	o.interpreters, o.next, o.threads, o.modules, o.generations = word(b, 40), word(b, 64), word(b, 72), word(b, 88), word(b, 80)+24
 	for _, of := range []uint64{o.interpreters, o.next, o.threads, o.modules, o.generations} {
