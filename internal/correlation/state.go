@@ -1,6 +1,7 @@
 package correlation
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,12 +69,18 @@ func (e *Engine) Unsaved() bool {
 
 // Save returns what of the state has to be stored to go on after a restart. It holds the engine up for one entity at a time.
 func (e *Engine) Save(part Part) ([]byte, error) {
-	st := state{Version: stateVersion}
 	lives, ids, told, err := e.list(part)
 	if err != nil {
 		return nil, fmt.Errorf("encode the engine's state: %w", err)
 	}
-	size, left := len(lives), 0
+	pasts, err := json.Marshal(e.remembered(part))
+	if err != nil {
+		return nil, fmt.Errorf("encode the engine's state: %w", err)
+	}
+	// A state, put together by hand: to encode what is encoded already would go through all of it once more.
+	var out bytes.Buffer
+	fmt.Fprintf(&out, `{"version":%d,"lives":%s,"pasts":%s,"known":[`, stateVersion, lives, pasts)
+	size, left, first := len(lives), 0, true
 	for i, id := range ids {
 		b, err := e.encode(id, told[id])
 		if err != nil {
@@ -86,30 +93,25 @@ func (e *Engine) Save(part Part) ([]byte, error) {
 			left = len(ids) - i
 			break
 		}
-		st.Known = append(st.Known, b)
+		if !first {
+			out.WriteByte(',')
+		}
+		first = false
+		out.Write(b)
 	}
+	out.WriteString("]}")
 	e.mu.Lock()
 	e.stats.EntitiesUnsaved = int64(left)
 	e.mu.Unlock()
-	out := struct {
-		Version int               `json:"version"`
-		Lives   json.RawMessage   `json:"lives,omitempty"`
-		Known   []json.RawMessage `json:"known"`
-		Pasts   []*past           `json:"pasts,omitempty"`
-	}{stateVersion, lives, st.Known, e.remembered(part)}
-	b, err := json.Marshal(out)
-	if err != nil {
-		return nil, fmt.Errorf("encode the engine's state: %w", err)
-	}
-	return b, nil
+	return out.Bytes(), nil
 }
 
 // list returns the encoded findings, if these are to be saved, the entities that are, the one heard of last in front, and
 // which of them findings are about.
-func (e *Engine) list(part Part) (lives json.RawMessage, ids []entity.ID, told map[entity.ID]bool, err error) {
+func (e *Engine) list(part Part) (lives []byte, ids []entity.ID, told map[entity.ID]bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	told = map[entity.ID]bool{}
+	lives, told = []byte("null"), map[entity.ID]bool{}
 	for _, l := range e.lives {
 		told[l.Entity] = true
 	}
