@@ -6,7 +6,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 export GOFLAGS="${GOFLAGS--trimpath -buildvcs=false}"
-tests=$(go list ./... | grep -v -e /test/e2e -e /test/bench/ -e /test/kube)
+leaks="./receiver/ebpfreceiver/internal/attribution ./receiver/ebpfreceiver/internal/attribution/python"
+# shellcheck disable=SC2086
+tests=$(go list ./... | grep -v -x -e '.*/test/e2e' -e '.*/test/bench/.*' -e '.*/test/kube' $(go list $leaks | sed 's/^/-e /'))
 results=$(mktemp -d)
 : > "$results/failed"
 : > "$results/skipped"
@@ -100,6 +102,12 @@ fi
 
 wait "$systems" || echo "  the tests on systems of their own ended early" >> "$results/failed"
 cat "$results/systems"
+
+# Programs that leak, each looked at for seconds and up to its kill, many at once: they want the machine to themselves.
+# shellcheck disable=SC2086
+run "who holds a leak, in real programs" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- -count=1 -p 1 $leaks
+! command -v gcc > /dev/null 2>&1 ||
+  run "the same with the race detector, of each kind one" go test -race -count=1 -run '^Test(Go|C|Goroutines|Python)$' ./receiver/ebpfreceiver/internal/attribution
 
 [ ! -s "$results/skipped" ] || { printf '\nskipped:\n'; cat "$results/skipped"; }
 [ ! -s "$results/failed" ] || { { printf '\nFAILED:\n'; cat "$results/failed"; } >&2; exit 1; }

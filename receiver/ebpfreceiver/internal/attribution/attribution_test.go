@@ -93,9 +93,9 @@ func TestMain(m *testing.M) {
 	if programs, err = os.MkdirTemp("", "attribution"); err != nil {
 		panic(err)
 	}
-	// The cases wait more than they compute: more of them at once than there are CPUs.
+	// The cases wait more than they compute: more of them at once than there are CPUs. With too many none of them gets on.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "10"); err != nil {
 		panic(err)
 	}
 	status := m.Run()
@@ -158,9 +158,21 @@ func (w *workload) lookFor(t *testing.T, o Options) Process {
 	return p
 }
 
-// killed waits for the kernel's kill.
+// named looks until somebody is named, three times at most, as the extension does: on a machine that is too busy one look may see too little.
+func (w *workload) named(t *testing.T) (p Process) {
+	t.Helper()
+	for range 3 {
+		if p = w.look(t); len(p.Sites) > 0 {
+			break
+		}
+	}
+	return p
+}
+
+// killed waits for the kernel's kill, which there is no need to wait for longer than what was seen wants.
 func (w *workload) killed(t *testing.T) {
 	t.Helper()
+	w.cgroup.Tighten(4 * megabyte)
 	select {
 	case <-w.ended:
 	case <-time.After(2 * time.Minute):
@@ -194,7 +206,7 @@ func TestGo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := start(t, 80*megabyte, p.build(t))
-			got := w.look(t)
+			got := w.named(t)
 			holds(t, got, "main.(*SessionCache).Put ← main.users")
 			if len(got.Sites) > 0 {
 				assert.Equal(t, "main.users", got.Sites[0].Handler)
@@ -210,14 +222,14 @@ func TestGo(t *testing.T) {
 func TestGoLibraryWithTwoCallers(t *testing.T) {
 	t.Parallel()
 	w := start(t, 120*megabyte, goleak.build(t), "-leak", "library")
-	holds(t, w.look(t), "example.com/goleak/store.(*Log).Append ← main.orders", "example.com/goleak/store.(*Log).Append ← main.payments")
+	holds(t, w.named(t), "example.com/goleak/store.(*Log).Append ← main.orders", "example.com/goleak/store.(*Log).Append ← main.payments")
 	w.killed(t)
 }
 
 func TestGoroutines(t *testing.T) {
 	t.Parallel()
 	w := start(t, 60*megabyte, goleakStripped.build(t), "-leak", "goroutines", "-every", "5ms")
-	p := w.look(t)
+	p := w.named(t)
 	require.NotEmpty(t, p.Sites)
 	var found bool
 	for _, s := range p.Sites {
@@ -253,7 +265,7 @@ func TestGoBoundedCache(t *testing.T) {
 func TestC(t *testing.T) {
 	t.Parallel()
 	w := start(t, 80*megabyte, cleak.build(t), "leak")
-	p := w.look(t)
+	p := w.named(t)
 	holds(t, p, "session_new ← session_put ← main")
 	w.killed(t)
 }

@@ -16,6 +16,6 @@ func TestGoWithC(t *testing.T) {
 	}
 	t.Parallel()
 	w := start(t, 64*megabyte, cgoleak.build(t))
-	holds(t, w.look(t), "session_keep ← C.session_keep")
+	holds(t, w.named(t), "session_keep ← C.session_keep")
 	w.killed(t)
 }

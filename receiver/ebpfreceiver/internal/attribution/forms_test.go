@@ -82,13 +82,14 @@ func TestGoForms(t *testing.T) {
 			t.Parallel()
 			args := append(append(slices.Clone(c.env), goforms.build(t), "-form", name), c.args...)
 			w := start(t, cmp.Or(c.room, 48)*megabyte, "env", args...)
-			got := w.look(t)
 			if c.kept {
+				got := w.look(t)
 				assert.False(t, got.Grows)
 				assert.Empty(t, got.Sites)
 				assert.NoError(t, syscall.Kill(w.cmd.Process.Pid, 0), "it lives")
 				return
 			}
+			got := w.named(t)
 			var named []string
 			var share float64
 			for _, s := range got.Sites {

@@ -29,7 +29,7 @@ func TestGoRoutes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := start(t, 80*megabyte, goroutes.build(t), append([]string{"-form", name}, c.args...)...)
-			got := w.look(t)
+			got := w.named(t)
 			require.NotEmpty(t, got.Sites)
 			s := got.Sites[0]
 			assert.Equal(t, "main.users", s.Function.Function)
