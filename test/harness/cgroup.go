@@ -141,7 +141,7 @@ func (c *Cgroup) Remove() error {
 
 func remove(folder string) error {
 	var err error
-	for range 100 {
+	for range 600 { // half a minute: on a machine that is busy a process takes long to end
 		if err = os.Remove(folder); err == nil || errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
