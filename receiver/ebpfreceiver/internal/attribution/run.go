@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -157,12 +159,26 @@ func (r *Process) attribute(ctx context.Context, p *process.Process, m *modules.
 	return r.native(ctx, p, m, o)
 }
 
+// fileParanoid is how much the kernel restricts what perf_event_open(2) attaches.
+const fileParanoid = "/proc/sys/kernel/perf_event_paranoid"
+
+// paranoid is that; 0 where it is not known. Levels above 2 are Debian's own.
+func paranoid() int {
+	b, _ := os.ReadFile(fileParanoid)
+	level, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return level
+}
+
 // because says what went wrong, and what helps where it is a right that this process does not have.
 func because(err error) string {
 	if !errors.Is(err, fs.ErrPermission) {
 		return err.Error()
 	}
 	lacking := capabilities.Lacking(slices.Concat(capabilities.Attributing, capabilities.Reading))
+	if level := paranoid(); len(lacking) == 0 && level > 2 {
+		return fmt.Sprintf("the kernel refuses it (%v): kernel.perf_event_paranoid is %d, by which Debian's kernels before 6.0 keep it to CAP_SYS_ADMIN; "+
+			"sysctl kernel.perf_event_paranoid=2 allows it", err, level)
+	}
 	if len(lacking) == 0 {
 		return fmt.Sprintf("the kernel refuses it (%v): look for a security module, a seccomp profile or a user namespace that forbids it", err)
 	}
