@@ -85,7 +85,7 @@ run "forecasts, scored on recorded runs" go test ./test/bench/...
 
 # The programs themselves, on this machine. Not beside the unit tests: these compile, and an end-to-end run has a clock.
 # They wait more than they compute: more of them at once than there are CPUs.
-run "end to end, on this machine" go tool gotestsum --format testname --hide-summary output -- -count=1 -parallel 8 ./test/e2e
+run "end to end, on this machine" go tool gotestsum --format testname --hide-summary output -- -count=1 -parallel 6 ./test/e2e
 
 # A real Kubernetes control plane, built once from its modules (7 to 14 minutes) and kept.
 if TAPIO_KUBE_BINARY=$(test/kube/build.sh); then

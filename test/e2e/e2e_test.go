@@ -153,10 +153,10 @@ func TestFindingsByOTLP(t *testing.T) {
 // The prometheus exporter and `tapio prometheus` serve the same names.
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
-	cgroup := newCgroup(t, "metrics", 96*mebi)
+	cgroup := newCgroup(t, "metrics", 128*mebi)
 	collector := newCollector(t, everySecond)
 	start(t, collector)
-	startWorkload(t, cgroup, "leak", "16Mi", "0.8Mi")
+	startWorkload(t, cgroup, "leak", "16Mi", "0.7Mi") // slow enough that it is not over before it was scraped
 	wait(t, collector, "memory-exhaustion", cgroup.Name, isActive)
 
 	port := freePort(t)
@@ -172,7 +172,7 @@ func TestPrometheus(t *testing.T) {
 			}
 			body = get(t, "http://"+address+"/metrics")
 			return strings.Contains(body, `name="`+cgroup.Name+`"`) // those of other tests may be there before
-		}, 30*time.Second, 500*time.Millisecond)
+		}, time.Minute, 500*time.Millisecond)
 		return body
 	}
 	for name, body := range map[string]string{"collector": scrape(collector.Metrics), "tapio prometheus": scrape(port)} {
