@@ -98,7 +98,7 @@ func TestRealCPU(t *testing.T) {
 	spun, err := strconv.ParseFloat(w.do(t, "spin", "500ms"), 64)
 	require.NoError(t, err)
 	after := scrape(t, s)
-	assert.InDelta(t, spun, used(after)-used(before), 0.1+spun/10)
+	assert.InDelta(t, spun, used(after)-used(before), 0.1+spun/3) // v1 counts ticks, and an emulated machine that is busy loses some
 
 	if c.h.cpu.v2 {
 		c.set(t, c.h.cpu, "cpu.max", "", "20000 100000")

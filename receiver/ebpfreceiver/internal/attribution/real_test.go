@@ -77,6 +77,12 @@ func TestRealPrivileges(t *testing.T) {
 		defer func() { assert.NoError(t, os.WriteFile(fileParanoid, []byte(strconv.Itoa(level)), 0)) }()
 		out = look(all)
 	}
+	for range 2 { // an emulated machine beside others may see too little in one look
+		if !strings.Contains(out, "too few samples") {
+			break
+		}
+		out = look(all)
+	}
 	assert.Contains(t, out, "malloc_keep ← work ← main")
 	assert.NotContains(t, out, "lacks")
 }
