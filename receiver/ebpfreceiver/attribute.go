@@ -5,7 +5,6 @@ package ebpfreceiver
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -104,10 +103,10 @@ func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribu
 
 // pids are the processes in a cgroup and below it.
 func (p *probes) pids(cgroup string) (pids []int, err error) {
-	if p.cgroups.root == "" {
-		return nil, errors.New("this machine has no memory cgroups")
+	root, err := p.cgroups.folder(cgroup)
+	if err != nil {
+		return nil, err
 	}
-	root := filepath.Join(p.cgroups.root, filepath.Clean("/"+cgroup))
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			if path == root {

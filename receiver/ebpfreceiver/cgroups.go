@@ -3,6 +3,7 @@
 package ebpfreceiver
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,6 +48,14 @@ func openCgroups(mount string) *cgroups {
 		}
 	}
 	return c
+}
+
+// folder is where a cgroup is mounted.
+func (c *cgroups) folder(cgroup string) (string, error) {
+	if c.root == "" {
+		return "", errors.New("this machine has no memory cgroups")
+	}
+	return filepath.Join(c.root, filepath.Clean("/"+cgroup)), nil
 }
 
 // owner returns who is told of a cgroup; false when it is gone, or too new to have been walked past.

@@ -15,7 +15,6 @@ import (
 	"github.com/cilium/ebpf"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
@@ -181,11 +180,7 @@ func (q question) compare(other question) int {
 }
 
 func questionOf(key bpf.DNSQuestion) question {
-	server := netip.AddrFrom16(key.Server).Unmap()
-	if key.Family == unix.AF_INET {
-		server = netip.AddrFrom4([4]byte(key.Server[:4]))
-	}
-	return question{domainName(key.Name[:]), server}
+	return question{domainName(key.Name[:]), addressOf(key.Family, key.Server)}
 }
 
 // domainName is a name as people write it, of one as messages have it: labels, each with its length before it, up to an empty one
@@ -270,10 +265,7 @@ func (l *lookups) since(before lookups) *lookups {
 // failures are the ways in which lookups failed. That there is no such name is none where it was only searched for.
 func (l *lookups) failures(asked []*lookups) []lookupFailure {
 	var all []lookupFailure
-	var attempts uint64
-	for _, n := range l.n {
-		attempts += n
-	}
+	attempts := l.times()
 	for i, n := range l.n {
 		if o := lookupOutcomes[i]; n > 0 && o.text != "" && (i != outcomeNXDomain || !searched(l.name, asked)) {
 			all = append(all, lookupFailure{l.question, o.String(), o.text, n, attempts})

@@ -114,15 +114,19 @@ func (p *probes) watch(ctx context.Context, a *attached, q attribution.Question)
 	defer over.Stop()
 	tick := time.NewTicker(follow)
 	defer tick.Stop()
-	if q.Cgroup != "" && p.cgroups.root == "" {
-		return errors.New("this machine has no memory cgroups")
+	var folder string
+	if q.Cgroup != "" {
+		var err error
+		if folder, err = p.cgroups.folder(q.Cgroup); err != nil {
+			return err
+		}
 	}
 	var known uint64
 	for {
 		if q.Cgroup != "" {
 			var st syscall.Stat_t
 			// It may be gone for a moment, and come back.
-			if err := syscall.Stat(filepath.Join(p.cgroups.root, filepath.Clean("/"+q.Cgroup)), &st); err == nil && st.Ino != known {
+			if err := syscall.Stat(folder, &st); err == nil && st.Ino != known {
 				known = st.Ino
 				if err := a.Maps[bpf.ErrnoMapLookedAt].Put(known, uint8(1)); err != nil {
 					return fmt.Errorf("look at cgroup %s: %w", q.Cgroup, err)

@@ -126,7 +126,7 @@ func (p *probes) peers() (map[string][]peer, error) {
 		if !ok || who == "/" {
 			continue
 		}
-		w := whom{who, addressOf(key)}
+		w := whom{who, netip.AddrPortFrom(addressOf(key.Family, key.Address), key.Port)}
 		if sums[w] == nil {
 			sums[w] = new([networkOutcomes]uint64)
 		}
@@ -147,12 +147,12 @@ func (p *probes) peers() (map[string][]peer, error) {
 	return all, nil
 }
 
-func addressOf(key bpf.NetworkPeer) netip.AddrPort {
-	addr := netip.AddrFrom16(key.Address).Unmap()
-	if key.Family == unix.AF_INET {
-		addr = netip.AddrFrom4([4]byte(key.Address[:4]))
+// addressOf reads an address as the kernel's programs have it: of IPv4 in the first four bytes.
+func addressOf(family uint16, address [16]byte) netip.Addr {
+	if family == unix.AF_INET {
+		return netip.AddrFrom4([4]byte(address[:4]))
 	}
-	return netip.AddrPortFrom(addr, key.Port)
+	return netip.AddrFrom16(address).Unmap()
 }
 
 // failures tells what failed since the last look, once for each peer and way to fail.

@@ -172,14 +172,20 @@ func (w *workload) named(t *testing.T) (p Process) {
 // killed waits for the kernel's kill, which there is no need to wait for longer than what was seen wants.
 func (w *workload) killed(t *testing.T) {
 	t.Helper()
+	w.finish(t)
+	status := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	assert.True(t, status.Signaled() && status.Signal() == syscall.SIGKILL, "it ended with %v: %s", w.cmd.ProcessState, w.said.String())
+}
+
+// finish waits for the end of the workload, which is near from now on.
+func (w *workload) finish(t *testing.T) {
+	t.Helper()
 	w.cgroup.Tighten(4 * megabyte)
 	select {
 	case <-w.ended:
 	case <-time.After(2 * time.Minute):
 		t.Fatal("the workload was not killed")
 	}
-	status := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	assert.True(t, status.Signaled() && status.Signal() == syscall.SIGKILL, "it ended with %v: %s", w.cmd.ProcessState, w.said.String())
 }
 
 // holds asserts that nearly all of the growth is held where the texts say, and nothing by whom all the others are called.
