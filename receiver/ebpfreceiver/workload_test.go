@@ -163,6 +163,10 @@ func serveWorkload() {
 		try(resolveLibc(words[2], words[3]))
 	case "exhaust": // in FOLDER, with the FOLDERS of its cgroups
 		try(exhaust(words[2], strings.Split(words[3], ",")))
+	case "keys": // more than its user may have
+		try(addKeys())
+	case "files": // of the whole machine
+		try(openAll())
 	case "wait": // to be killed
 		time.Sleep(time.Hour)
 	}

@@ -31,10 +31,11 @@ attribution=receiver/ebpfreceiver/internal/attribution
 )
 cat > "$tmp/tests.sh" << 'END'
 #!/bin/sh
-# TAPIO_TEST_REAL: in here, a test that cannot run is a failure.
+# TAPIO_TEST_REAL: in here, a test that cannot run is a failure. TAPIO_TEST_MACHINE: what the machine has may be used up.
+export TAPIO_TEST_REAL=1 TAPIO_TEST_MACHINE=1
 status=0
-TAPIO_TEST_REAL=1 ./ebpf.test -test.run "$1" -test.v=true || status=1
-[ -z "$2" ] || TAPIO_TEST_REAL=1 TAPIO_TEST_PROGRAMS=/work/programs ./attribution.test -test.run "$2" -test.v=true || status=1
+./ebpf.test -test.run "$1" -test.v=true || status=1
+[ -z "$2" ] || TAPIO_TEST_PROGRAMS=/work/programs ./attribution.test -test.run "$2" -test.v=true || status=1
 exit $status
 END
 
