@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -41,7 +42,8 @@ var (
 	rounds = flag.Int("rounds", 12, "how often each workload runs, off and on")
 	length = flag.Duration("length", time.Second, "how long each run takes")
 	which  = flag.String("workloads", "", "part of the names of the workloads to run; empty: all")
-	groups = flag.String("probes", "", "groups of probes, by commas; empty: all")
+	groups = flag.String("probes", "all", "groups of probes, by commas; or all, or none: what a process beside the workload costs by itself")
+	settle = flag.Duration("settle", 2*time.Second, "time from starting or stopping the receiver to measuring")
 	only   = flag.Bool("receive", false, "only run the receiver, until standard input ends")
 	tools  = flag.String("tools", "/usr/sbin:/usr/share/bpftrace/tools:/usr/bin", "folders of bpftrace's tools, to compare with")
 )
@@ -94,6 +96,9 @@ func run() error {
 		}
 		fmt.Printf("| %s | %.3g µs | %s | %s |\n", w.name, 1e6*off, cpu, through)
 	}
+	if *groups == "none" {
+		return nil
+	}
 	if err := programs(workloads); err != nil {
 		return err
 	}
@@ -129,13 +134,15 @@ func receiver() (stop func(), err error) {
 
 // receive runs the receiver until standard input ends.
 func receive() error {
-	stop, err := inside()
-	if err != nil {
-		return err
+	if *groups != "none" {
+		stop, err := inside()
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
-	defer stop()
 	fmt.Println("ready")
-	_, err = io.Copy(io.Discard, os.Stdin)
+	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
 }
 
@@ -144,10 +151,17 @@ func inside() (stop func(), err error) {
 	ctx := context.Background()
 	f := ebpfreceiver.NewFactory()
 	cfg := f.CreateDefaultConfig()
-	if *groups != "" {
+	if *groups != "all" {
 		p := &cfg.(*ebpfreceiver.Config).Probes
-		for name, probe := range map[string]*ebpfreceiver.Probe{"oom": &p.OOM, "process": &p.Process, "network": &p.Network, "performance": &p.Performance} {
-			probe.Enabled = slices.Contains(strings.Split(*groups, ","), name)
+		probes := map[string]*ebpfreceiver.Probe{"oom": &p.OOM, "process": &p.Process, "network": &p.Network, "dns": &p.DNS, "performance": &p.Performance}
+		for _, probe := range probes {
+			probe.Enabled = false
+		}
+		for name := range strings.SplitSeq(*groups, ",") {
+			if probes[name] == nil {
+				return nil, fmt.Errorf("-probes: there is no group %q; want some of %v", name, slices.Sorted(maps.Keys(probes)))
+			}
+			probes[name].Enabled = true
 		}
 	}
 	set := receivertest.NewNopSettings(f.Type())
@@ -169,17 +183,29 @@ func inside() (stop func(), err error) {
 	return func() { _ = errors.Join(logs.Shutdown(ctx), metrics.Shutdown(ctx)) }, nil
 }
 
-// compare runs a workload without and with something in turns. off is the CPU time of an operation without (s).
+// compare runs a workload without and with something in turns, each first in every other round: a machine gets faster or slower by
+// itself. off is the CPU time of an operation without (s). What starts and ends beside it is over before it is measured.
 func compare(w workload, rounds int, with func() (func(), error)) (off float64, cpu, through string, err error) {
 	var offs, cpus, throughs []float64
-	for range rounds {
-		offOps, offCPU := measure(w)
+	for round := range rounds {
+		var offOps, offCPU float64
+		without := func() {
+			time.Sleep(*settle)
+			offOps, offCPU = measure(w)
+		}
+		if round%2 == 0 {
+			without()
+		}
 		stop, err := with()
 		if err != nil {
 			return 0, "", "", err
 		}
+		time.Sleep(*settle)
 		onOps, onCPU := measure(w)
 		stop()
+		if round%2 == 1 {
+			without()
+		}
 		offs = append(offs, offCPU)
 		cpus = append(cpus, onCPU/offCPU)
 		throughs = append(throughs, onOps/offOps)
