@@ -37,11 +37,8 @@ var ErrNoConfig = errors.New("there is no kubeconfig: no KUBECONFIG, no ~/.kube/
 
 // Client reads a cluster's API.
 type Client struct {
+	place
 	api rest.Interface
-	// name is for messages, context the kubeconfig's name of the cluster; empty within a pod.
-	name, context string
-	// namespace is the context's own; empty where it names none.
-	namespace string
 	// types are those that come as protobuf.
 	types *runtime.Scheme
 	// timeout is for one answer.
@@ -95,29 +92,46 @@ func (o Options) load() (*api.Config, error) {
 	return raw, nil
 }
 
+// place is where a cluster is named.
+type place struct {
+	// name is for messages, context the kubeconfig's name of the cluster; empty within a pod.
+	name, context string
+	// namespace is the context's own; empty where it names none.
+	namespace string
+}
+
+// RESTConfig is how the API server that Options name is reached. It asks it nothing.
+func (o Options) RESTConfig() (*rest.Config, error) {
+	config, _, err := o.find()
+	return config, err
+}
+
+// find finds the cluster and the credentials.
+func (o Options) find() (*rest.Config, place, error) {
+	raw, err := o.load()
+	switch {
+	case err != nil:
+		return nil, place{}, err
+	case len(raw.Clusters) > 0 || o.Context != "":
+		return choose(raw, o.Context)
+	case o.Getenv("KUBERNETES_SERVICE_HOST") != "":
+		config, err := rest.InClusterConfig()
+		if err != nil {
+			return nil, place{}, fmt.Errorf("use the pod's service account: %w", err)
+		}
+		return config, place{name: "the cluster of this pod"}, nil
+	}
+	return nil, place{}, ErrNoConfig
+}
+
 // Connect finds the cluster and the credentials. It does not ask the API server anything yet.
 func Connect(o Options) (*Client, error) {
-	raw, err := o.load()
+	config, at, err := o.find()
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{}
-	var config *rest.Config
-	switch {
-	case len(raw.Clusters) > 0 || o.Context != "":
-		if config, err = c.choose(raw, o.Context); err != nil {
-			return nil, err
-		}
-	case o.Getenv("KUBERNETES_SERVICE_HOST") != "":
-		if config, err = rest.InClusterConfig(); err != nil {
-			return nil, fmt.Errorf("use the pod's service account: %w", err)
-		}
-		c.name = "the cluster of this pod"
-	default:
-		return nil, ErrNoConfig
-	}
-	c.timeout = o.Timeout // not the connection's: a watch may last
-	config.QPS = -1       // a few hundred requests, all of which are wanted at once; the server has its own fairness
+	c := &Client{place: at, timeout: o.Timeout} // not the connection's: a watch may last
+	config.QPS = -1                             // a few hundred requests, all of which are wanted at once; the server has its own fairness
 	config.UserAgent = "tapio/" + version.Get().Version
 	config.WarningHandler = rest.NoWarnings{}
 	config.AcceptContentTypes, config.ContentType = protobufElse, protobuf
@@ -140,24 +154,24 @@ func Connect(o Options) (*Client, error) {
 }
 
 // choose takes a context of a kubeconfig.
-func (c *Client) choose(raw *api.Config, name string) (*rest.Config, error) {
+func choose(raw *api.Config, name string) (*rest.Config, place, error) {
 	if name == "" {
 		name = raw.CurrentContext
 	}
 	context, ok := raw.Contexts[name]
 	switch {
 	case !ok && name == "":
-		return nil, errors.New("the kubeconfig has no current context: name one with --context, or `kubectl config use-context`")
+		return nil, place{}, errors.New("the kubeconfig has no current context: name one with --context, or `kubectl config use-context`")
 	case !ok:
-		return nil, fmt.Errorf("the kubeconfig has no context %q: `kubectl config get-contexts` lists them", name)
+		return nil, place{}, fmt.Errorf("the kubeconfig has no context %q: `kubectl config get-contexts` lists them", name)
 	}
 	config, err := clientcmd.NewNonInteractiveClientConfig(*raw, name, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("use context %q of the kubeconfig: %w", name, err)
+		return nil, place{}, fmt.Errorf("use context %q of the kubeconfig: %w", name, err)
 	}
-	c.namespace, c.context, c.name = context.Namespace, name, "cluster "+name
+	at := place{name: "cluster " + name, context: name, namespace: context.Namespace}
 	if u, err := url.Parse(config.Host); err == nil && u.Host != "" {
-		c.name += " (" + u.Host + ")"
+		at.name += " (" + u.Host + ")"
 	}
-	return config, nil
+	return config, at, nil
 }

@@ -3,6 +3,7 @@ package kubernetesreceiver
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -10,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/your-org/tapio/internal/kube"
 	"github.com/your-org/tapio/internal/version"
@@ -117,14 +117,9 @@ func (c *Config) resources() []Resource {
 
 // client is how the API server is reached. It does not ask it anything.
 func (c *Config) client() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.Kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.Context}).ClientConfig()
-	switch {
-	case clientcmd.IsEmptyConfig(err):
-		return nil, errors.New("nothing names a cluster: no kubeconfig, no KUBECONFIG, no ~/.kube/config, and this is no pod with a service account")
-	case err != nil:
-		return nil, fmt.Errorf("kubeconfig: %w", err)
+	config, err := kube.Options{Kubeconfig: c.Kubeconfig, Context: c.Context, Getenv: os.Getenv}.RESTConfig()
+	if err != nil {
+		return nil, err
 	}
 	config.QPS = -1 // a handful of watches; the server has its own fairness
 	config.UserAgent = "tapio-collector/" + version.Get().Version

@@ -405,8 +405,8 @@ func TestCannotStart(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	elector := component.MustNewID("k8s_leader_elector")
 	for want, cfg := range map[string]*Config{
-		"nothing names a cluster":                                   {},
-		"kubeconfig: stat /nonexistent":                             {Kubeconfig: "/nonexistent"},
+		"there is no kubeconfig":                                    {},
+		"read the kubeconfig: stat /nonexistent":                    {Kubeconfig: "/nonexistent"},
 		`k8s_leader_elector: there is no extension "k8s_leader_ele`: {Kubeconfig: "testdata/kubeconfig", LeaderElector: &elector},
 	} {
 		r, err := NewFactory().CreateLogs(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg, &sink{})
