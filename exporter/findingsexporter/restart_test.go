@@ -55,7 +55,7 @@ func TestFindingsThatWereServedAreServedAfterKill9(t *testing.T) {
 	again.Signals[0].Time = now
 	before.Observe(now, again)
 	exporter.tell(before.Evaluate(now)...)
-	state, err := before.Save(correlation.Findings)
+	state, err := before.Save(before.Unsaved()...)
 	require.NoError(t, err)
 	was := exporter.report()
 	require.Len(t, was, 2)
@@ -63,7 +63,7 @@ func TestFindingsThatWereServedAreServedAfterKill9(t *testing.T) {
 
 	now = now.Add(7 * time.Second) // the restart
 	after, fresh := engine(t), serve(t, nil)
-	require.NoError(t, after.Restore(now, state))
+	require.Empty(t, after.Restore(now, state))
 	require.Empty(t, fresh.report())
 	fresh.tell(after.Evaluate(now)...)
 	is := fresh.report()

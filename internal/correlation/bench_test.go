@@ -85,15 +85,21 @@ func BenchmarkTickOfTheGone(b *testing.B) {
 	}
 }
 
+// All that is known of 1,000 entities is stored: once in a save interval. Of those that findings are about, that is more.
 func BenchmarkSave(b *testing.B) {
-	for _, part := range correlation.Parts() {
-		b.Run(string(part), func(b *testing.B) {
-			w, _ := busy(b, 1000, 60)
-			size := 0
+	var all []correlation.Shard
+	for at := range correlation.Shards {
+		all = append(all, at)
+	}
+	for _, scrapes := range []int{60, 720} {
+		b.Run(fmt.Sprintf("scrapes=%d", scrapes), func(b *testing.B) {
+			w, _ := busy(b, 1000, scrapes)
 			for b.Loop() {
-				state, err := w.engine.Save(part)
-				require.NoError(b, err)
-				size = len(state)
+				w.save(all...)
+			}
+			size := 0
+			for _, b := range w.stored {
+				size += len(b)
 			}
 			b.ReportMetric(float64(size), "bytes")
 			b.ReportMetric(float64(len(w.engine.Findings())), "findings")
@@ -103,13 +109,12 @@ func BenchmarkSave(b *testing.B) {
 
 func BenchmarkRestore(b *testing.B) {
 	w, _ := busy(b, 1000, 60)
-	state, err := w.engine.Save(correlation.Entities)
-	require.NoError(b, err)
+	w.saveAll()
 	s := settings(b)
 	for b.Loop() {
 		e, err := correlation.New(s)
 		require.NoError(b, err)
-		require.NoError(b, e.Restore(w.now, state))
+		require.Empty(b, e.Restore(w.now, w.stored))
 	}
 }
 

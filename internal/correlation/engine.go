@@ -57,8 +57,8 @@ type Engine struct {
 	links func() causes.Links
 	// adopted are findings of other engines, by their id there.
 	adopted map[string]*adopted
-	// unsaved says that findings changed in a way that must not be lost.
-	unsaved bool
+	shards  [Shards]shard
+	stored  int // bytes of all shards
 }
 
 // Stats count what an engine has done so far.
@@ -66,7 +66,7 @@ type Stats struct {
 	Signals          int64 // taken in
 	SignalsDropped   int64 // late, duplicate, or beyond a timeline's bound
 	EntitiesEvicted  int64 // beyond MaxEntities
-	EntitiesUnsaved  int64 // beyond maxState, at the last Save
+	EntitiesUnsaved  int64 // beyond maxState, when they were to be saved last
 	FindingsRefused  int64 // beyond MaxFindings
 	EvaluationErrors int64 // a text of a pattern that could not be told
 	Entities         int
@@ -88,6 +88,7 @@ type subject struct {
 	evaluated time.Time
 	// restored is when the subject was taken up from a stored state; zero when it was not.
 	restored time.Time
+	shard    Shard
 }
 
 // New returns an engine.

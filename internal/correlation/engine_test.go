@@ -28,6 +28,7 @@ type world struct {
 	now     time.Time
 	told    []finding.Finding
 	machine string
+	stored  map[correlation.Shard][]byte
 }
 
 func settings(t testing.TB) correlation.Settings {
@@ -40,7 +41,7 @@ func settings(t testing.TB) correlation.Settings {
 func newWorld(t testing.TB, s correlation.Settings) *world {
 	e, err := correlation.New(s)
 	require.NoError(t, err)
-	return &world{t: t, engine: e, now: start, machine: "n1"}
+	return &world{t: t, engine: e, now: start, machine: "n1", stored: map[correlation.Shard][]byte{}}
 }
 
 // hot is a pattern that holds while a reading is above 1: it makes lives easy to lead.

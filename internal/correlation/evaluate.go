@@ -46,7 +46,7 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 			continue
 		}
 		if !l.lapse(now, e.pattern(l.Pattern), e.settings.Retention) {
-			delete(e.lives, id)
+			e.bury(id, l)
 		}
 	}
 	return e.tell(now)
@@ -141,8 +141,14 @@ func (e *Engine) room() bool {
 	if oldest == nil {
 		return false
 	}
-	delete(e.lives, oldest.Finding.ID)
+	e.bury(oldest.Finding.ID, oldest)
 	return true
+}
+
+// bury forgets a finding.
+func (e *Engine) bury(id string, l *life) {
+	delete(e.lives, id)
+	e.touch(shardOf(string(l.Entity)))
 }
 
 // ID is the id of the finding of a pattern about an entity: the same wherever and whenever it is found.
@@ -156,7 +162,11 @@ func (e *Engine) tell(now time.Time) []finding.Finding {
 	var out []finding.Finding
 	for _, l := range e.lives {
 		if l.changed || l.Stage == active && (l.stale(now) || now.Sub(l.ToldAt) >= e.settings.Refresh) {
-			e.unsaved = e.unsaved || l.changed
+			if l.changed {
+				at := shardOf(string(l.Entity))
+				e.touch(at)
+				e.shards[at].unsaved = true
+			}
 			l.told(now)
 			out = append(out, l.Finding)
 		}

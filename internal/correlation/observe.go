@@ -92,6 +92,9 @@ func (e *Engine) pass(now time.Time) {
 		}
 		e.forgotten = earlier(e.forgotten, now)
 		e.victims = newVictims()
+		for at := range Shards {
+			e.touch(at)
+		}
 	} else if !now.After(e.now) {
 		return
 	}
@@ -123,7 +126,7 @@ func (e *Engine) subject(now time.Time, ent entity.Entity) *subject {
 			e.forget(e.recent.Back().Value.(*subject))
 			e.stats.EntitiesEvicted++
 		}
-		s = &subject{entity: ent, timeline: timeline.New(e.forgotten), outlooks: map[string]*outlook{}}
+		s = &subject{entity: ent, timeline: timeline.New(e.forgotten), outlooks: map[string]*outlook{}, shard: shardOf(string(ent.ID))}
 		for _, p := range e.settings.Patterns {
 			s.ids = append(s.ids, ID(p.Name, ent.ID))
 		}
@@ -139,6 +142,7 @@ func (e *Engine) subject(now time.Time, ent entity.Entity) *subject {
 	}
 	s.heard = now
 	e.recent.MoveToFront(s.place)
+	e.touch(s.shard)
 	return s
 }
 
@@ -171,6 +175,7 @@ func (e *Engine) forget(s *subject) {
 }
 
 func (e *Engine) drop(s *subject) {
+	e.touch(s.shard)
 	e.recent.Remove(s.place)
 	delete(e.subjects, s.entity.ID)
 	if alias := s.entity.Alias(); e.aliases[alias] == s.entity.ID {

@@ -2,7 +2,6 @@ package correlation
 
 import (
 	"container/list"
-	"slices"
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
@@ -26,6 +25,7 @@ type past struct {
 	Key    pastKey         `json:"key"`
 	Memory forecast.Memory `json:"memory"`
 	place  *list.Element
+	shard  Shard
 }
 
 func newPasts() *pasts { return &pasts{byKey: map[pastKey]*past{}, recent: list.New()} }
@@ -39,28 +39,28 @@ func (ps *pasts) of(e entity.Entity, resource string) *past {
 	return p
 }
 
-// put remembers a workload's past.
-func (ps *pasts) put(key pastKey, m forecast.Memory) {
+// put remembers a workload's past. It returns the one that was forgotten for it; nil when there was room.
+func (ps *pasts) put(key pastKey, m forecast.Memory) (gone *past) {
 	p := ps.byKey[key]
 	if p == nil {
 		if len(ps.byKey) >= maxPasts {
-			oldest := ps.recent.Remove(ps.recent.Back()).(*past)
-			delete(ps.byKey, oldest.Key)
+			gone = ps.recent.Remove(ps.recent.Back()).(*past)
+			delete(ps.byKey, gone.Key)
 		}
-		p = &past{Key: key}
+		p = &past{Key: key, shard: shardOf(key.Workload)}
 		p.place = ps.recent.PushFront(p)
 		ps.byKey[key] = p
 	}
 	p.Memory = m
+	return gone
 }
 
-// list is all that is remembered, what was needed last first.
-func (ps *pasts) list() []*past {
-	all := make([]*past, 0, len(ps.byKey))
-	for at := ps.recent.Front(); at != nil; at = at.Next() {
-		all = append(all, at.Value.(*past))
+// remember puts what is known of a workload's past.
+func (e *Engine) remember(key pastKey, m forecast.Memory) {
+	if gone := e.pasts.put(key, m); gone != nil {
+		e.touch(gone.shard)
 	}
-	return all
+	e.touch(e.pasts.byKey[key].shard)
 }
 
 // recall lets a series know what is remembered of its workload by now.
@@ -80,20 +80,6 @@ func (e *Engine) end(s *subject, o *outlook, at time.Time, killed bool) {
 	o.series.Begin(killed)
 	o.last = forecast.Forecast{}
 	if len(o.series.Memory.Lives) > 0 {
-		e.pasts.put(pastKey{s.entity.Workload(), o.resource.name}, o.series.Memory)
+		e.remember(pastKey{s.entity.Workload(), o.resource.name}, o.series.Memory)
 	}
-}
-
-// remembered is what of the past belongs to a part of the state.
-func (e *Engine) remembered(part Part) []*past {
-	if part != Entities {
-		return nil
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	all := e.pasts.list()
-	for i, p := range all { // what is encoded outside the lock must not change
-		all[i] = &past{Key: p.Key, Memory: forecast.Memory{Lives: slices.Clone(p.Memory.Lives)}}
-	}
-	return all
 }

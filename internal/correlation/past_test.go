@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/your-org/tapio/internal/correlation"
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
@@ -84,11 +83,8 @@ func TestThePastOfAWorkload(t *testing.T) {
 		t.Logf("%s: foreseen %s before", name, leads[name])
 
 		// It outlives a restart of the engine.
-		saved, err := w.engine.Save(correlation.Entities)
-		require.NoError(t, err)
-		again := newWorld(t, settings(t))
-		again.now = w.now.Add(time.Minute)
-		require.NoError(t, again.engine.Restore(again.now, saved))
+		w.saveAll()
+		again := w.restart(settings(t), time.Minute)
 		assert.InDelta(t, leads[name].Seconds(), again.foreseen(again.replica("b2")).Seconds(), 30, name)
 	}
 	assert.Greater(t, leads["killed"], leads["none"]+30*time.Second)

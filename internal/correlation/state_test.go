@@ -2,6 +2,8 @@ package correlation_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -14,20 +16,36 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-// restart is kill -9: a new engine with what was stored, a while later.
-func (w *world) restart(s correlation.Settings, away time.Duration, parts ...correlation.Part) *world {
-	again := newWorld(w.t, s)
-	again.now = w.now.Add(away)
-	for _, part := range parts {
-		b, err := w.engine.Save(part)
-		require.NoError(w.t, err)
-		require.NoError(w.t, again.engine.Restore(again.now, b))
+// save stores what is not stored yet.
+func (w *world) save(shards ...correlation.Shard) {
+	saved, err := w.engine.Save(shards...)
+	require.NoError(w.t, err)
+	for at, b := range saved {
+		if b == nil {
+			delete(w.stored, at)
+		} else {
+			w.stored[at] = b
+		}
 	}
+}
+
+// saveAll is a turn of all shards.
+func (w *world) saveAll() {
+	for turn := range correlation.Turns {
+		w.save(w.engine.Touched(turn)...)
+	}
+}
+
+// restart is kill -9: a new engine with what was stored, a while later.
+func (w *world) restart(s correlation.Settings, away time.Duration) *world {
+	again := newWorld(w.t, s)
+	again.now, again.stored = w.now.Add(away), maps.Clone(w.stored)
+	require.Empty(w.t, again.engine.Restore(again.now, again.stored))
 	return again
 }
 
 func TestFindingsOutliveARestart(t *testing.T) {
-	for name, parts := range map[string][]correlation.Part{"with all entities": correlation.Parts(), "with the findings alone": {correlation.Findings}} {
+	for name, save := range map[string]func(*world){"with all entities": (*world).saveAll, "with the findings alone": func(w *world) { w.save(w.engine.Unsaved()...) }} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, settings(t))
 			leaking, killed := w.cgroup("/leaking"), w.cgroup("/killed")
@@ -35,15 +53,16 @@ func TestFindingsOutliveARestart(t *testing.T) {
 			w.leak(leaking, 64*mi, 7*time.Minute)
 			w.observe(killed, counter(signal.OOMKill, 1, time.Time{}))
 			w.look()
-			require.True(t, w.engine.Unsaved())
+			require.NotEmpty(t, w.engine.Unsaved())
 			before := map[string]finding.Finding{}
 			for _, f := range w.engine.Findings() {
 				before[f.ID] = f
 			}
 			require.Len(t, before, 2)
 
-			again := w.restart(settings(t), 10*time.Second, parts...)
-			assert.False(t, w.engine.Unsaved(), "all is saved")
+			save(w)
+			again := w.restart(settings(t), 10*time.Second)
+			assert.Empty(t, w.engine.Unsaved(), "all is saved")
 			told := again.look()
 			require.Len(t, told, 2, "those who listen only now are told again")
 			for _, f := range told {
@@ -63,32 +82,97 @@ func TestFindingsOutliveARestart(t *testing.T) {
 	}
 }
 
-// The two parts are stored at different times: the later one must not hide what the other has.
-func TestPartsOfDifferentAge(t *testing.T) {
+// What was not stored for a while is restored as it was then, beside what was stored later.
+func TestShardsOfDifferentAge(t *testing.T) {
 	w := newWorld(t, settings(t))
-	e := w.cgroup("/app")
-	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
-	w.pass(time.Second, func(int) { w.observe(e, counter(signal.OOMKill, 1, time.Time{})) })
-	older, err := w.engine.Save(correlation.Findings)
-	require.NoError(t, err)
-	w.pass(time.Minute, func(int) { w.observe(e, counter(signal.OOMKill, 1, time.Time{})) })
-	later, err := w.engine.Save(correlation.Entities)
-	require.NoError(t, err)
-	again := newWorld(t, settings(t))
-	again.now = w.now
-	require.NoError(t, again.engine.Restore(again.now, later))
-	require.NoError(t, again.engine.Restore(again.now, older))
-	again.pass(5*time.Minute, func(int) { again.observe(e, counter(signal.OOMKill, 1, again.now)) })
-	assert.Equal(t, finding.Active, again.find("oom-killed", e).State, "for ten minutes, as without a restart")
+	told, other := w.cgroup("/app"), w.cgroup("/other")
+	w.observe(told, counter(signal.OOMKill, 0, time.Time{}))
+	w.observe(other, counter(signal.OOMKill, 2, time.Time{}))
+	w.saveAll()
+	w.pass(time.Second, func(int) { w.observe(told, counter(signal.OOMKill, 1, time.Time{})) })
+	w.save(w.engine.Unsaved()...)
+	w.pass(time.Minute, func(int) {
+		w.observe(told, counter(signal.OOMKill, 1, time.Time{}))
+		w.observe(other, counter(signal.OOMKill, 3, time.Time{}))
+	})
+	again := w.restart(settings(t), 0)
+	again.pass(5*time.Minute, func(int) {
+		again.observe(told, counter(signal.OOMKill, 1, again.now))
+		again.observe(other, counter(signal.OOMKill, 3, again.now))
+	})
+	assert.Equal(t, finding.Active, again.find("oom-killed", told).State, "for ten minutes, as without a restart")
+	assert.NotNil(t, again.find("oom-killed", other), "what was never stored is found again")
 	again.pass(5*time.Minute, nil)
-	assert.Equal(t, finding.Resolved, again.find("oom-killed", e).State)
+	assert.Equal(t, finding.Resolved, again.find("oom-killed", told).State)
+}
+
+// What has to be stored is what changed, however much there is.
+func TestOnlyWhatChangedIsToBeStored(t *testing.T) {
+	touched := func(w *world) (n int) {
+		for turn := range correlation.Turns {
+			n += len(w.engine.Touched(turn))
+		}
+		return n
+	}
+	w := newWorld(t, hot(t, ""))
+	every := func(heat float64, paths ...string) func(int) {
+		return func(int) {
+			for _, path := range paths {
+				w.observe(w.cgroup(path), gauge("heat", heat))
+			}
+		}
+	}
+	var all []string
+	for i := range 100 {
+		all = append(all, fmt.Sprintf("/c%d", i))
+	}
+	w.pass(11*time.Second, every(2, all...))
+	require.Len(t, w.engine.Findings(), 100)
+	w.saveAll()
+	assert.Empty(t, w.engine.Unsaved())
+	assert.Zero(t, touched(w))
+
+	w.pass(5*time.Second, nil)
+	assert.Zero(t, touched(w), "where nothing is heard, nothing is to be stored")
+	w.pass(time.Second, every(2, "/c1"))
+	assert.Empty(t, w.engine.Unsaved(), "what goes on is not news")
+	assert.Equal(t, 1, touched(w), "but stored with the others")
+	w.pass(time.Second, every(20, "/c2"))
+	require.Len(t, w.engine.Unsaved(), 1)
+	size := 0
+	for _, b := range w.stored {
+		size += len(b)
+	}
+	saved, err := w.engine.Save(w.engine.Unsaved()...)
+	require.NoError(t, err)
+	require.Len(t, saved, 1)
+	for at, b := range saved {
+		assert.Contains(t, string(b), `"/c2"`)
+		assert.Less(t, len(b), size/10)
+		w.engine.Lost(at)
+	}
+	assert.Equal(t, 2, touched(w), "what could not be stored is stored with the others")
+}
+
+// An entity that is forgotten, and a finding that nobody remembers, are gone from what is stored as well.
+func TestWhatIsForgottenIsNotStored(t *testing.T) {
+	w := newWorld(t, hot(t, ""))
+	w.pass(11*time.Second, func(int) { w.observe(w.cgroup("/app"), gauge("heat", 2)) })
+	w.saveAll()
+	require.Len(t, w.stored, 1)
+	w.pass(11*time.Minute, func(int) { w.observe(w.cgroup("/app"), gauge("heat", 0)) })
+	w.pass(time.Hour, nil)
+	require.Zero(t, w.engine.Stats().Findings+w.engine.Stats().Entities)
+	w.saveAll()
+	assert.Empty(t, w.stored)
 }
 
 func TestAKillWhileNobodyWatchedIsNews(t *testing.T) {
 	w := newWorld(t, settings(t))
 	e := w.cgroup("/app")
 	w.observe(e, counter(signal.OOMKill, 2, time.Time{}))
-	again := w.restart(settings(t), time.Minute, correlation.Parts()...)
+	w.saveAll()
+	again := w.restart(settings(t), time.Minute)
 	again.observe(e, counter(signal.OOMKill, 3, again.now.Add(-time.Millisecond)))
 	again.look()
 	assert.NotNil(t, again.find("oom-killed", e))
@@ -102,7 +186,8 @@ func TestAForeseenKillWhileNobodyWatched(t *testing.T) {
 	w.leak(e, 64*mi, 7*time.Minute)
 	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
 	read := w.now
-	again := w.restart(settings(t), time.Hour, correlation.Parts()...)
+	w.saveAll()
+	again := w.restart(settings(t), time.Hour)
 	again.observe(e, counter(signal.OOMKill, 1, again.now.Add(-time.Millisecond)))
 	again.pass(time.Minute, nil)
 	d, p := again.find("oom-killed", e), again.find("memory-exhaustion", e)
@@ -121,7 +206,8 @@ func TestARestoredPredictionWaitsToBeJudged(t *testing.T) {
 		w := newWorld(t, settings(t))
 		w.leak(w.cgroup("/app"), 64*mi, 7*time.Minute)
 		require.NotNil(t, w.find("memory-exhaustion", w.cgroup("/app")))
-		return w.restart(settings(t), time.Second, correlation.Parts()...)
+		w.saveAll()
+		return w.restart(settings(t), time.Second)
 	}
 	state := func(w *world) finding.State { return w.find("memory-exhaustion", w.cgroup("/app")).State }
 
@@ -161,7 +247,8 @@ func TestFindingsOfPatternsThatAreGoneAreLeftOut(t *testing.T) {
 	w.observe(w.cgroup("/app"), counter(signal.OOMKill, 0, time.Time{}))
 	w.pass(time.Second, func(int) { w.observe(w.cgroup("/app"), counter(signal.OOMKill, 1, time.Time{})) })
 	require.Len(t, w.engine.Findings(), 1)
-	again := w.restart(hot(t, ""), time.Second, correlation.Parts()...)
+	w.saveAll()
+	again := w.restart(hot(t, ""), time.Second)
 	assert.Empty(t, again.engine.Findings())
 	assert.Empty(t, again.look())
 }
@@ -175,39 +262,54 @@ func TestRestoreKeepsTheBounds(t *testing.T) {
 	})
 	s := hot(t, "")
 	s.MaxEntities, s.MaxFindings = 3, 2
-	again := w.restart(s, time.Second, correlation.Parts()...)
+	w.saveAll()
+	again := w.restart(s, time.Second)
 	assert.Equal(t, 3, again.engine.Stats().Entities)
 	assert.Equal(t, 2, again.engine.Stats().Findings)
 }
 
-// A state that was spoiled is refused as a whole, says why, and leaves the engine as it was.
+// A shard that was spoiled is refused as a whole, and says why; the others are restored.
 func TestRestoreOfGarbage(t *testing.T) {
 	w := newWorld(t, settings(t))
-	w.observe(w.cgroup("/app"), counter(signal.OOMKill, 0, time.Time{}))
-	w.pass(time.Second, func(int) { w.observe(w.cgroup("/app"), counter(signal.OOMKill, 1, time.Time{})) })
-	good, err := w.engine.Save(correlation.Findings)
-	require.NoError(t, err)
+	for _, path := range []string{"/app", "/other"} {
+		w.observe(w.cgroup(path), counter(signal.OOMKill, 0, time.Time{}))
+		w.pass(time.Second, func(int) { w.observe(w.cgroup(path), counter(signal.OOMKill, 1, time.Time{})) })
+	}
+	w.saveAll()
+	require.Len(t, w.stored, 2)
 	id := correlation.ID("oom-killed", w.cgroup("/app").ID)
+	var shard correlation.Shard
+	var good []byte
+	for at, b := range w.stored {
+		if strings.Contains(string(b), id) {
+			shard, good = at, b
+		}
+	}
 	tests := []struct {
 		name, state, want string
 	}{
 		{"empty", "", "unexpected end of JSON input"},
 		{"cut off", string(good[:len(good)/2]), "unexpected end of JSON input"},
-		{"of another version", `{"version":1}`, "has version 1, want 2"},
+		{"of another version", `{"version":2}`, "its version is 2, want 3"},
 		{"not an object", `[]`, "cannot unmarshal array"},
-		{"a null finding", `{"version":2,"lives":{"x":null}}`, "lives[x]: is null"},
+		{"a null finding", `{"version":3,"lives":{"x":null}}`, "lives[x]: is null"},
 		{"a finding under another id", strings.Replace(string(good), `"`+id+`":`, `"x":`, 1), "its id is not that of its pattern and entity"},
 		{"an unknown stage", strings.Replace(string(good), `"stage":"active"`, `"stage":"asleep"`, 1), `stage is "asleep"`},
 		{"stages that contradict each other", strings.Replace(string(good), `"stage":"active"`, `"stage":"resolved"`, 1), `the finding is "active"`},
 		{"a finding that nobody could read", strings.Replace(string(good), `"kind":"diagnosis"`, `"kind":"poem"`, 1), `kind is "poem"`},
-		{"an entity that is none", `{"version":2,"known":[3]}`, "known[0]"},
+		{"an entity that is none", `{"version":3,"known":[3]}`, "known[0]"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			again := newWorld(t, settings(t))
-			assert.ErrorContains(t, again.engine.Restore(start, []byte(tt.state)), tt.want)
-			assert.Empty(t, again.engine.Findings())
-			assert.Zero(t, again.engine.Stats().Entities)
+			stored := maps.Clone(w.stored)
+			stored[shard] = []byte(tt.state)
+			bad := again.engine.Restore(start, stored)
+			assert.Len(t, bad, 1)
+			assert.ErrorContains(t, bad[shard], tt.want)
+			assert.Nil(t, again.find("oom-killed", w.cgroup("/app")))
+			assert.NotNil(t, again.find("oom-killed", w.cgroup("/other")))
+			assert.Equal(t, 1, again.engine.Stats().Entities)
 		})
 	}
 }
@@ -220,16 +322,15 @@ func FuzzRestore(f *testing.F) {
 	w.leak(e, 64*mi, 2*time.Minute)
 	w.observe(e, counter(signal.OOMKill, 1, time.Time{}))
 	w.look()
-	for _, part := range correlation.Parts() {
-		b, err := w.engine.Save(part)
-		require.NoError(f, err)
+	w.saveAll()
+	for _, b := range w.stored {
 		f.Add(b)
 	}
-	f.Add([]byte(`{"version":2,"known":[{"entity":{"ID":"x"},"heard":"9999-01-01T00:00:00Z","outlooks":{"memory":{"history":{"step":0,"values":[1]}}}}]}`))
+	f.Add([]byte(`{"version":3,"known":[{"entity":{"ID":"x"},"heard":"9999-01-01T00:00:00Z","outlooks":{"memory":{"history":{"step":0,"values":[1]}}}}]}`))
 	s := settings(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		w := newWorld(t, s)
-		if w.engine.Restore(start, b) != nil {
+		if len(w.engine.Restore(start, map[correlation.Shard][]byte{0: b})) > 0 {
 			return
 		}
 		e := w.cgroup("/app")
@@ -241,10 +342,10 @@ func FuzzRestore(f *testing.F) {
 				t.Error(err)
 			}
 		}
-		for _, part := range correlation.Parts() {
-			b, err := w.engine.Save(part)
-			if err != nil || !json.Valid(b) {
-				t.Errorf("save %s: %v", part, err)
+		w.saveAll()
+		for at, b := range w.stored {
+			if !json.Valid(b) {
+				t.Errorf("saved %s: no JSON", at)
 			}
 		}
 	})

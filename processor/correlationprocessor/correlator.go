@@ -57,6 +57,9 @@ type correlator struct {
 	series *series
 	// asked is when something was asked about an entity. Only the loop touches it.
 	asked map[question]time.Time
+	// turn is the next one of the shards of the state to be stored, and turned when the last one was. Only the loop touches them.
+	turn   int
+	turned time.Time
 }
 
 func newCorrelator(set processor.Settings, cfg *Config) (*correlator, error) {
@@ -150,7 +153,10 @@ func (c *correlator) leave(ctx context.Context, remove func()) error {
 	if c.forget != nil {
 		c.forget()
 	}
-	err := c.save(ctx, correlation.Parts()...)
+	var err error
+	for turn := range correlation.Turns {
+		err = errors.Join(err, c.save(ctx, c.engine.Touched(turn)))
+	}
 	if c.store != nil {
 		err = errors.Join(err, c.store.Close(ctx))
 		c.store = nil
@@ -177,7 +183,8 @@ func (c *correlator) run(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.Interval)
 	defer tick.Stop()
 	started := time.Now()
-	var saved, status time.Time
+	var status time.Time
+	c.turned = started
 	warned := false
 	for {
 		ticked := false
@@ -199,13 +206,7 @@ func (c *correlator) run(ctx context.Context) {
 			c.ask(now) // it goes through all entities: on the clock, not with each signal
 		}
 		// Stored before it is told: what people have seen must not be lost, whatever happens to this process.
-		if c.engine.Unsaved() {
-			c.keep(ctx, correlation.Findings)
-		}
-		if now.Sub(saved) >= c.cfg.SaveInterval {
-			saved = now
-			c.keep(ctx, correlation.Entities)
-		}
+		c.persist(ctx, now)
 		report := now.Sub(status) >= statusInterval
 		if report {
 			status = now

@@ -223,31 +223,36 @@ func TestAStateThatCannotBeReadIsKeptAside(t *testing.T) {
 	folder := t.TempDir()
 	r := newRig(t, stored)
 	ext := r.storage(folder)
+	var out sink
+	l := r.logs(&out)
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "the finding is told", func() bool { return len(out.found()) == 1 })
+	r.stop(l)
 	client := func() storage.Client {
 		c, err := r.host[storageID].(storage.Extension).GetClient(ctx, component.KindProcessor, r.set.ID, "")
 		require.NoError(t, err)
 		return c
 	}
 	c := client()
-	require.NoError(t, c.Set(ctx, "findings", []byte("}{")))
+	require.NoError(t, c.Set(ctx, "state.3ff", []byte("}{"))) // the finding is in another one
 	require.NoError(t, c.Close(ctx))
 
-	var out sink
-	l := r.logs(&out)
-	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
-	eventually(t, "it starts without", func() bool { return len(out.found()) == 1 })
+	var later sink
+	l = r.logs(&later)
+	eventually(t, "it starts with the rest", func() bool { return later.found()["oom-killed"].Entity.Name == "app" })
 	said := r.logged.FilterMessageSnippet("the stored state is not usable: starting without it, and keeping it aside").All()
 	require.Len(t, said, 1)
-	assert.Equal(t, "findings.unusable", said[0].ContextMap()["kept_as"])
+	assert.Equal(t, []any{"state.3ff.unusable"}, said[0].ContextMap()["kept_as"])
+	assert.Contains(t, said[0].ContextMap()["first_error"], "invalid character '}'")
 	r.stop(l)
 
 	c = client()
-	aside, err := c.Get(ctx, "findings.unusable")
+	aside, err := c.Get(ctx, "state.3ff.unusable")
 	require.NoError(t, err)
 	assert.Equal(t, "}{", string(aside))
-	good, err := c.Get(ctx, "findings")
+	spoiled, err := c.Get(ctx, "state.3ff")
 	require.NoError(t, err)
-	assert.Contains(t, string(good), "oom-killed")
+	assert.Empty(t, spoiled)
 	require.NoError(t, c.Close(ctx))
 	r.stop(ext)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	bbolt "go.etcd.io/bbolt/errors"
@@ -16,7 +18,7 @@ import (
 )
 
 const (
-	// unusable is where a part of the state that could not be read is kept aside, for people to look at.
+	// unusable is, behind its name, where a part of the state that could not be read is kept aside, for people to look at.
 	unusable = ".unusable"
 	// spare is the name of the storage that is used as long as the first one is damaged.
 	spare = "spare"
@@ -49,18 +51,16 @@ func (c *correlator) open(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return fmt.Errorf("storage: open %q: %w", c.cfg.Storage, err)
 	}
-	for _, part := range correlation.Parts() {
-		if err := c.restore(ctx, client, string(part), saved[part]); err != nil {
-			return errors.Join(fmt.Errorf("storage: %w", err), client.Close(ctx))
-		}
+	if err := c.restore(ctx, client, saved); err != nil {
+		return errors.Join(fmt.Errorf("storage: %w", err), client.Close(ctx))
 	}
 	c.store = client
 	return nil
 }
 
-// read opens the storage of a name and reads all parts of the state. A database that is damaged may answer with an error, a
+// read opens the storage of a name and reads all that there is of the state. A database that is damaged may answer with an error, a
 // panic, or a fault of memory that is mapped to no file any more: all of them are errDamaged.
-func (c *correlator) read(ctx context.Context, st storage.Extension, name string) (client storage.Client, saved map[correlation.Part][]byte, err error) {
+func (c *correlator) read(ctx context.Context, st storage.Extension, name string) (client storage.Client, saved map[correlation.Shard][]byte, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -75,55 +75,82 @@ func (c *correlator) read(ctx context.Context, st storage.Extension, name string
 		}
 		return nil, nil, err
 	}
-	saved = map[correlation.Part][]byte{}
-	for _, part := range correlation.Parts() {
-		if saved[part], err = client.Get(ctx, string(part)); err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("read %s: %w", part, err), client.Close(ctx))
+	ops := make([]*storage.Operation, correlation.Shards)
+	for at := range correlation.Shards {
+		ops[at] = storage.GetOperation(at.String())
+	}
+	if err := client.Batch(ctx, ops...); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("read: %w", err), client.Close(ctx))
+	}
+	saved = map[correlation.Shard][]byte{}
+	for at := range correlation.Shards {
+		if len(ops[at].Value) > 0 {
+			saved[at] = ops[at].Value
 		}
 	}
 	return client, saved, nil
 }
 
-// restore takes one part of the state up. One that cannot be read must not keep the agent from watching: it is put aside, and
-// said to be.
-func (c *correlator) restore(ctx context.Context, client storage.Client, key string, saved []byte) error {
-	if len(saved) == 0 {
-		return nil
-	}
+// restore takes the state up. What of it cannot be read must not keep the agent from watching: it is put aside, and said to be.
+func (c *correlator) restore(ctx context.Context, client storage.Client, saved map[correlation.Shard][]byte) error {
 	bad := c.engine.Restore(time.Now(), saved)
-	if bad == nil {
+	if len(bad) == 0 {
 		return nil
 	}
-	c.set.Logger.Error("the stored state is not usable: starting without it, and keeping it aside", zap.String("part", key),
-		zap.String("kept_as", key+unusable), zap.Int("bytes", len(saved)), zap.Error(bad))
-	if err := client.Set(ctx, key+unusable, saved); err != nil {
-		return fmt.Errorf("keep the unusable %s aside: %w", key, err)
+	var ops []*storage.Operation
+	var aside []string
+	shards := slices.Sorted(maps.Keys(bad))
+	for _, at := range shards {
+		aside = append(aside, at.String()+unusable)
+		ops = append(ops, storage.SetOperation(at.String()+unusable, saved[at]), storage.DeleteOperation(at.String()))
 	}
-	if err := client.Delete(ctx, key); err != nil {
-		return fmt.Errorf("delete the unusable %s: %w", key, err)
+	c.set.Logger.Error("the stored state is not usable: starting without it, and keeping it aside", zap.Int("parts", len(saved)),
+		zap.Int("unusable", len(bad)), zap.Strings("kept_as", aside), zap.NamedError("first_error", bad[shards[0]]))
+	if err := client.Batch(ctx, ops...); err != nil {
+		return fmt.Errorf("keep the unusable state aside: %w", err)
 	}
 	return nil
 }
 
-// keep stores parts of the state. Where that fails, findings are told all the same: it is said and counted.
-func (c *correlator) keep(ctx context.Context, parts ...correlation.Part) {
-	if err := c.save(ctx, parts...); err != nil && ctx.Err() == nil {
+// persist stores what has to be stored now: findings that changed, and what is known of all entities in turns, so that it is
+// stored once in an interval.
+func (c *correlator) persist(ctx context.Context, now time.Time) {
+	c.keep(ctx, c.engine.Unsaved())
+	for each := c.cfg.SaveInterval / correlation.Turns; now.Sub(c.turned) >= each; c.turned = c.turned.Add(each) {
+		c.keep(ctx, c.engine.Touched(c.turn))
+		c.turn = (c.turn + 1) % correlation.Turns
+	}
+}
+
+// keep stores some shards of the state. Where that fails, findings are told all the same: it is said and counted.
+func (c *correlator) keep(ctx context.Context, shards []correlation.Shard) {
+	if err := c.save(ctx, shards); err != nil && ctx.Err() == nil {
 		c.telemetry.ProcessorCorrelationSaveErrors.Add(ctx, 1)
 		c.set.Logger.Error("cannot store the state: what changed since is lost if this process ends now", zap.Error(err))
 	}
 }
 
-func (c *correlator) save(ctx context.Context, parts ...correlation.Part) error {
+// save stores some shards, not too many at once: the file needs room for what is written beside what it replaces.
+func (c *correlator) save(ctx context.Context, shards []correlation.Shard) error {
 	if c.store == nil {
 		return nil
 	}
-	for _, part := range parts {
-		b, err := c.engine.Save(part)
+	for some := range slices.Chunk(shards, int(correlation.Shards)/correlation.Turns) {
+		saved, err := c.engine.Save(some...)
 		if err != nil {
 			return err
 		}
-		if err := c.store.Set(ctx, string(part), b); err != nil {
-			return fmt.Errorf("store %s: %w", part, err)
+		ops := make([]*storage.Operation, 0, len(saved))
+		for at, b := range saved {
+			if b == nil {
+				ops = append(ops, storage.DeleteOperation(at.String()))
+			} else {
+				ops = append(ops, storage.SetOperation(at.String(), b))
+			}
+		}
+		if err := c.store.Batch(ctx, ops...); err != nil {
+			c.engine.Lost(some...) // they are tried again when it is their turn
+			return fmt.Errorf("store: %w", err)
 		}
 	}
 	return nil

@@ -215,7 +215,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorCorrelationEntitiesUnsaved, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_correlation_entities_unsaved",
-		metric.WithDescription("Number of entities left out of the last stored state because it was full [Development]"),
+		metric.WithDescription("Number of entities left out of the stored state because it is full [Development]"),
 		metric.WithUnit("{entities}"),
 	)
 	errs = errors.Join(errs, err)

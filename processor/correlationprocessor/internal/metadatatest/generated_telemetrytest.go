@@ -54,7 +54,7 @@ func AssertEqualProcessorCorrelationEntitiesEvicted(t *testing.T, tt *componentt
 func AssertEqualProcessorCorrelationEntitiesUnsaved(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_correlation_entities_unsaved",
-		Description: "Number of entities left out of the last stored state because it was full [Development]",
+		Description: "Number of entities left out of the stored state because it is full [Development]",
 		Unit:        "{entities}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
