@@ -8,8 +8,10 @@
 #include "registers.h"
 
 #define FRAMES 64
+#define EVENTS (4 * 1024 * 1024) // bytes
 #define SPAN_IN_USE 1 // runtime.mSpanInUse
 #define BPF_F_USER_STACK (1ULL << 8)
+#define BPF_RB_AVAIL_DATA 0 // enum of the kernel since 5.8
 
 #define GOHEAP_SPAN 1
 #define GOHEAP_MARKED 2
@@ -86,7 +88,7 @@ const struct marked *unused_marked __attribute__((unused));
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 2 * 1024 * 1024);
+	__uint(max_entries, EVENTS);
 } events SEC(".maps");
 
 struct {
@@ -202,6 +204,15 @@ static __always_inline void find_request(struct pt_regs *ctx, struct asked *to, 
 		describe(to, request, target);
 }
 
+// The rest of the room is for what the collector of garbage tells: without that, nothing is known of the others.
+static __always_inline int has_room(void)
+{
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < EVENTS / 8 * 7)
+		return 1;
+	tapio_count_lost();
+	return 0;
+}
+
 // runtime.(*mheap).setSpans(base, npages uintptr, s *mspan): the last thing done to a new span, in all versions since 1.18.
 SEC("uprobe/setSpans")
 int tapio_goheap_span(struct pt_regs *ctx)
@@ -221,6 +232,8 @@ int tapio_goheap_span(struct pt_regs *ctx)
 	__sync_fetch_and_add(&state->spans, 1);
 	__sync_fetch_and_add(&state->bytes, GO_ARG3(ctx) * 8192);
 	if (target->one_in > 1 && bpf_get_prandom_u32() % target->one_in)
+		return 0;
+	if (!has_room())
 		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
@@ -302,6 +315,8 @@ int tapio_goheap_started(struct pt_regs *ctx)
 	if (!target || !state)
 		return 0;
 	__sync_fetch_and_add(&state->started, 1);
+	if (!has_room())
+		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		tapio_count_lost();

@@ -73,11 +73,11 @@ fi
 
 if command -v gcc > /dev/null 2>&1; then
   # shellcheck disable=SC2086 # one word a package
-  run "unit tests, with the race detector" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- -race $tests
+  run "unit tests, with the race detector" go tool gotestsum --format pkgname-and-test-fails -- -race $tests
 else
   skip "the race detector: gcc is missing"
   # shellcheck disable=SC2086
-  run "unit tests" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- $tests
+  run "unit tests" go tool gotestsum --format pkgname-and-test-fails -- $tests
 fi
 
 # All runs at all thresholds: with the race detector it would take minutes, and the forecasts themselves run no goroutine.
@@ -85,12 +85,12 @@ run "forecasts, scored on recorded runs" go test ./test/bench/...
 
 # The programs themselves, on this machine. Not beside the unit tests: these compile, and an end-to-end run has a clock.
 # They wait more than they compute: more of them at once than there are CPUs.
-run "end to end, on this machine" go tool gotestsum --format testname --hide-summary output -- -count=1 -parallel 6 ./test/e2e
+run "end to end, on this machine" go tool gotestsum --format testname -- -count=1 -parallel 6 ./test/e2e
 
 # A real Kubernetes control plane, built once from its modules (7 to 14 minutes) and kept.
 if TAPIO_KUBE_BINARY=$(test/kube/build.sh); then
   export TAPIO_KUBE_BINARY
-  run "tapio check, on a real Kubernetes API" go tool gotestsum --format testname --hide-summary output -- -count=1 ./test/kube
+  run "tapio check, on a real Kubernetes API" go tool gotestsum --format testname -- -count=1 ./test/kube
   if [ "$(id -u)" = 0 ] && [ -x /usr/lib/cni/bridge ] && command -v containerd > /dev/null; then
     run "real pods, under a real kubelet" test/kube/e2e.sh
   else
@@ -105,7 +105,7 @@ cat "$results/systems"
 
 # Programs that leak, each looked at for seconds and up to its kill, many at once: they want the machine to themselves.
 # shellcheck disable=SC2086
-run "who holds a leak, in real programs" go tool gotestsum --format pkgname-and-test-fails --hide-summary output -- -count=1 -p 1 $leaks
+run "who holds a leak, in real programs" go tool gotestsum --format pkgname-and-test-fails -- -count=1 -p 1 $leaks
 ! command -v gcc > /dev/null 2>&1 ||
   run "the same with the race detector, of each kind one" go test -race -count=1 -run '^Test(Go|C|Goroutines|Python)$' ./receiver/ebpfreceiver/internal/attribution
 

@@ -38,7 +38,7 @@ func cgo(ctx context.Context, g *golang.Program, m *modules.Modules, o Options) 
 	}
 	half := make(chan error, 1)
 	timer := time.AfterFunc(o.Window/2, func() { half <- measure() })
-	w, err := malloc.Watch(ctx, g.Process, m, o.Window, o.Duty)
+	w, err := malloc.Watch(ctx, g.Process, m, o.Window, o.Window, o.Duty)
 	if timer.Stop() || err != nil {
 		return n, err // it has ended, or was not asked for long enough
 	}

@@ -77,12 +77,6 @@ func TestRealPrivileges(t *testing.T) {
 		defer func() { assert.NoError(t, os.WriteFile(fileParanoid, []byte(strconv.Itoa(level)), 0)) }()
 		out = look(all)
 	}
-	for range 2 { // an emulated machine beside others may see too little in one look
-		if !strings.Contains(out, "too few samples") {
-			break
-		}
-		out = look(all)
-	}
 	assert.Contains(t, out, "malloc_keep ← work ← main")
 	assert.NotContains(t, out, "lacks")
 }
@@ -93,7 +87,7 @@ func serveLook() {
 	if err != nil {
 		return
 	}
-	r, err := Run(context.Background(), []int{pid}, Options{Window: 8 * time.Second, Duty: 0.05})
+	r, err := Run(context.Background(), []int{pid}, Options{Window: 8 * time.Second, Longest: time.Minute, Duty: 0.2}) // it is about rights, not about cost
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

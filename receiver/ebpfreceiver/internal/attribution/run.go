@@ -26,7 +26,8 @@ import (
 
 // Options say how long to look, and at what price.
 type Options struct {
-	// Window is how long; for a Go program that collects its garbage seldom it may become Longest.
+	// Window is how long. For a Go program that collects its garbage seldom, and where what was seen by then names nobody who holds what
+	// grows, it may become Longest.
 	Window, Longest time.Duration
 	// Duty is the share of its time, of 1, that a program may lose by being looked at.
 	Duty float64
@@ -120,7 +121,7 @@ func look(ctx context.Context, p *process.Process, o Options) Process {
 		r.Next = in.next(p, r.Mappings)
 	}
 	switch {
-	case errors.Is(err, process.ErrGone):
+	case errors.Is(err, process.ErrGone), err != nil && p.Alive() != nil:
 		r.Reason = "it ended while it was looked at"
 	case err != nil:
 		r.Reason = because(err)

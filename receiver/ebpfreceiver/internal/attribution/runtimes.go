@@ -82,6 +82,9 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 	}
 	sortSites(r.Sites)
 	switch {
+	case !r.Grows && heap.Ended:
+		r.Sites, r.Unattributed = nil, 0
+		return process.ErrGone
 	case !r.Grows:
 		r.Sites, r.Unattributed = nil, 0
 		r.Reason = "what it holds did not grow, or has stopped growing: no site is named"
@@ -245,7 +248,7 @@ func goroutineSites(s *starts, a golang.Added) []Site {
 
 // native looks at a program that uses malloc.
 func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Modules, o Options) error {
-	w, err := malloc.Watch(ctx, p, m, o.Window, o.Duty)
+	w, err := malloc.Watch(ctx, p, m, o.Window, o.Longest, o.Duty)
 	if errors.Is(err, malloc.ErrNoAllocator) {
 		r.Reason = err.Error()
 		if unread := m.Unread(); unread != nil {
@@ -273,6 +276,8 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 	r.Sites = append(sitesOf(heap, Retained, KindHeap, ownNative), sitesOf(mapped, Retained, KindMapped, ownNative)...)
 	sortSites(r.Sites)
 	switch {
+	case !r.Grows && w.Ended:
+		return process.ErrGone
 	case !r.Grows:
 		r.Reason = "what it holds did not grow, or has stopped growing: no site is named"
 	case len(r.Sites) == 0:

@@ -7,11 +7,13 @@ import (
 	"encoding/binary"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/bpf"
 )
@@ -167,6 +169,44 @@ func TestCensus(t *testing.T) {
 	m.word(0x108, 1<<40)
 	_, err = span122.count(m, 0x100)
 	assert.ErrorIs(t, err, errLayout)
+}
+
+// moving is memory in which the list of spans is moved while it is read, and the place where it was is given back.
+type moving struct{ fake }
+
+func (m moving) ReadAt(b []byte, addr int64) (int, error) {
+	if addr == 0x200 {
+		m.word(0x100, 0x400)
+		return 0, unix.EFAULT
+	}
+	return m.fake.ReadAt(b, addr)
+}
+
+func TestCensusWhileTheListMoves(t *testing.T) {
+	m := fake{}
+	m.word(0x100, 0x200)
+	m.word(0x108, 1)
+	m.word(0x400, 0x10000)
+	m.span(0x10000, 0xc000000000, 2, 9, 1, 0b111)
+	c, err := span122.count(moving{m}, 0x100)
+	require.NoError(t, err)
+	assert.Equal(t, map[uint8]uint64{9: 3 * 128}, c.classes)
+
+	m.word(0x108, 0) // it is gone for good
+	_, err = span122.count(moving{m}, 0x100)
+	assert.ErrorIs(t, err, errLayout)
+}
+
+// Where the first sweep after it was made was not seen, another may have taken its place: it counts only where there is no better evidence.
+func TestKeptUnseen(t *testing.T) {
+	const class, second = 9, uint64(time.Second)
+	of := func(stack string, unseen bool) *sample {
+		return &sample{class: class, stack: stack, weight: 1, survived: 2, alive: 9 * second, missed: unseen, unseen: unseen}
+	}
+	leak, churn := of("leak", false), of("churn", true)
+	w := heapWatch{samples: newSamples(&span122, 8), marks: 9 * second}
+	assert.Equal(t, map[*sample]float64{leak: 1}, w.kept(class, []*sample{leak, churn}, 0))
+	assert.Equal(t, map[*sample]float64{churn: 1}, w.kept(class, []*sample{churn}, 0))
 }
 
 func TestReferences(t *testing.T) {

@@ -59,65 +59,81 @@ type Added struct {
 	IDs []uint64
 }
 
-// allgs finds the address of the list of goroutines.
-func (g *Program) allgs() (uint64, error) {
+// findAllgs finds where the list of goroutines can be: one of the addresses that it returns.
+func (g *Program) findAllgs() ([]uint64, error) {
 	const name = "runtime.allgs"
 	if at, ok := g.Object.Find(name)[name]; ok {
-		if at += g.bias; g.isAllgs(at) {
-			return at, nil
-		}
+		return []uint64{at + g.bias}, nil
 	}
 	// Stripped: the function that adds to the list tells where it is.
 	const adder = "runtime.allgadd"
 	entries, err := g.Object.Go.Entries(adder)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	entry, ok := entries[adder]
 	if !ok {
-		return 0, fmt.Errorf("the program has no function %s", adder)
+		return nil, fmt.Errorf("the program has no function %s", adder)
 	}
 	code := make([]byte, 512)
 	n, _ := g.Object.At(entry).ReadAt(code, 0)
-	for _, at := range references(code[:n], entry, g.Object.Machine) {
-		if g.isAllgs(at + g.bias) {
-			return at + g.bias, nil
-		}
+	all := references(code[:n], entry, g.Object.Machine)
+	for i := range all {
+		all[i] += g.bias
 	}
-	return 0, errors.New("the list of goroutines was not found")
+	return all, nil
+}
+
+const (
+	// attempts is how often the list of goroutines is read, and attempt how long is waited in between: its head is written word by word when
+	// the program moves it to a larger place, and a program that is being killed loses its memory a moment before it has ended.
+	attempts = 5
+	attempt  = 20 * time.Millisecond
+)
+
+// allgs finds the list of goroutines: where it begins, and how many there are.
+func (g *Program) allgs() (list uint64, n int, err error) {
+	candidates, err := g.findAllgs()
+	if err != nil {
+		return 0, 0, err
+	}
+	for range attempts {
+		for _, at := range candidates {
+			if list, n, ok := g.isAllgs(at); ok {
+				return list, n, nil
+			}
+		}
+		if err := g.Alive(); err != nil {
+			return 0, 0, err
+		}
+		time.Sleep(attempt)
+	}
+	return 0, 0, errors.New("the list of goroutines was not found")
 }
 
 // isAllgs says whether a slice of goroutines is at an address: the first is the main one's, number 1.
-func (g *Program) isAllgs(at uint64) bool {
+func (g *Program) isAllgs(at uint64) (list uint64, n int, ok bool) {
 	var h [24]byte
 	if _, err := g.ReadAt(h[:], int64(at)); err != nil {
-		return false
+		return 0, 0, false
 	}
-	list, n, room := binary.LittleEndian.Uint64(h[:]), binary.LittleEndian.Uint64(h[8:]), binary.LittleEndian.Uint64(h[16:])
-	if list == 0 || list%8 != 0 || n == 0 || n > room || room > maxGoroutines {
-		return false
+	list, long, room := binary.LittleEndian.Uint64(h[:]), binary.LittleEndian.Uint64(h[8:]), binary.LittleEndian.Uint64(h[16:])
+	if list == 0 || list%8 != 0 || long == 0 || long > room || room > maxGoroutines {
+		return 0, 0, false
 	}
 	first, err := g.Uint64(list)
 	if err != nil {
-		return false
+		return 0, 0, false
 	}
 	id, err := g.Uint64(first + g.layout.g.goid)
-	return err == nil && id == 1
+	return list, int(long), err == nil && id == 1
 }
 
 // Goroutines looks at all goroutines.
 func (g *Program) Goroutines() (look Goroutines, err error) {
-	at, err := g.allgs()
+	list, n, err := g.allgs()
 	if err != nil {
 		return look, fmt.Errorf("find the goroutines of process %d: %w", g.PID, err)
-	}
-	var h [16]byte
-	if _, err := g.ReadAt(h[:], int64(at)); err != nil {
-		return look, err
-	}
-	list, n := binary.LittleEndian.Uint64(h[:]), int(binary.LittleEndian.Uint64(h[8:]))
-	if n <= 0 || n > maxGoroutines {
-		return look, errLayout
 	}
 	look = Goroutines{At: time.Now(), Step: 1, by: map[place][]goroutine{}}
 	for n/look.Step > seenGoroutines {

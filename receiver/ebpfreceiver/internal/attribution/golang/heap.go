@@ -38,6 +38,8 @@ const (
 const (
 	// maxSamples is how many objects are followed at once.
 	maxSamples = 8192
+	// leastFollowed is how many there must be for half of them to be enough, where this program cannot keep up.
+	leastFollowed = 512
 	// checksPerSecond is how many objects are looked at in a second, at most.
 	checksPerSecond = 40_000
 	// censuses is how many are taken over a window, about.
@@ -89,6 +91,8 @@ type Heap struct {
 	// Growth is by how much the live heap has grown over the window, in bytes; Grows says whether it did, and still does.
 	Growth float64
 	Grows  bool
+	// undecided says that it is not clear yet whether it does; Ended that the program ended before the window did.
+	undecided, Ended bool
 	// Held are the survivors by stack; Unattributed is growth of which no sample has survived.
 	Held         []Held
 	Unattributed float64
@@ -119,7 +123,9 @@ type heapWatch struct {
 	due             time.Time // when it shall be looked which samples that are; zero: it was
 	every           time.Duration
 	allocs          map[string]float64
-	ended           bool // the program, before the window
+	ended           bool      // the program, before the window
+	judge, eased    time.Time // when it is judged whether what was seen is enough, and whether it is too much
+	lost            uint64
 	duty            float64
 	spans           *throttled
 	started         *throttled // nil where the place was not found
@@ -127,7 +133,8 @@ type heapWatch struct {
 }
 
 // WatchHeap follows what the program allocates until ctx is done or the window ends, and tells what is kept. Only a garbage
-// collection shows what that is: for two of them it goes on beyond the window, up to longest. duty is the share of a CPU's time, of
+// collection shows what that is: for two of them it goes on beyond the window, and for as many as it takes to find who holds what
+// grows, up to longest. duty is the share of a CPU's time, of
 // 1, that the program may lose by it.
 func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, duty float64) (h Heap, err error) {
 	w := &heapWatch{
@@ -286,7 +293,23 @@ func (t *throttled) step(state *bpf.GoHeapState, duty float64) error {
 	return err
 }
 
-func (w *heapWatch) throttle() error {
+// throttle sees to it that neither the program nor this one has more to do than they can.
+func (w *heapWatch) throttle(now time.Time) error {
+	if now.Before(w.eased) {
+		return nil
+	}
+	w.eased = now.Add(leastOn / 4)
+	lost, err := w.countLost()
+	if err != nil {
+		return err
+	}
+	if lost > w.lost && len(w.samples.bySpan) >= leastFollowed {
+		w.lost = lost
+		w.samples.thin()
+		if err := w.target(w.samples.oneIn); err != nil {
+			return err
+		}
+	}
 	var state bpf.GoHeapState
 	if err := w.coll.Maps[bpf.GoHeapMapStates].Lookup(uint32(w.g.PID), &state); err != nil {
 		return fmt.Errorf("read what the kernel has counted: %w", err)
@@ -295,6 +318,18 @@ func (w *heapWatch) throttle() error {
 		return w.spans.step(&state, w.duty)
 	}
 	return errors.Join(w.spans.step(&state, w.duty*(1-startDuty)), w.started.step(&state, w.duty*startDuty))
+}
+
+// countLost is how many events had no room.
+func (w *heapWatch) countLost() (n uint64, err error) {
+	var lost []uint64
+	if err := w.coll.Maps[bpf.GoHeapMapLost].Lookup(uint32(0), &lost); err != nil {
+		return 0, fmt.Errorf("read what the kernel has lost: %w", err)
+	}
+	for _, on := range lost { // each CPU
+		n += on
+	}
+	return n, nil
 }
 
 // target says where fields are, and how many spans to pass over.
@@ -311,20 +346,16 @@ func (w *heapWatch) follow(ctx context.Context, window, longest time.Duration) e
 	var rec ringbuf.Record
 	for {
 		now := time.Now()
-		if past := now.Sub(w.begin); ctx.Err() != nil || past >= longest || past >= window && len(w.live) >= leastCollections {
-			return nil
+		if past := now.Sub(w.begin); ctx.Err() != nil || past >= longest || past >= window && w.enough(now, window) {
+			return w.drain(now)
 		}
-		if err := w.throttle(); err != nil {
-			return err
+		if err := w.throttle(now); err != nil {
+			return w.failed(err)
 		}
 		if !w.due.IsZero() && now.After(w.due) {
 			w.due = time.Time{}
-			switch err := w.check(); {
-			case errors.Is(err, process.ErrGone):
-				w.ended = true
-				return nil
-			case err != nil:
-				return err
+			if err := w.check(); err != nil {
+				return w.failed(err)
 			}
 		}
 		deadline := now.Add(100 * time.Millisecond)
@@ -334,22 +365,64 @@ func (w *heapWatch) follow(ctx context.Context, window, longest time.Duration) e
 		w.events.SetDeadline(deadline)
 		switch err := w.events.ReadInto(&rec); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if w.g.Alive() == nil {
-				continue
+			if err := w.g.Alive(); err != nil {
+				return w.failed(err)
 			}
-			w.ended = true // what was seen until then is told
+			continue
+		case err != nil:
+			return fmt.Errorf("read events: %w", err)
+		}
+		if err := w.take(rec.RawSample); err != nil {
+			return w.failed(err)
+		}
+	}
+}
+
+// drain takes in what is there already.
+func (w *heapWatch) drain(now time.Time) error {
+	w.events.SetDeadline(now)
+	for {
+		var rec ringbuf.Record
+		switch err := w.events.ReadInto(&rec); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
 		case err != nil:
 			return fmt.Errorf("read events: %w", err)
 		}
-		switch err := w.take(rec.RawSample); {
-		case errors.Is(err, process.ErrGone):
-			w.ended = true
-			return nil
-		case err != nil:
-			return err
+		if err := w.take(rec.RawSample); err != nil || time.Since(now) > leastOn {
+			return w.failed(err)
 		}
 	}
+}
+
+// enough says whether what was seen by now answers the question. A program that does not get its CPUs collects its garbage late, and what
+// is made meanwhile counts as alive for once.
+func (w *heapWatch) enough(now time.Time, window time.Duration) bool {
+	if len(w.live) < leastCollections || now.Before(w.judge) {
+		return false
+	}
+	w.judge = now.Add(window / 8)
+	var h Heap
+	w.share(&h)
+	switch {
+	case h.undecided:
+		return now.Sub(w.begin) >= 2*window
+	case h.Grows:
+		return len(h.Held) > 0 && h.Unattributed < h.Growth/2
+	}
+	return true
+}
+
+// failed says whether it is an error that something could not be read: when the program has ended, what was seen until then is told.
+func (w *heapWatch) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, process.ErrGone) || w.g.Alive() != nil {
+		w.ended = true
+		return nil
+	}
+	return err
 }
 
 func (w *heapWatch) take(raw []byte) error {
@@ -454,7 +527,8 @@ func (w *heapWatch) findAllspans(heap uint64) error {
 // of the way there is the best moment to look. None is to be missed, so that fewer objects are followed where collections are frequent.
 func (w *heapWatch) marked(live, at uint64) error {
 	between := min(time.Duration(at-w.marks), time.Second)
-	w.live = append(w.live, trend.Point{At: time.Since(w.begin), Bytes: float64(live)})
+	// By the event's time: on a busy machine it is read later.
+	w.live = append(w.live, trend.Point{At: time.Duration(at - min(w.starting, at)), Bytes: float64(live)})
 	w.marks, w.due = at, time.Now().Add(between/2)
 	if n := len(w.samples.bySpan); 2*time.Duration(n)*time.Second/checksPerSecond > between {
 		w.samples.thin()

@@ -75,8 +75,9 @@ type sample struct {
 	survived int
 	alive    uint64
 	spared   int
-	// missed says that a sweep of its span was not seen: if it was dead by then, its place may have been taken since.
-	missed bool
+	// missed says that a sweep of its span was not seen: if it was dead by then, its place may have been taken since. unseen, that it was not
+	// known to be alive before.
+	missed, unseen bool
 	// route is of the request that was served, and request tells it from others; nil where it is not known.
 	route   *Route
 	request uint64
@@ -180,7 +181,7 @@ func (s *samples) check(m memory, at uint64) error {
 		}
 		// Generations wrap around.
 		if d := int32(now.swept() - of.swept); d > 0 {
-			of.swept, of.missed = now.swept(), of.missed || d > 2
+			of.swept, of.missed, of.unseen = now.swept(), of.missed || d > 2, of.unseen || d > 2 && of.survived == 0
 			swept, marks = append(swept, of), append(marks, now.allocBits)
 		}
 	})
@@ -217,18 +218,27 @@ const (
 	censusSpans = 1 << 16
 )
 
+// spansAt reads where the list of spans is, and how many there are.
+func spansAt(m memory, allspans uint64) (at uint64, n int, err error) {
+	var header [16]byte
+	if _, err := m.ReadAt(header[:], int64(allspans)); err != nil {
+		return 0, 0, err
+	}
+	at, long := binary.LittleEndian.Uint64(header[:]), binary.LittleEndian.Uint64(header[8:])
+	if at%8 != 0 || long == 0 || long > maxSpans {
+		return 0, 0, errLayout
+	}
+	return at, int(long), nil
+}
+
 // count takes a census of the heap: the slice allspans at an address.
 func (l *spanLayout) count(m memory, allspans uint64) (c census, err error) {
 	c.classes = map[uint8]uint64{}
-	var header [16]byte
-	if _, err := m.ReadAt(header[:], int64(allspans)); err != nil {
+	at, n, err := spansAt(m, allspans)
+	if err != nil {
 		return c, err
 	}
-	at, n := binary.LittleEndian.Uint64(header[:]), binary.LittleEndian.Uint64(header[8:])
-	if at%8 != 0 || n == 0 || n > maxSpans {
-		return c, errLayout
-	}
-	c.total = int(n)
+	c.total = n
 	step := 1
 	for c.total/step > censusSpans {
 		step *= 2
@@ -239,7 +249,13 @@ func (l *spanLayout) count(m memory, allspans uint64) (c census, err error) {
 	for first := 0; first < c.total; first += batch {
 		p := pointers[:min(batch, c.total-first)*8]
 		if _, err := m.ReadAt(p, int64(at)+int64(first)*8); err != nil {
-			return c, err
+			// Where it needs more room, it is moved, and what it was in is given back to the kernel. Its order stays.
+			if at, _, err = spansAt(m, allspans); err != nil {
+				return c, err
+			}
+			if _, err := m.ReadAt(p, int64(at)+int64(first)*8); err != nil {
+				return c, err
+			}
 		}
 		addrs = addrs[:0]
 		for i := first % step; i < len(p)/8; i += step {

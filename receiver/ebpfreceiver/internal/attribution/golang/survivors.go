@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/your-org/tapio/bpf"
-	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
 )
 
@@ -38,11 +37,11 @@ const (
 func (w *heapWatch) result() (h Heap, err error) {
 	if w.allspans != 0 && !w.ended {
 		// The last sweep may be ahead of the last look.
-		if err := errors.Join(w.samples.check(w.g, w.marks), w.census()); err != nil && !errors.Is(err, process.ErrGone) {
+		if err := w.failed(errors.Join(w.samples.check(w.g, w.marks), w.census())); err != nil {
 			return h, err
 		}
 	}
-	h.Collections = len(w.live)
+	h.Collections, h.Ended = len(w.live), w.ended
 	if n := len(w.live); n > 0 {
 		h.Live = uint64(w.live[n-1].Bytes)
 	}
@@ -51,12 +50,8 @@ func (w *heapWatch) result() (h Heap, err error) {
 		return h, fmt.Errorf("read what the kernel has counted: %w", err)
 	}
 	h.Hits = state.Spans
-	var lost []uint64
-	if err := w.coll.Maps[bpf.GoHeapMapLost].Lookup(uint32(0), &lost); err != nil {
-		return h, fmt.Errorf("read what the kernel has lost: %w", err)
-	}
-	for _, n := range lost {
-		h.Lost += n
+	if h.Lost, err = w.countLost(); err != nil {
+		return h, err
 	}
 	h.Allocating, h.Starts = sorted(w.allocs), w.starts
 	w.share(&h)
@@ -70,7 +65,7 @@ func (w *heapWatch) share(h *Heap) {
 		// One collection, or none: the census before it is what the one before had found.
 		whole = trend.Of(w.total())
 	}
-	h.Growth, h.Grows = whole.Growth, whole.Grows(leastGrowth)
+	h.Growth, h.Grows, h.undecided = whole.Growth, whole.Grows(leastGrowth), whole.Undecided(leastGrowth)
 	if !h.Grows || h.Collections == 0 {
 		return
 	}
@@ -154,7 +149,7 @@ func (w *heapWatch) kept(class uint8, survivors []*sample, growth float64) map[*
 	}
 	rate := func(s *sample) float64 { return alive[s.origin()] / (alive[s.origin()] + w.samples.dead[s.origin()]) }
 	least := min(settled, time.Duration(w.marks-min(w.starting, w.marks))/2)
-	kept, young := map[*sample]float64{}, map[*sample]float64{}
+	kept, young, unseen := map[*sample]float64{}, map[*sample]float64{}, map[*sample]float64{}
 	var bytes float64
 	for _, s := range survivors {
 		share := float64(s.weight)
@@ -164,6 +159,8 @@ func (w *heapWatch) kept(class uint8, survivors []*sample, growth float64) map[*
 		switch {
 		case s.missed && rate(s) < leastMissed: // most likely it has become what became of the others
 		case class == tinyClass && rate(s) < leastTiny:
+		case s.age() >= least && s.unseen:
+			unseen[s] = share
 		case s.age() >= least:
 			kept[s] = share
 		case class <= largeNoscan:
@@ -172,6 +169,10 @@ func (w *heapWatch) kept(class uint8, survivors []*sample, growth float64) map[*
 		case rate(s) >= leastYoung:
 			young[s] = share
 		}
+	}
+	// Who is there by now in the place of one that nothing is known of, is most likely what is kept; who had it first need not be who keeps that.
+	if len(kept) == 0 {
+		kept = unseen
 	}
 	// What grows by being moved to a larger place, as slices and maps do, is never old.
 	if len(kept) == 0 && (class > largeNoscan || bytes >= growth/2) {

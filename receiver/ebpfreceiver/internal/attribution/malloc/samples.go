@@ -17,11 +17,11 @@ type sample struct {
 	address uint64
 	// size is what it has, base what it had before it was seen first: realloc makes it grow.
 	size, base uint64
-	// count is for how many like it it stands.
-	count float64
-	set   int
-	at    time.Duration // when it was made
-	stack int32         // index into groups
+	// seen is for how many like it it stands of those that were made while its set was watched, count of all.
+	seen, count float64
+	set         int
+	at          time.Duration // when it was made
+	stack       int32         // index into groups
 	// first is what it held when it was looked at first, a while after it was made.
 	first []byte
 	// lived is for how long it was seen alive.
@@ -70,13 +70,13 @@ func (w *watch) born(e *bpf.MallocSample) error {
 		w.result.Guessed++
 	}
 	s := &sample{
-		address: e.Address, size: e.Size, count: float64(max(e.Size, w.every)) / float64(max(e.Size, 1)),
+		address: e.Address, size: e.Size, seen: float64(max(e.Size, w.every)) / float64(max(e.Size, 1)),
 		set: set, at: time.Since(w.begin),
 	}
 	switch {
 	case before != nil:
 		// It goes on: what it had before this watch is not its growth.
-		s.at, s.base, s.count = before.at, before.base, before.count
+		s.at, s.base, s.seen = before.at, before.base, before.seen
 		if before.base != 0 && !before.grown {
 			s.base = before.size
 		}

@@ -24,10 +24,10 @@ type group struct {
 	mapped bool
 }
 
-// finish tells what is kept: the growth, shared out among the stacks of the samples that stay.
+// finish tells what is kept by now: the growth, shared out among the stacks of the samples that stay.
 func (w *watch) finish(window time.Duration) Result {
-	r := &w.result
-	r.On, r.Freeing = w.on[allocating], w.on[freeing]
+	r := w.result
+	r.On, r.Freeing = w.watchedFor(allocating), w.watchedFor(freeing)
 	var lost []uint64
 	if err := w.coll.Maps[bpf.MallocMapLost].Lookup(uint32(0), &lost); err == nil {
 		for _, n := range lost {
@@ -37,19 +37,20 @@ func (w *watch) finish(window time.Duration) Result {
 	t := trend.Of(w.memory)
 	r.Growth, r.Grows = t.Growth, t.Grows(leastGrowth)
 	if !r.Grows {
-		return *r
+		return r
 	}
 	for _, s := range w.live {
 		s.lived = window - min(s.at, window)
 	}
 	// Sets of probes were there for different times: what a sample stands for is what was seen of it in all the time.
 	for _, s := range w.all {
-		if on := w.on[s.set].Seconds() / window.Seconds(); on > 0 {
+		s.count = s.seen
+		if on := w.watchedFor(s.set).Seconds() / window.Seconds(); on > 0 {
 			s.count /= on
 		}
 	}
 	r.Held = share(w.groups, w.all, window, r.Growth)
-	return *r
+	return r
 }
 
 // evidence is what is known of the samples of one stack.

@@ -66,6 +66,8 @@ type Result struct {
 	Growth float64
 	Grows  bool
 	Held   []Held
+	// Ended says that the process ended before the window did.
+	Ended bool
 	// Samples were taken; Truncated of them had stacks that could not be followed to the end, Guessed such as were searched for
 	// return addresses.
 	Samples, Truncated, Guessed int
@@ -84,6 +86,7 @@ type watch struct {
 	multi   bool // probes are attached all at once
 	events  *ringbuf.Reader
 	begin   time.Time
+	window  time.Duration
 	looked  time.Time
 	memory  []trend.Point
 	result  Result
@@ -115,11 +118,11 @@ type watch struct {
 	groups []group // by stack
 }
 
-// Watch follows what a process allocates until ctx is done or ends the window. duty is the share of its time, of 1, that it may
-// lose by being watched.
-func Watch(ctx context.Context, p *process.Process, m *modules.Modules, window time.Duration, duty float64) (r Result, err error) {
+// Watch follows what a process allocates until ctx is done or the window ends; up to longest it goes on while that is not enough to tell
+// who holds what grows. duty is the share of its time, of 1, that it may lose by being watched.
+func Watch(ctx context.Context, p *process.Process, m *modules.Modules, window, longest time.Duration, duty float64) (r Result, err error) {
 	w := &watch{
-		p: p, modules: m, allocs: allocators(m), begin: time.Now(), every: 16 << 10,
+		p: p, modules: m, allocs: allocators(m), begin: time.Now(), window: window, every: 16 << 10,
 		live: map[uint64]*sample{}, moved: map[uint64]*sample{}, stacks: map[string]int32{},
 	}
 	if len(w.allocs) == 0 {
@@ -135,33 +138,47 @@ func Watch(ctx context.Context, p *process.Process, m *modules.Modules, window t
 	if err := w.load(); err != nil {
 		return r, err
 	}
-	if err := w.run(ctx, window, duty); err != nil {
-		if err = errors.Join(err, p.Alive()); !errors.Is(err, process.ErrGone) {
-			return w.result, err
+	for {
+		if err := w.run(ctx, duty); err != nil {
+			if err = errors.Join(err, p.Alive()); !errors.Is(err, process.ErrGone) {
+				return w.result, err
+			}
+			w.result.Ended = true // what was seen until then is told
 		}
+		now := time.Since(w.begin)
+		r = w.finish(min(w.window, now))
+		more := min(w.window*3/2, longest)
+		if now < w.window || more <= now || w.enough(&r, window) {
+			break
+		}
+		w.window = more
 	}
 	for set := range sets {
-		if err := w.detach(set); err != nil {
-			return w.result, err
+		if err := w.detach(set); err != nil && !errors.Is(err, process.ErrGone) {
+			return r, err
 		}
 	}
-	return w.finish(min(window, time.Since(w.begin))), nil
+	return r, nil
+}
+
+// enough says whether what was seen answers the question: on a machine that is busy, all that may be spent on a window can be
+// spent on one burst.
+func (w *watch) enough(r *Result, window time.Duration) bool {
+	if trend.Of(w.memory).Undecided(leastGrowth) {
+		return w.window >= 2*window
+	}
+	return !r.Grows || len(r.Held) > 0
 }
 
 // run decides every round which probes are worth their price. Those at what gives back stay as long as they cost half of the
 // duty at most; those at what allocates come when all is paid for, and go when it is not.
-func (w *watch) run(ctx context.Context, window time.Duration, duty float64) error {
-	var err error
-	if w.first, err = w.p.CPU(); err != nil {
-		return err
-	}
-	w.cpu, w.queued = w.first, w.p.Waited()
-	for _, set := range []int{mapping, breaking} {
-		if err := w.attach(set); err != nil {
+func (w *watch) run(ctx context.Context, duty float64) error {
+	if w.looked.IsZero() {
+		if err := w.start(); err != nil {
 			return err
 		}
 	}
-	for {
+	for window := w.window; ; {
 		elapsed := time.Since(w.begin)
 		if elapsed >= window || ctx.Err() != nil {
 			return nil
@@ -199,6 +216,20 @@ func (w *watch) run(ctx context.Context, window time.Duration, duty float64) err
 	}
 }
 
+// start attaches what is there all the time.
+func (w *watch) start() (err error) {
+	if w.first, err = w.p.CPU(); err != nil {
+		return err
+	}
+	w.cpu, w.queued = w.first, w.p.Waited()
+	for _, set := range []int{mapping, breaking} {
+		if err := w.attach(set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // price is what must be left for a set to be watched: what it took last time, for one that is not yet.
 func (w *watch) price(set int) time.Duration {
 	if w.watched(set) {
@@ -208,6 +239,14 @@ func (w *watch) price(set int) time.Duration {
 }
 
 func (w *watch) watched(set int) bool { return w.links[set] != nil }
+
+// watchedFor is for how long a set was watched by now.
+func (w *watch) watchedFor(set int) time.Duration {
+	if w.watched(set) {
+		return w.on[set] + time.Since(w.since[set])
+	}
+	return w.on[set]
+}
 
 // want attaches or takes away the probes of a set. What gives back is watched before, and after, what allocates: nothing that is
 // sampled shall be given back unseen.

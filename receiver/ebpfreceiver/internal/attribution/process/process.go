@@ -43,12 +43,22 @@ func Open(pid int) (*Process, error) {
 	return p, nil
 }
 
-// Alive returns ErrGone when the process has ended.
+// Alive returns ErrGone when the process has ended, or is about to: one that is killed loses its memory before it has.
 func (p *Process) Alive() error {
-	if _, started, err := p.stat(); err != nil || started != p.started {
+	if _, started, err := p.stat(); err != nil || started != p.started || p.killed() {
 		return ErrGone
 	}
 	return nil
+}
+
+// killed says whether SIGKILL is on its way to it.
+func (p *Process) killed() bool {
+	for _, name := range []string{"SigPnd", "ShdPnd"} {
+		if mask, err := strconv.ParseUint(p.status(name), 16, 64); err == nil && mask>>(unix.SIGKILL-1)&1 != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // CPU is how much CPU time all its threads have used (clock_getcpuclockid(3)).

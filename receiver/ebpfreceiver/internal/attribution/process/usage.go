@@ -102,7 +102,7 @@ func (p *Process) Anonymous() (uint64, error) {
 	if !found {
 		return 0, ErrGone // a process that is ending has no memory any more
 	}
-	return sum, nil
+	return sum, p.Alive() // the kernel takes that of one that it kills before it has ended
 }
 
 func kilobytes(b []byte) uint64 {
