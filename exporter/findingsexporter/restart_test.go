@@ -15,12 +15,11 @@ import (
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/findingtest"
-	"github.com/your-org/tapio/patterns"
 )
 
 func engine(t *testing.T) *correlation.Engine {
 	t.Helper()
-	all, err := pattern.Load(patterns.Files)
+	all, err := pattern.Builtin()
 	require.NoError(t, err)
 	e, err := correlation.New(correlation.Settings{Patterns: all, MaxEntities: 10, MaxFindings: 10, EntityTTL: time.Hour, Retention: time.Hour,
 		Refresh: 30 * time.Second})

@@ -14,7 +14,6 @@ import (
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
-	"github.com/your-org/tapio/patterns"
 )
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -32,7 +31,7 @@ type world struct {
 }
 
 func settings(t testing.TB) correlation.Settings {
-	all, err := pattern.Load(patterns.Files)
+	all, err := pattern.Builtin()
 	require.NoError(t, err)
 	return correlation.Settings{Patterns: all, MaxEntities: 1000, MaxFindings: 1000, EntityTTL: 10 * time.Minute,
 		Retention: time.Hour, Refresh: 30 * time.Second}

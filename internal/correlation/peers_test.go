@@ -12,7 +12,6 @@ import (
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
-	"github.com/your-org/tapio/patterns"
 )
 
 // A node without a view of the cluster knows the pods that run on it, and tells whom another cannot connect to by their names.
@@ -64,7 +63,7 @@ func TestManyAskOneServer(t *testing.T) {
 		require.NotNil(t, f)
 		all = append(all, *f)
 	}
-	known, err := pattern.Load(patterns.Files)
+	known, err := pattern.Builtin()
 	require.NoError(t, err)
 	assert.Len(t, causes.Fold(all, nil, known), 2)
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -13,7 +12,6 @@ import (
 	"github.com/your-org/tapio/internal/correlation/extract/objects"
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/finding"
-	"github.com/your-org/tapio/patterns"
 )
 
 // Query chooses what of the cluster is reported.
@@ -49,9 +47,6 @@ type asked struct {
 	patterns []*pattern.Pattern
 }
 
-// builtin are the patterns of this program. They are compiled once, however many clusters are looked at.
-var builtin = sync.OnceValues(func() ([]*pattern.Pattern, error) { return pattern.Load(patterns.Files) })
-
 // understand reads a query. Its errors name the flag.
 func (q Query) understand() (asked, error) {
 	a := asked{Query: q}
@@ -59,8 +54,8 @@ func (q Query) understand() (asked, error) {
 	if a.selector, err = labels.Parse(q.Selector); err != nil {
 		return a, fmt.Errorf("--selector is %q: %w", q.Selector, err)
 	}
-	if a.patterns, err = builtin(); err != nil {
-		return a, fmt.Errorf("load the patterns: %w", err)
+	if a.patterns, err = pattern.Builtin(); err != nil {
+		return a, err
 	}
 	known := pattern.Names(a.patterns)
 	for _, name := range q.Exclude {

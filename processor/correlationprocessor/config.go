@@ -12,7 +12,6 @@ import (
 
 	"github.com/your-org/tapio/internal/correlation"
 	"github.com/your-org/tapio/internal/correlation/pattern"
-	"github.com/your-org/tapio/patterns"
 )
 
 // Config is the configuration of the correlation processor.
@@ -91,9 +90,9 @@ func (c *Config) Validate() error {
 
 // load returns the patterns that are in force.
 func (c *Config) load() ([]*pattern.Pattern, error) {
-	all, err := pattern.Load(patterns.Files)
+	all, err := pattern.Builtin()
 	if err != nil {
-		return nil, fmt.Errorf("built-in patterns: %w", err)
+		return nil, err
 	}
 	if c.Patterns != "" {
 		if info, err := os.Stat(c.Patterns); err != nil {

@@ -39,9 +39,9 @@ that one: by which signals it is known, how bad it is, and what helps. A collect
 			if err := cli.OneOf("--output", output, outputs); err != nil {
 				return err
 			}
-			all, err := pattern.Load(patterns.Files)
+			all, err := pattern.Builtin()
 			if err != nil {
-				return fmt.Errorf("load the patterns: %w", err)
+				return err
 			}
 			if len(args) == 1 {
 				return explain(env, all, args[0], output)
@@ -65,9 +65,9 @@ func Names() []string {
 
 // Explain says what a pattern means, for people or, as json or yaml, as it is.
 func Explain(env cli.Env, name, output string) error {
-	all, err := pattern.Load(patterns.Files)
+	all, err := pattern.Builtin()
 	if err != nil {
-		return fmt.Errorf("load the patterns: %w", err)
+		return err
 	}
 	return explain(env, all, name, output)
 }

@@ -9,12 +9,11 @@ import (
 
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/correlation/pattern"
-	"github.com/your-org/tapio/patterns"
 )
 
 // The catalogue has every pattern, and explains each in words that leave no template behind.
 func TestCatalogue(t *testing.T) {
-	all, err := pattern.Load(patterns.Files)
+	all, err := pattern.Builtin()
 	require.NoError(t, err)
 	var table, wide bytes.Buffer
 	require.NoError(t, list(cli.Env{Out: &table}, all, "text"))

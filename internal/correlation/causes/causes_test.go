@@ -10,7 +10,6 @@ import (
 
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/finding"
-	"github.com/your-org/tapio/patterns"
 )
 
 func made(pattern, kind, name, owner string) finding.Finding {
@@ -23,7 +22,7 @@ func made(pattern, kind, name, owner string) finding.Finding {
 }
 
 func fold(t *testing.T, links Links, fs ...finding.Finding) []finding.Finding {
-	known, err := pattern.Load(patterns.Files)
+	known, err := pattern.Builtin()
 	require.NoError(t, err)
 	return Fold(fs, links, known)
 }

@@ -21,7 +21,6 @@ import (
 	"github.com/your-org/tapio/internal/correlation/extract/lines"
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/signal"
-	"github.com/your-org/tapio/patterns"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -112,7 +111,7 @@ func TestEverySignalOfAPatternIsTold(t *testing.T) {
 	for _, name := range []string{"EADDRNOTAVAIL", "EDQUOT", "ENFILE", "ENOMEM"} {
 		told[signal.SyscallFailed(name)] = true
 	}
-	all, err := pattern.Load(patterns.Files)
+	all, err := pattern.Builtin()
 	require.NoError(t, err)
 	for _, p := range all {
 		for _, c := range p.Signals {

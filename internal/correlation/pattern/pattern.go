@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
 
 	"github.com/google/cel-go/cel"
@@ -17,6 +18,7 @@ import (
 	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/patterns"
 )
 
 // maxFile bounds a pattern file (bytes); the largest of ours has some 3 KiB.
@@ -168,6 +170,18 @@ var (
 	idRE   = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 )
 
+// builtin are compiled once, which takes a while: a pattern does not change.
+var builtin = sync.OnceValues(func() ([]*Pattern, error) { return Load(patterns.Files) })
+
+// Builtin returns the patterns of this program, sorted by name.
+func Builtin() ([]*Pattern, error) {
+	all, err := builtin()
+	if err != nil {
+		return nil, fmt.Errorf("built-in patterns: %w", err)
+	}
+	return slices.Clone(all), nil
+}
+
 // Load reads every *.yaml file at the top of a folder, sorted by name. Two patterns of one name are an error.
 func Load(folder fs.FS) ([]*Pattern, error) {
 	files, err := fs.Glob(folder, "*.yaml")
@@ -177,7 +191,7 @@ func Load(folder fs.FS) ([]*Pattern, error) {
 	if other, err := fs.Glob(folder, "*.yml"); err == nil && len(other) > 0 {
 		return nil, fmt.Errorf("pattern file %s: want a name that ends in .yaml", other[0]) // or it would be passed over in silence
 	}
-	var patterns []*Pattern
+	var all []*Pattern
 	for _, name := range files {
 		text, err := fs.ReadFile(folder, name)
 		if err != nil {
@@ -190,9 +204,9 @@ func Load(folder fs.FS) ([]*Pattern, error) {
 		if want := strings.TrimSuffix(path.Base(name), ".yaml"); p.Name != want {
 			return nil, fmt.Errorf("pattern file %s: name is %q, want the file's own name %q", name, p.Name, want)
 		}
-		patterns = append(patterns, p)
+		all = append(all, p)
 	}
-	return patterns, nil
+	return all, nil
 }
 
 // Merge adds users' patterns to the built-in ones. One of the same name takes the built-in one's place.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/patterntest"
-	"github.com/your-org/tapio/patterns"
 )
 
 const folder = "../../../patterns"
@@ -23,7 +22,7 @@ var users = flag.String("patterns", "", "a folder of further patterns to test, e
 // Every pattern has a test file of its name, and every case runs against all patterns together, so that it also shows what
 // the others do not say.
 func TestPatterns(t *testing.T) {
-	all, err := pattern.Load(patterns.Files)
+	all, err := pattern.Builtin()
 	require.NoError(t, err)
 	require.NotEmpty(t, all)
 	folders := map[string]string{}

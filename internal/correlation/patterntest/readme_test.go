@@ -14,7 +14,6 @@ import (
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/patterntest"
 	"github.com/your-org/tapio/internal/correlation/signal"
-	"github.com/your-org/tapio/patterns"
 )
 
 func readme(t *testing.T) string {
@@ -41,7 +40,7 @@ func TestReadmeExample(t *testing.T) {
 			assert.Contains(t, text, "`"+kind+"`", "kind %s", kind)
 		}
 	}
-	builtin, err := pattern.Load(patterns.Files)
+	builtin, err := pattern.Builtin()
 	require.NoError(t, err)
 	cases, err := patterntest.Parse(block(t, text, "test"))
 	require.NoError(t, err)
@@ -88,7 +87,7 @@ func TestReadmeNamesEverything(t *testing.T) {
 			assert.Contains(t, text, "`"+kind+"`", "kind %s", kind)
 		}
 	}
-	builtin, err := pattern.Load(patterns.Files)
+	builtin, err := pattern.Builtin()
 	require.NoError(t, err)
 	for _, p := range builtin {
 		assert.Contains(t, text, "| `"+p.Name+"` | "+string(p.Kind)+" |")
