@@ -148,20 +148,14 @@ static __always_inline u32 key_of(__be16 port, __be16 id) { return (u32)port << 
 static __always_inline u64 translated_key(__be16 id, u32 hash) { return (u64)id << 32 | hash; }
 
 // asker is the memory cgroup of who sends a packet. It is the task at work, unless the packet had to wait for a neighbour's
-// address: then anybody may be. Of others, the socket's own cgroup is one of v2, which helps where the memory controller is there.
+// address: then anybody may be.
 static __always_inline u64 asker(struct sock *sk)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct cgroup *cgroup;
 
 	if (BPF_CORE_READ(task, nsproxy, net_ns) == sk->__sk_common.skc_net.net)
 		return tapio_cgroup_id(task);
-	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return 0;
-	cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
-	if (!(BPF_CORE_READ(cgroup, root, subsys_mask) >> bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) & 1))
-		return 0;
-	return BPF_CORE_READ(cgroup, kn, id);
+	return tapio_socket_cgroup_id(sk);
 }
 
 // serve fills in whom a packet is for: as the program asked for it where the socket is connected, since the packet's own address
@@ -248,8 +242,11 @@ static __always_inline void settle(u32 key, struct query *q, u32 outcome, u64 to
 			tapio_add(&c->n_[ANSWERED_BUCKETS + tapio_bucket(took / 1000, BUCKETS)], 1);
 		}
 	}
-	bpf_map_update_elem(&questions, &question, &zero, BPF_NOEXIST);
 	of = bpf_map_lookup_elem(&questions, &question);
+	if (!of) { // an update takes locks even where it changes nothing
+		bpf_map_update_elem(&questions, &question, &zero, BPF_NOEXIST);
+		of = bpf_map_lookup_elem(&questions, &question);
+	}
 	if (!of)
 		return;
 	tapio_add(&of->n[outcome], 1);

@@ -70,7 +70,6 @@ struct peer_counts {
 const struct peer *unused_peer __attribute__((unused));
 const struct peer_counts *unused_peer_counts __attribute__((unused));
 
-
 // Who talks to whom.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -81,14 +80,14 @@ struct {
 
 struct socket {
 	u64 began;
-	struct peer peer;
+	u64 cgroup;
 };
 
 // Sockets that have begun to connect, until they close: whose they are is known while their owner is at work, but not when an
 // answer or a timer comes.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 8192);
 	__type(key, u64);
 	__type(value, struct socket);
 } sockets SEC(".maps");
@@ -133,23 +132,15 @@ static __always_inline u64 owner_of(struct sock *sk)
 	u64 key = (u64)sk;
 	struct socket *known = bpf_map_lookup_elem(&sockets, &key);
 	struct listener *listener;
-	struct cgroup *cgroup;
 	struct port port;
 
 	if (known)
-		return known->peer.cgroup;
+		return known->cgroup;
 	port = port_of(sk);
 	listener = bpf_map_lookup_elem(&listening, &port);
 	if (listener)
 		return listener->cgroup;
-	// Those from before: the socket's own cgroup is one of v2, which helps where the memory controller is there as well.
-	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return 0;
-	cgroup = sk->sk_cgrp_data.cgroup;
-	// By helpers, since the compiler would make one load of this and of those above, which the kernel does not allow.
-	if (!(BPF_CORE_READ(cgroup, root, subsys_mask) >> bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) & 1))
-		return 0;
-	return BPF_CORE_READ(cgroup, kn, id);
+	return tapio_socket_cgroup_id(sk); // of who listened before
 }
 
 static __always_inline struct counts *counts_of(struct sock *sk)
@@ -164,14 +155,20 @@ static __always_inline void begin(struct sock *sk)
 	struct socket s = {.began = bpf_ktime_get_ns()};
 	u64 key = (u64)sk;
 
-	s.peer.cgroup = tapio_cgroup_id((struct task_struct *)bpf_get_current_task());
-	s.peer.family = sk->__sk_common.skc_family;
-	s.peer.port = __builtin_bswap16(sk->__sk_common.skc_dport);
-	if (s.peer.family == AF_INET6)
-		BPF_CORE_READ_INTO(&s.peer.address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
-	else
-		bpf_core_read(&s.peer.address, 4, &sk->__sk_common.skc_daddr);
+	s.cgroup = tapio_cgroup_id((struct task_struct *)bpf_get_current_task());
 	bpf_map_update_elem(&sockets, &key, &s, BPF_ANY);
+}
+
+// peer_of is whom a socket of a cgroup connects to.
+static __always_inline struct peer peer_of(struct sock *sk, u64 cgroup)
+{
+	struct peer p = {.cgroup = cgroup, .family = sk->__sk_common.skc_family, .port = __builtin_bswap16(sk->__sk_common.skc_dport)};
+
+	if (p.family == AF_INET6)
+		BPF_CORE_READ_INTO(&p.address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+	else
+		bpf_core_read(&p.address, 4, &sk->__sk_common.skc_daddr);
+	return p;
 }
 
 static __always_inline u32 failure(struct sock *sk, u64 took)
@@ -201,6 +198,7 @@ static __always_inline void finish(struct sock *sk, bool connected)
 	struct socket *s = bpf_map_lookup_elem(&sockets, &key);
 	static const struct peer_counts zero;
 	struct peer_counts *p;
+	struct peer peer;
 	struct counts *c;
 	u32 outcome;
 
@@ -210,7 +208,7 @@ static __always_inline void finish(struct sock *sk, bool connected)
 	outcome = connected ? CONNECTED : failure(sk, took);
 	if (outcome >= OUTCOMES)
 		return;
-	c = tapio_counts(s->peer.cgroup);
+	c = tapio_counts(s->cgroup);
 	if (c) {
 		tapio_add(&c->n_[outcome], 1);
 		if (connected) {
@@ -218,10 +216,11 @@ static __always_inline void finish(struct sock *sk, bool connected)
 			tapio_add(&c->n_[CONNECT_BUCKETS + tapio_bucket(took / 1000, BUCKETS)], 1);
 		}
 	}
-	p = bpf_map_lookup_elem(&peers, &s->peer);
+	peer = peer_of(sk, s->cgroup);
+	p = bpf_map_lookup_elem(&peers, &peer);
 	if (!p) { // an update takes locks even where it changes nothing
-		bpf_map_update_elem(&peers, &s->peer, &zero, BPF_NOEXIST);
-		p = bpf_map_lookup_elem(&peers, &s->peer);
+		bpf_map_update_elem(&peers, &peer, &zero, BPF_NOEXIST);
+		p = bpf_map_lookup_elem(&peers, &peer);
 	}
 	if (p)
 		tapio_add(&p->n[outcome], 1);

@@ -43,7 +43,7 @@ struct growth {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, TAPIO_CGROUPS);
 	__type(key, u64);
 	__type(value, struct growth);
@@ -178,7 +178,7 @@ int tapio_gone(struct bpf_raw_tracepoint_args *ctx)
 // When a task began to reclaim memory, by its id.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1024);
 	__type(key, u32);
 	__type(value, u64);
 } reclaiming SEC(".maps");
@@ -254,7 +254,7 @@ const struct disk_counts *unused_disk_counts __attribute__((unused));
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 512);
 	__type(key, struct disk);
 	__type(value, struct disk_counts);
 } disks SEC(".maps");

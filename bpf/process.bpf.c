@@ -71,7 +71,7 @@ struct {
 // The last fatal signal to each process, by pid.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1024);
 	__type(key, u32);
 	__type(value, struct sent);
 } last_sent SEC(".maps");
@@ -246,9 +246,8 @@ int tapio_exit(struct bpf_raw_tracepoint_args *ctx)
 	css = tapio_memory_css(task);
 	cgroup = BPF_CORE_READ(css, cgroup, kn, id);
 	c = tapio_counts(cgroup);
-	if (!c)
-		return 0;
-	tapio_add(&c->n_[signal ? EXITS_SIGNALED : code ? EXITS_FAILED : EXITS_OK], 1);
+	if (c)
+		tapio_add(&c->n_[signal ? EXITS_SIGNALED : code ? EXITS_FAILED : EXITS_OK], 1);
 	tgid = BPF_CORE_READ(task, tgid);
 	leader = BPF_CORE_READ(task, group_leader);
 	parent = BPF_CORE_READ(leader, real_parent);
@@ -264,7 +263,8 @@ int tapio_exit(struct bpf_raw_tracepoint_args *ctx)
 		is_main = is_first(leader) || tapio_cgroup_id(parent) != cgroup;
 	now = bpf_ktime_get_ns();
 	if (!may_tell(cgroup, now)) {
-		tapio_add(&c->n_[EXITS_UNTOLD], 1);
+		if (c)
+			tapio_add(&c->n_[EXITS_UNTOLD], 1);
 		return 0;
 	}
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);

@@ -16,16 +16,16 @@
 #define TAPIO_NAME_MAX 256
 #define TAPIO_PATH_MAX 1024
 
-// A program that counts keeps its counts in one map, by cgroup. The least recently used of too many cgroups goes first, so that
-// nothing grows with the cgroups that are gone.
-#define TAPIO_CGROUPS 8192
+// A program that counts keeps its counts in one map, by cgroup. User space reads it, and deletes what cgroups have left that are gone.
+// (An LRU map would do so by itself, but each CPU may keep 128 of its entries free for what it adds, of 64 CPUs all that there are.)
+#define TAPIO_CGROUPS 2048
 
 #define TAPIO_COUNTS(n)                              \
 	struct counts {                              \
 		u64 n_[n];                           \
 	};                                           \
 	struct {                                     \
-		__uint(type, BPF_MAP_TYPE_LRU_HASH); \
+		__uint(type, BPF_MAP_TYPE_HASH);     \
 		__uint(max_entries, TAPIO_CGROUPS);  \
 		__type(key, u64);                    \
 		__type(value, struct counts);        \
@@ -37,7 +37,10 @@
 		if (c)                               \
 			return c;                    \
 		bpf_map_update_elem(&counts, &cgroup, &none, BPF_NOEXIST); \
-		return bpf_map_lookup_elem(&counts, &cgroup); \
+		c = bpf_map_lookup_elem(&counts, &cgroup); \
+		if (!c)                              \
+			tapio_count_lost();          \
+		return c;                            \
 	}
 
 static __always_inline void tapio_add(u64 *n, u64 by)
@@ -111,6 +114,20 @@ static __always_inline struct kernfs_node *tapio_parent(struct kernfs_node *kn)
 static __always_inline u64 tapio_cgroup_id(struct task_struct *task)
 {
 	return BPF_CORE_READ(tapio_memory_css(task), cgroup, kn, id);
+}
+
+// tapio_socket_cgroup_id returns the cgroup of v2 that a socket was made in, or 0 where the memory controller is not there.
+static __always_inline u64 tapio_socket_cgroup_id(struct sock *sk)
+{
+	struct cgroup *cgroup;
+
+	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return 0;
+	// By helpers, since the compiler would make one load of this and of others, which the kernel does not allow.
+	cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	if (!(BPF_CORE_READ(cgroup, root, subsys_mask) >> bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) & 1))
+		return 0;
+	return BPF_CORE_READ(cgroup, kn, id);
 }
 
 // tapio_read_cgroup reads a cgroup with its path: by the time that user space looks, its folder may be gone.

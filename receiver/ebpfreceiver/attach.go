@@ -23,6 +23,9 @@ const (
 	mapCounts = "counts" // what was counted, by cgroup
 )
 
+// batch is how many entries of a map are read at once.
+const batch = 512
+
 // byCgroup are the maps that have an entry for each cgroup.
 var byCgroup = []string{mapCounts, bpf.PerformanceMapGrowths, bpf.ProcessMapToldOf}
 
@@ -109,6 +112,24 @@ func (a *attached) close() error {
 	}
 	a.Collection.Close()
 	return errors.Join(errs...)
+}
+
+// entries visits the entries of a map, each once: key by key it would begin anew when one is gone meanwhile.
+func entries[K, V any](m *ebpf.Map, visit func(K, V)) error {
+	keys, values := make([]K, batch), make([]V, batch)
+	var at ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&at, keys, values, nil)
+		for i := range n {
+			visit(keys[i], values[i])
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // raiseMemlock lifts the limit that old kernels account the memory of programs and maps against. Where it is not allowed,

@@ -4,12 +4,15 @@ package ebpfreceiver
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/your-org/tapio/internal/cgroupid"
 )
@@ -27,7 +30,13 @@ type cgroups struct {
 }
 
 // place is where a cgroup is, and who is told of it.
-type place struct{ path, owner string }
+type place struct {
+	path, owner string
+	// gone is how many walks did not find it: after the first its last is told, after the next what it left is deleted.
+	gone int
+}
+
+func (p place) over() bool { return p.gone > 1 }
 
 // openCgroups finds the hierarchy that the memory controller is on.
 func openCgroups(mount string) *cgroups {
@@ -58,20 +67,16 @@ func (c *cgroups) folder(cgroup string) (string, error) {
 	return filepath.Join(c.root, filepath.Clean("/"+cgroup)), nil
 }
 
-// owner returns who is told of a cgroup; false when it is gone, or too new to have been walked past.
-func (c *cgroups) owner(id uint64) (string, bool) {
-	if p, ok := c.places[id]; ok {
-		return p.owner, true
-	}
+// look walks through all cgroups, unless it just did: then it returns false.
+func (c *cgroups) look() bool {
 	if c.root == "" || time.Since(c.walked) < rewalk {
-		return "", false
+		return false
 	}
 	c.walk()
-	p, ok := c.places[id]
-	return p.owner, ok
+	return true
 }
 
-// walk looks at all cgroups, and forgets those that are gone.
+// walk looks at all cgroups, and forgets those that are gone for long.
 func (c *cgroups) walk() {
 	c.walked = time.Now()
 	before := c.places
@@ -88,7 +93,7 @@ func (c *cgroups) walk() {
 			p := place{path: "/" + strings.TrimPrefix(strings.TrimPrefix(path, c.root), "/")}
 			// To read a path costs more than to find it.
 			if old := before[stat.Ino]; old.path == p.path {
-				p = old
+				p.owner = old.owner
 			} else {
 				p.owner = owner(p.path)
 			}
@@ -96,6 +101,54 @@ func (c *cgroups) walk() {
 		}
 		return nil
 	})
+	for id, p := range before {
+		if _, there := c.places[id]; !there && !p.over() {
+			p.gone++
+			c.places[id] = p
+		}
+	}
+}
+
+// owned visits the entries of a map with who is told of them, and deletes what cgroups have left that are gone. id is the cgroup in a
+// key. Those that are not known are looked for once, when all has been read: what is not found then is gone.
+func owned[K, V any](c *cgroups, m *ebpf.Map, id func(K) uint64, visit func(who string, key K, value V)) error {
+	type entry struct {
+		key   K
+		value V
+	}
+	var unknown []entry
+	var left []K
+	err := entries(m, func(key K, value V) {
+		switch p, ok := c.places[id(key)]; {
+		case !ok:
+			unknown = append(unknown, entry{key, value})
+		case p.over():
+			left = append(left, key)
+		default:
+			visit(p.owner, key, value)
+		}
+	})
+	if len(unknown) > 0 && c.look() {
+		for _, e := range unknown {
+			if p, ok := c.places[id(e.key)]; ok {
+				visit(p.owner, e.key, e.value)
+			} else {
+				left = append(left, e.key)
+			}
+		}
+	}
+	for _, key := range left {
+		err = errors.Join(err, forget(m, &key))
+	}
+	return err
+}
+
+// forget deletes an entry, which may be gone already.
+func forget(m *ebpf.Map, key any) error {
+	if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("delete what a cgroup left: %w", err)
+	}
+	return nil
 }
 
 // owner is the cgroup that one is told under: of what is inside a container, the container's.

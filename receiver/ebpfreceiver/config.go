@@ -63,7 +63,7 @@ func createDefaultConfig() component.Config {
 		ControllerConfig:     controller,
 		MetricsBuilderConfig: metadata.DefaultMetricsBuilderConfig(),
 		Mount:                "/sys/fs/cgroup",
-		MaxCgroups:           2_000,
+		MaxCgroups:           1_000,
 		MaxPeers:             1_000,
 		MaxNames:             1_000,
 		Probes:               Probes{OOM: on, Process: on, Network: on, DNS: on, Performance: on},

@@ -5,7 +5,6 @@ package ebpfreceiver
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -32,9 +31,6 @@ const (
 
 	// answerWithin is how long an answer is waited for after a query was sent the last time: resolvers wait as long, or less.
 	answerWithin = 5 * time.Second
-
-	// batch is how many entries of a map are read at once.
-	batch = 512
 
 	// maxLookupFailures bounds the failures of one container that are told at once.
 	maxLookupFailures = 16
@@ -85,24 +81,6 @@ func (p *probes) expire(a *attached) error {
 	return nil
 }
 
-// entries visits the entries of a map, each once: key by key it would begin anew when one is gone meanwhile.
-func entries[K, V any](m *ebpf.Map, visit func(K, V)) error {
-	keys, values := make([]K, batch), make([]V, batch)
-	var at ebpf.MapBatchCursor
-	for {
-		n, err := m.BatchLookup(&at, keys, values, nil)
-		for i := range n {
-			visit(keys[i], values[i])
-		}
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // question is a name that a container asks a server for.
 type question struct {
 	name   string
@@ -149,9 +127,9 @@ func (p *probes) asked() (map[string][]*lookups, error) {
 	}
 	sums := map[whose]*lookups{}
 	all := map[string][]*lookups{}
-	err := entries(a.Maps[bpf.DNSMapQuestions], func(key bpf.DNSQuestion, counts bpf.DNSQuestionCounts) {
-		who, ok := p.cgroups.owner(key.Cgroup)
-		if !ok || who == "/" {
+	id := func(key bpf.DNSQuestion) uint64 { return key.Cgroup }
+	err := owned(p.cgroups, a.Maps[bpf.DNSMapQuestions], id, func(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCounts) {
+		if who == "/" {
 			return
 		}
 		w := whose{who, questionOf(key)}

@@ -154,23 +154,23 @@ func (p *probes) failures(a *attached, q attribution.Question, devices map[uint3
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if q.Cgroup == "" {
+		p.cgroups.look()
+	}
 	counted := map[attribution.Failure]attribution.Failure{} // by all that it is, without the numbers
-	var key bpf.ErrnoFailure
-	var n bpf.ErrnoFailures
-	each := a.Maps[bpf.ErrnoMapFailed].Iterate()
-	for each.Next(&key, &n) {
+	err = entries(a.Maps[bpf.ErrnoMapFailed], func(key bpf.ErrnoFailure, n bpf.ErrnoFailures) {
 		f := attribution.Failure{Syscall: names[int(key.Syscall)], Error: unix.ErrnoName(syscall.Errno(key.Error)), Process: text(key.Comm[:])}
 		if f.Syscall == "" {
 			f.Syscall = fmt.Sprintf("system call %d", key.Syscall)
 		}
 		if f.Error == "EADDRNOTAVAIL" && f.Syscall == "bind" {
-			continue // an address that is not of this machine: nothing is exhausted
+			return // an address that is not of this machine: nothing is exhausted
 		}
 		if devices != nil && !(ofFiles[f.Syscall] && devices[deviceOf(key, n.Pid)]) {
-			continue
+			return
 		}
 		if q.Cgroup == "" {
-			f.Cgroup, _ = p.cgroups.owner(key.Cgroup)
+			f.Cgroup = p.cgroups.places[key.Cgroup].owner
 		}
 		sum := f
 		if before, ok := counted[f]; ok {
@@ -180,8 +180,8 @@ func (p *probes) failures(a *attached, q attribution.Question, devices map[uint3
 		}
 		sum.Count += n.Count
 		counted[f] = sum
-	}
-	if err := each.Err(); err != nil {
+	})
+	if err != nil {
 		return nil, 0, fmt.Errorf("read which system calls failed: %w", err)
 	}
 	if dropped, err = a.lost(); err != nil {

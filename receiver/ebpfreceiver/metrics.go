@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -84,55 +85,93 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 // reading are the counts of one owner, by the group of probes that counted.
 type reading map[string][]uint64
 
-// readings are those of all owners, by the path of their cgroup.
+// readings are those of all owners, by the path of their cgroup. What cgroups have left that are gone is told once more, and then
+// makes room for others.
 func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := map[string]reading{}
+	var all []counted
 	var errs []error
-	var id uint64
 	for name, a := range p.attached {
-		m := a.Maps[mapCounts]
-		if m == nil {
-			continue
-		}
 		switch name {
 		case "network":
 			errs = append(errs, countDrops(a))
 		case "dns":
 			errs = append(errs, p.expire(a))
 		}
-		counts := make([]uint64, m.ValueSize()/8)
-		each := m.Iterate()
-		for each.Next(&id, &counts) {
-			who, ok := p.cgroups.owner(id)
-			if !ok {
-				p.telemetry.ReceiverEbpfUnresolved.Add(ctx, 1)
-				continue
-			}
-			if who == "/" {
-				continue // nobody's
-			}
-			if all[who] == nil {
-				if len(all) >= p.cfg.MaxCgroups {
-					p.telemetry.ReceiverEbpfDropped.Add(ctx, 1)
-					continue
-				}
-				all[who] = reading{}
-			}
-			if all[who][name] == nil {
-				all[who][name] = slices.Clone(counts)
-				continue
-			}
-			for i, n := range counts {
-				all[who][name][i] += n
-			}
-		}
-		if err := each.Err(); err != nil {
+		counts, err := a.counts(name)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("read the counts of %s: %w", name, err))
 		}
+		all = append(all, counts...)
 	}
-	return all, errors.Join(errs...)
+	look := false
+	for i := range all {
+		c := &all[i]
+		c.place, c.known = p.cgroups.places[c.cgroup]
+		look = look || !c.known || c.gone > 0
+	}
+	looked := look && p.cgroups.look()
+	told := map[string]reading{}
+	for _, c := range all {
+		if !c.known {
+			c.place, c.known = p.cgroups.places[c.cgroup]
+		}
+		switch {
+		case !c.known && !looked: // it is new
+		case !c.known:
+			p.telemetry.ReceiverEbpfUnresolved.Add(ctx, 1)
+			errs = append(errs, forget(c.in, &c.cgroup))
+		case c.over():
+			errs = append(errs, forget(c.in, &c.cgroup))
+		case c.owner == "/": // nobody's
+		case told[c.owner] == nil && len(told) >= p.cfg.MaxCgroups:
+			p.telemetry.ReceiverEbpfDropped.Add(ctx, 1)
+		default:
+			if told[c.owner] == nil {
+				told[c.owner] = reading{}
+			}
+			told[c.owner].add(c)
+		}
+	}
+	return told, errors.Join(errs...)
+}
+
+// add adds what a cgroup of the owner counted.
+func (r reading) add(c counted) {
+	if r[c.group] == nil {
+		r[c.group] = c.n
+		return
+	}
+	for i, n := range c.n {
+		r[c.group][i] += n
+	}
+}
+
+// counted is what the programs of a group counted for a cgroup.
+type counted struct {
+	group  string
+	cgroup uint64
+	n      []uint64
+	in     *ebpf.Map
+
+	place
+	known bool
+}
+
+// counts reads what all cgroups have counted. (From these maps nobody but us deletes, so that key by key none is left out.)
+func (a *attached) counts(group string) (all []counted, err error) {
+	m := a.Maps[mapCounts]
+	if m == nil {
+		return nil, nil
+	}
+	var cgroup uint64
+	n := make([]uint64, m.ValueSize()/8)
+	each := m.Iterate()
+	for each.Next(&cgroup, &n) {
+		all = append(all, counted{group: group, cgroup: cgroup, n: slices.Clone(n), in: m})
+	}
+	return all, each.Err()
 }
 
 // recorders turn the counts of each group into data points.

@@ -69,17 +69,16 @@ func recordNetwork(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint6
 
 // countDrops has the kernel count what listeners have dropped.
 func countDrops(a *attached) error {
-	var key bpf.NetworkPort
-	var l bpf.NetworkListener
-	each := a.Maps[bpf.NetworkMapListening].Iterate()
-	for each.Next(&key, &l) {
+	var listening []bpf.NetworkPort
+	err := entries(a.Maps[bpf.NetworkMapListening], func(key bpf.NetworkPort, _ bpf.NetworkListener) { listening = append(listening, key) })
+	if err != nil {
+		return fmt.Errorf("read who listens: %w", err)
+	}
+	for _, key := range listening {
 		args := [2]uint64{uint64(key.Netns), uint64(key.Number)}
 		if _, err := a.Programs[bpf.NetworkProgTapioDrops].Run(&ebpf.RunOptions{Context: args}); err != nil {
 			return fmt.Errorf("count what listeners dropped: %w", err)
 		}
-	}
-	if err := each.Err(); err != nil {
-		return fmt.Errorf("read who listens: %w", err)
 	}
 	return nil
 }
@@ -118,13 +117,10 @@ func (p *probes) peers() (map[string][]peer, error) {
 		address netip.AddrPort
 	}
 	sums := map[whom]*[networkOutcomes]uint64{}
-	var key bpf.NetworkPeer
-	var counts bpf.NetworkPeerCounts
-	each := a.Maps[bpf.NetworkMapPeers].Iterate()
-	for each.Next(&key, &counts) {
-		who, ok := p.cgroups.owner(key.Cgroup)
-		if !ok || who == "/" {
-			continue
+	id := func(key bpf.NetworkPeer) uint64 { return key.Cgroup }
+	err := owned(p.cgroups, a.Maps[bpf.NetworkMapPeers], id, func(who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts) {
+		if who == "/" {
+			return
 		}
 		w := whom{who, netip.AddrPortFrom(addressOf(key.Family, key.Address), key.Port)}
 		if sums[w] == nil {
@@ -133,8 +129,8 @@ func (p *probes) peers() (map[string][]peer, error) {
 		for i, n := range counts.N {
 			sums[w][i] += n
 		}
-	}
-	if err := each.Err(); err != nil {
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read the peers: %w", err)
 	}
 	all := map[string][]peer{}

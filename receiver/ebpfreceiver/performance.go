@@ -87,19 +87,13 @@ func (p *probes) growths(last look) (map[string]growth, error) {
 		return nil, nil
 	}
 	all := map[string]growth{}
-	var id uint64
-	var g bpf.PerformanceGrowth
-	each := a.Maps[bpf.PerformanceMapGrowths].Iterate()
-	for each.Next(&id, &g) {
-		who, ok := p.cgroups.owner(id)
-		if !ok || g.Look != last.number {
-			continue
-		}
-		if all[who].Grown < g.Grown {
+	id := func(cgroup uint64) uint64 { return cgroup }
+	err := owned(p.cgroups, a.Maps[bpf.PerformanceMapGrowths], id, func(who string, _ uint64, g bpf.PerformanceGrowth) {
+		if g.Look == last.number && all[who].Grown < g.Grown {
 			all[who] = growth{g}
 		}
-	}
-	if err := each.Err(); err != nil {
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read what grew: %w", err)
 	}
 	return all, nil
@@ -120,13 +114,10 @@ func (p *probes) disks() ([]disk, error) {
 		return nil, nil
 	}
 	var all []disk
-	var key bpf.PerformanceDisk
-	var counts bpf.PerformanceDiskCounts
-	each := a.Maps[bpf.PerformanceMapDisks].Iterate()
-	for each.Next(&key, &counts) {
+	err := entries(a.Maps[bpf.PerformanceMapDisks], func(key bpf.PerformanceDisk, counts bpf.PerformanceDiskCounts) {
 		all = append(all, disk{text(key.Name[:]), key.Write != 0, counts})
-	}
-	if err := each.Err(); err != nil {
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read what disks did: %w", err)
 	}
 	slices.SortFunc(all, func(a, b disk) int {

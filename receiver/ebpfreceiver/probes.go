@@ -15,17 +15,25 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
+	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/coveragelog"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
 
-// leastEntries and mostEntries bound what a map by cgroup has room for.
+// leastEntries and mostEntries bound what a map by cgroup, and by task, has room for.
 const (
 	leastEntries = 1 << 10
 	mostEntries  = 1 << 20
+	leastTasks   = 1 << 13
+	mostTasks    = 1 << 16
 )
+
+// freeOfCPU is how many entries of an LRU map each CPU may take for what it adds next, while others find the map full
+// (LOCAL_FREE_TARGET in kernel/bpf/bpf_lru_list.c; since 6.16 it is fewer in a small map).
+const freeOfCPU = 128
 
 // group is a group of probes: one object, which is loaded, or cannot be, as a whole.
 type group struct {
@@ -117,13 +125,7 @@ func (p *probes) start(ctx context.Context, g group) error {
 	if err != nil {
 		return err
 	}
-	// The kernel has memory for all entries from the beginning. As many cgroups again as are told of: those that are gone, too,
-	// are in there until others take their place.
-	for _, name := range byCgroup {
-		if m := spec.Maps[name]; m != nil {
-			m.MaxEntries = uint32(min(max(2*p.cfg.MaxCgroups, leastEntries), mostEntries))
-		}
-	}
+	p.resize(spec)
 	a, err := attach(spec)
 	if err != nil {
 		return err
@@ -134,6 +136,37 @@ func (p *probes) start(ctx context.Context, g group) error {
 		go p.read(ctx, g.name, a.events, g.handler(p))
 	}
 	return nil
+}
+
+// resize gives the maps as many entries as they may need: the kernel has memory for all of them from the beginning.
+func (p *probes) resize(spec *ebpf.CollectionSpec) {
+	for _, name := range byCgroup {
+		if m := spec.Maps[name]; m != nil {
+			// As many again as are told of: those inside containers, and those that are gone, until they have been told.
+			m.MaxEntries = uint32(min(max(2*p.cfg.MaxCgroups, leastEntries), mostEntries))
+		}
+	}
+	if m := spec.Maps[bpf.PerformanceMapTasks]; m != nil {
+		m.MaxEntries = uint32(min(max(memory()>>20, leastTasks), mostTasks)) // one for each MiB of the machine
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return
+	}
+	for _, m := range spec.Maps {
+		if m.Type == ebpf.LRUHash {
+			m.MaxEntries += uint32(cpus) * freeOfCPU
+		}
+	}
+}
+
+// memory is how much the machine has (bytes).
+func memory() uint64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return info.Totalram * uint64(info.Unit)
 }
 
 // read hands the events of a group to its handler until the ring buffer is closed.
