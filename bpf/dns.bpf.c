@@ -78,7 +78,7 @@ const struct question_counts *unused_question_counts __attribute__((unused));
 // Who asks for what.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 2048);
 	__type(key, struct question);
 	__type(value, struct question_counts);
 } questions SEC(".maps");
@@ -97,7 +97,7 @@ const struct query *unused_query __attribute__((unused));
 // many there are.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 2048);
 	__type(key, u32);
 	__type(value, struct query);
 } queries SEC(".maps");
@@ -105,7 +105,7 @@ struct {
 // The same by the id and the name: on its way back a packet may be seen before its port is translated only.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 2048);
 	__type(key, u64);
 	__type(value, u32);
 } translated SEC(".maps");

@@ -73,7 +73,7 @@ const struct peer_counts *unused_peer_counts __attribute__((unused));
 // Who talks to whom.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 2048);
 	__type(key, struct peer);
 	__type(value, struct peer_counts);
 } peers SEC(".maps");
@@ -106,7 +106,7 @@ struct listener {
 // Who listens where: whose the connections are that come in there.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 2048);
 	__type(key, struct port);
 	__type(value, struct listener);
 } listening SEC(".maps");
@@ -114,7 +114,7 @@ struct {
 // The same by their sockets.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 2048);
 	__type(key, u64);
 	__type(value, struct port);
 } listeners SEC(".maps");

@@ -52,7 +52,7 @@ func createDefaultConfig() component.Config {
 		Roots:                []string{"/"},
 		MaxCgroups:           10_000,
 		MaxWatches:           4_096,
-		MaxOpenFiles:         8_192,
+		MaxOpenFiles:         1_024,
 	}
 }
 

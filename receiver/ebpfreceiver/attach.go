@@ -12,8 +12,6 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
-
-	"github.com/your-org/tapio/bpf"
 )
 
 // The maps that every object may have, by name.
@@ -25,9 +23,6 @@ const (
 
 // batch is how many entries of a map are read at once.
 const batch = 512
-
-// byCgroup are the maps that have an entry for each cgroup.
-var byCgroup = []string{mapCounts, bpf.PerformanceMapGrowths, bpf.ProcessMapToldOf}
 
 // attached is an object in the kernel, each of its programs at its hook.
 type attached struct {

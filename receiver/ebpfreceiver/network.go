@@ -154,7 +154,7 @@ func addressOf(family uint16, address [16]byte) netip.Addr {
 // failures tells what failed since the last look, once for each peer and way to fail.
 type failures struct {
 	probes *probes
-	before map[string]map[netip.AddrPort][networkOutcomes]uint64
+	before map[string]map[netip.AddrPort]peer
 }
 
 func (f *failures) tell(ctx context.Context) error {
@@ -162,24 +162,14 @@ func (f *failures) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now, told := map[string]map[netip.AddrPort][networkOutcomes]uint64{}, 0
+	now, told := map[string]map[netip.AddrPort]peer{}, 0
 	for cgroup, peers := range all {
-		now[cgroup] = map[netip.AddrPort][networkOutcomes]uint64{}
+		now[cgroup] = map[netip.AddrPort]peer{}
 		for _, p := range peers {
-			now[cgroup][p.address] = p.n
-			var since [networkOutcomes]uint64
-			var attempts uint64
-			for i, n := range p.n {
-				// A peer that was forgotten and came again begins at zero.
-				if before := f.before[cgroup][p.address][i]; before <= n {
-					n -= before
-				}
-				since[i] = n
-				if i != outcomeCancelled {
-					attempts += n
-				}
-			}
-			for i, n := range since {
+			now[cgroup][p.address] = p
+			since := p.since(f.before[cgroup][p.address])
+			attempts := since.attempts() - since.n[outcomeCancelled]
+			for i, n := range since.n {
 				if n == 0 || outcomes[i].text == "" {
 					continue
 				}
@@ -193,6 +183,16 @@ func (f *failures) tell(ctx context.Context) error {
 	}
 	f.before = now
 	return nil
+}
+
+// since is what came since before. One that was forgotten and came again begins at zero.
+func (p peer) since(before peer) peer {
+	for i, n := range before.n {
+		if n <= p.n[i] {
+			p.n[i] -= n
+		}
+	}
+	return p
 }
 
 func fillFailure(r plog.LogRecord, to netip.AddrPort, outcome int, n, attempts uint64) {

@@ -23,7 +23,7 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
 
-// leastEntries and mostEntries bound what a map by cgroup, and by task, has room for.
+// leastEntries and mostEntries bound what a map has room for of which a number is told; leastTasks and mostTasks, that of tasks.
 const (
 	leastEntries = 1 << 10
 	mostEntries  = 1 << 20
@@ -140,10 +140,13 @@ func (p *probes) start(ctx context.Context, g group) error {
 
 // resize gives the maps as many entries as they may need: the kernel has memory for all of them from the beginning.
 func (p *probes) resize(spec *ebpf.CollectionSpec) {
-	for _, name := range byCgroup {
+	for name, told := range map[string]int{
+		mapCounts: p.cfg.MaxCgroups, bpf.PerformanceMapGrowths: p.cfg.MaxCgroups, bpf.ProcessMapToldOf: p.cfg.MaxCgroups,
+		bpf.NetworkMapPeers: p.cfg.MaxPeers, bpf.DNSMapQuestions: p.cfg.MaxNames,
+	} {
 		if m := spec.Maps[name]; m != nil {
-			// As many again as are told of: those inside containers, and those that are gone, until they have been told.
-			m.MaxEntries = uint32(min(max(2*p.cfg.MaxCgroups, leastEntries), mostEntries))
+			// As many again: cgroups inside containers, what is asked of one name at several servers, and what is gone.
+			m.MaxEntries = uint32(min(max(2*told, leastEntries), mostEntries))
 		}
 	}
 	if m := spec.Maps[bpf.PerformanceMapTasks]; m != nil {
