@@ -268,6 +268,34 @@ func TestRestoreKeepsTheBounds(t *testing.T) {
 	assert.Equal(t, 2, again.engine.Stats().Findings)
 }
 
+// What is stored has a bound, whatever there is to store: the findings are, and what else of an entity there is room for.
+func TestTheStateIsBounded(t *testing.T) {
+	w := newWorld(t, hot(t, ""))
+	const entities = 40
+	w.pass(11*time.Second, func(second int) {
+		for i := range entities {
+			e := w.cgroup(fmt.Sprintf("/c%d", i))
+			w.observe(e, gauge("heat", 2))
+			for kind := range 60 * min(1, second) {
+				for range 3 {
+					w.observe(e, signal.Signal{Kind: fmt.Sprintf("event%d", kind), Shape: signal.Event, Value: 1, Text: strings.Repeat("x", 1024)})
+				}
+			}
+		}
+	})
+	w.saveAll()
+	size := 0
+	for _, b := range w.stored {
+		size += len(b)
+	}
+	assert.LessOrEqual(t, size, 64<<20)
+	left := w.engine.Stats().EntitiesUnsaved
+	assert.NotZero(t, left)
+	again := w.restart(hot(t, ""), time.Second)
+	assert.Equal(t, entities, again.engine.Stats().Findings)
+	assert.EqualValues(t, entities-left, again.engine.Stats().Entities)
+}
+
 // A shard that was spoiled is refused as a whole, and says why; the others are restored.
 func TestRestoreOfGarbage(t *testing.T) {
 	w := newWorld(t, settings(t))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,6 +218,53 @@ func TestAPredictionOutlivesARestart(t *testing.T) {
 	eventually(t, "it is looked at again", func() bool { return len(later.found()) == 2 })
 	assert.Equal(t, finding.Active, later.found()["memory-exhaustion"].State)
 	again.stop(m, l, ext)
+}
+
+// Where nothing can be stored for a while, findings are told all the same, and stored when that works again, though nothing
+// about them changes any more.
+func TestWhatCouldNotBeStoredIsStoredLater(t *testing.T) {
+	r := newRig(t, func(c *Config) { stored(c); c.SaveInterval = time.Second })
+	ext := r.storage(t.TempDir())
+	full := &full{Extension: ext.(storage.Extension)}
+	r.host[storageID] = full
+	var out sink
+	l := r.logs(&out)
+	full.is.Store(true)
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "the finding is told", func() bool { return len(out.found()) == 1 })
+	assert.NotZero(t, r.counted("otelcol_processor_correlation_save_errors"))
+	full.is.Store(false)
+	eventually(t, "and stored later", func() bool { return full.stored.Load() > 0 })
+	r.stop(l, ext)
+}
+
+// full is a storage on a disk that may be full.
+type full struct {
+	storage.Extension
+	is     atomic.Bool
+	stored atomic.Int64 // values with a finding
+}
+
+func (f *full) GetClient(ctx context.Context, kind component.Kind, id component.ID, name string) (storage.Client, error) {
+	c, err := f.Extension.GetClient(ctx, kind, id, name)
+	return fullClient{c, f}, err
+}
+
+type fullClient struct {
+	storage.Client
+	disk *full
+}
+
+func (c fullClient) Batch(ctx context.Context, ops ...*storage.Operation) error {
+	if c.disk.is.Load() {
+		return errors.New("no space left on device")
+	}
+	for _, op := range ops {
+		if op.Type == storage.Set && bytes.Contains(op.Value, []byte("oom-killed")) {
+			c.disk.stored.Add(1)
+		}
+	}
+	return c.Client.Batch(ctx, ops...)
 }
 
 func TestAStateThatCannotBeReadIsKeptAside(t *testing.T) {
