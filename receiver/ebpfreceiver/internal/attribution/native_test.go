@@ -134,6 +134,15 @@ func TestNative(t *testing.T) {
 	}
 }
 
+// What is replaced more slowly than the window is long looks as if it were kept, until it was looked at for longer.
+func TestNativeBesideCache(t *testing.T) {
+	t.Parallel()
+	w := start(t, 300*megabyte, inC.build(t), "beside a cache")
+	time.Sleep(14 * time.Second) // until it has all that it will have
+	holds(t, w.named(t), "malloc_keep ← malloc_beside_cache_keep ← work ← main")
+	w.killed(t)
+}
+
 // What does not grow, or has stopped to, names nobody.
 func TestNativeNoLeak(t *testing.T) {
 	for _, c := range []struct {

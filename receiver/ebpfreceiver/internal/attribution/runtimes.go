@@ -288,6 +288,9 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 	case w.Guessed > w.Samples/2:
 		r.Reason = "some code has neither unwind tables nor frame pointers: its callers were searched for on the stack, and may be wrong"
 	}
+	if w.Replaces() {
+		r.Reason = join(r.Reason, "more of what was allocated lives on than it grows by: a part of that may replace what was there before, as in a cache that is full")
+	}
 	if w.Lost > 0 {
 		r.Reason = join(r.Reason, fmt.Sprintf("%d samples were lost", w.Lost))
 	}

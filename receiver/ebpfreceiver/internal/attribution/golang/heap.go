@@ -402,13 +402,17 @@ func (w *heapWatch) enough(now time.Time, window time.Duration) bool {
 		return false
 	}
 	w.judge = now.Add(window / 8)
-	var h Heap
+	h := Heap{Collections: len(w.live)}
 	w.share(&h)
+	var held float64
+	for _, of := range h.Held {
+		held += of.Bytes
+	}
 	switch {
-	case h.undecided:
+	case h.Grows && held == 0:
+		return false
+	case h.undecided, held < 2*h.Unattributed:
 		return now.Sub(w.begin) >= 2*window
-	case h.Grows:
-		return len(h.Held) > 0 && h.Unattributed < h.Growth/2
 	}
 	return true
 }

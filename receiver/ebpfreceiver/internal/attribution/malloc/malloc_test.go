@@ -54,7 +54,8 @@ func TestShare(t *testing.T) {
 			all = append(all, s...)
 		}
 		got := map[uint64]float64{}
-		for _, h := range share(groups, all, window, growth) {
+		held, _ := share(groups, all, window, growth)
+		for _, h := range held {
 			got[h.Stack[0]] = h.Bytes
 		}
 		assert.Equal(t, len(c.want), len(got), name)

@@ -49,7 +49,7 @@ func (w *watch) finish(window time.Duration) Result {
 			s.count /= on
 		}
 	}
-	r.Held = share(w.groups, w.all, window, r.Growth)
+	r.Held, r.Survived = share(w.groups, w.all, window, r.Growth)
 	return r
 }
 
@@ -64,14 +64,17 @@ type evidence struct {
 	held   Held
 }
 
-// share shares growth out among the stacks whose samples are kept. One that has not changed is, as far as is likely from how those of
+// old is which part of the window samples count that were made in: what is younger has not proven anything.
+const old = 0.6
+
+// share shares growth out among the stacks whose samples are kept, and says how much these have allocated over the window by that. One that has not changed is, as far as is likely from how those of
 // its stack are given back; one that has changed counts only where none of its stack's was given back.
-func share(groups []group, all []*sample, window time.Duration, growth float64) []Held {
+func share(groups []group, all []*sample, window time.Duration, growth float64) (held []Held, survived float64) {
 	of := make([]evidence, len(groups))
 	for _, s := range all {
 		g := &of[s.stack]
 		switch {
-		case s.superseded || s.at > window*3/5: // it goes on elsewhere; it is too young
+		case s.superseded || s.at.Seconds() > old*window.Seconds(): // it goes on elsewhere; it is too young
 		case s.dead && s.first == nil:
 			g.atOnce++
 		case s.dead:
@@ -82,7 +85,6 @@ func share(groups []group, all []*sample, window time.Duration, growth float64) 
 			g.stable = append(g.stable, s)
 		}
 	}
-	var held []Held
 	var sum, samples, blocks float64
 	for i := range of {
 		g := &of[i]
@@ -99,9 +101,11 @@ func share(groups []group, all []*sample, window time.Duration, growth float64) 
 		blocks += g.blocks
 		held = append(held, g.held)
 	}
+	survived = sum / old
 	if samples < least && blocks < growth/4 {
+		survived = 0
 		if held, sum = replaced(groups, all, window, growth); len(held) == 0 {
-			return nil
+			return nil, 0
 		}
 	}
 	for i := range held {
@@ -109,7 +113,7 @@ func share(groups []group, all []*sample, window time.Duration, growth float64) 
 		held[i].Bytes *= growth / sum
 	}
 	slices.SortFunc(held, func(a, b Held) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), slices.Compare(a.Stack, b.Stack)) })
-	return held
+	return held, survived
 }
 
 // replaced are the stacks that have mapped ever larger blocks in place of those that they give back, as arrays grow. Of what is mapped

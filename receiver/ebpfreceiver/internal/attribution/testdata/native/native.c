@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NOINLINE __attribute__((noinline))
@@ -246,6 +247,30 @@ NOINLINE void malloc_beside_queue_keep(size_t size)
 	__asm__ volatile("");
 }
 
+// A cache in which everything stays for twelve seconds: no leak.
+NOINLINE void expire_put(size_t size)
+{
+	static struct { void *p; time_t until; } ring[1 << 16];
+	static unsigned first, last;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	while (first != last && ring[first % (1 << 16)].until <= now.tv_sec)
+		free(ring[first++ % (1 << 16)].p);
+	if (last - first == 1 << 16)
+		return;
+	ring[last % (1 << 16)].p = malloc(size);
+	memset(ring[last % (1 << 16)].p, rand(), size);
+	ring[last++ % (1 << 16)].until = now.tv_sec + 12;
+}
+
+NOINLINE void malloc_beside_cache_keep(size_t size)
+{
+	expire_put(size);
+	malloc_keep(size / 2);
+	__asm__ volatile("");
+}
+
 // Objects that are counted: what they begin with changes again and again.
 NOINLINE void counted_keep(size_t size)
 {
@@ -322,6 +347,7 @@ static const struct {
 	{ "large frames", large_frames_keep, 3000, 3000 },
 	{ "one of thirty", one_of_thirty_keep, 3000, 0 },
 	{ "beside a queue", malloc_beside_queue_keep, 3000, 3000 },
+	{ "beside a cache", malloc_beside_cache_keep, 3000, 3000 },
 	{ "counted", counted_keep, 3000, 3000 },
 	{ "big", malloc_keep, 300000, 300000 },
 	{ "tiny", malloc_keep, 16, 16 },
