@@ -9,6 +9,7 @@
 
 #define STACK 16384
 #define PART 1024
+#define PIECE 64
 
 #define MALLOC_SAMPLE 1
 #define MALLOC_DEATH 2
@@ -232,7 +233,7 @@ static __always_inline int sampled(u64 size)
 	return size >= c->every || ((u64)bpf_get_prandom_u32() * c->every >> 32) < size;
 }
 
-// The top of the stack may be near.
+// The top of the stack may be near: that of the main thread is where a few words of the environment end, at an address that is random.
 static __always_inline u64 copy_stack(struct sample *e)
 {
 	u64 n = 0;
@@ -242,6 +243,14 @@ static __always_inline u64 copy_stack(struct sample *e)
 		if (bpf_probe_read_user(e->stack + i * PART, PART, (void *)(e->sp + i * PART)))
 			break;
 		n += PART;
+	}
+	if (n == STACK)
+		return n;
+#pragma unroll
+	for (int i = 0; i < PART / PIECE - 1; i++) {
+		if (bpf_probe_read_user(e->stack + n, PIECE, (void *)(e->sp + n)))
+			break;
+		n += PIECE;
 	}
 	return n;
 }

@@ -73,7 +73,7 @@ func (w *heapWatch) share(h *Heap) {
 	held, counted := map[string]*Held{}, map[asked]bool{}
 	for class, points := range w.classes {
 		t := trend.Of(points)
-		if !t.Grows(leastGrowth / 8) {
+		if !t.Grows(leastGrowth/8) && t.Growth < whole.Growth/2 { // the heap does grow: one that has half of that does as well
 			continue
 		}
 		kept := w.kept(class, survivors[class], t.Growth)

@@ -64,6 +64,9 @@ type evidence struct {
 	held   Held
 }
 
+// leastCompared is how many samples must be kept to hold what they stand for against the growth.
+const leastCompared = 16
+
 // old is which part of the window samples count that were made in: what is younger has not proven anything.
 const old = 0.6
 
@@ -101,7 +104,9 @@ func share(groups []group, all []*sample, window time.Duration, growth float64) 
 		blocks += g.blocks
 		held = append(held, g.held)
 	}
-	survived = sum / old
+	if samples >= leastCompared {
+		survived = sum / old
+	}
 	if samples < least && blocks < growth/4 {
 		survived = 0
 		if held, sum = replaced(groups, all, window, growth); len(held) == 0 {

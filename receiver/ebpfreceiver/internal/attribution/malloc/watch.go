@@ -32,8 +32,9 @@ const (
 	wanted, wantedLong = 800, 100
 	// maxFollowed is how many samples are followed at once.
 	maxFollowed = 4096
-	// maxSurvived is how many times the growth what survives may be. By what was measured, it is 0.4 to 1 times that of a leak.
-	maxSurvived = 1.5
+	// maxSurvived is how many times the growth what survives may be before it is looked at for longer, and tooMuch before that is told. By what
+	// was measured over 10 s and more, it is 0.4 to 1 times that of a leak.
+	maxSurvived, tooMuch = 1.2, 2
 )
 
 // What calls cost the program at most while they are watched: three times what was measured here, because machines differ. Where the
@@ -169,7 +170,7 @@ func Watch(ctx context.Context, p *process.Process, m *modules.Modules, window, 
 // enough says whether what was seen answers the question: on a machine that is busy, all that may be spent on a window can be
 // spent on one burst.
 func (w *watch) enough(r *Result, window time.Duration) bool {
-	if trend.Of(w.memory).Undecided(leastGrowth) || r.Replaces() {
+	if trend.Of(w.memory).Undecided(leastGrowth) || r.Grows && r.Survived > maxSurvived*r.Growth {
 		return w.window >= 2*window
 	}
 	return !r.Grows || len(r.Held) > 0
@@ -177,7 +178,7 @@ func (w *watch) enough(r *Result, window time.Duration) bool {
 
 // Replaces says that more was allocated and lives on than the growth accounts for: a part of that is in place of what was given back, as in
 // a cache that is full, whose entries live for longer than it was watched.
-func (r *Result) Replaces() bool { return r.Survived > maxSurvived*r.Growth }
+func (r *Result) Replaces() bool { return r.Grows && r.Survived > tooMuch*r.Growth }
 
 // run decides every round which probes are worth their price. Those at what gives back stay as long as they cost half of the
 // duty at most; those at what allocates come when all is paid for, and go when it is not.
