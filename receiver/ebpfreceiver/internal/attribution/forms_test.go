@@ -25,7 +25,7 @@ func TestGoForms(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
 		env  []string
-		room int64    // MiB that it may have; 0: 48
+		room int64    // MiB that it may have; 0: 96
 		want []string // is named
 		may  []string // may be as well, and nothing else
 		kept bool     // it is no leak, and nobody is killed for it
@@ -48,7 +48,7 @@ func TestGoForms(t *testing.T) {
 		"items":     {want: []string{"example.com/goforms/lru.(*Cache).Add ← main.keepItems ← main.main"}},
 		"finalized": {want: []string{"main.keepFinalized ← main.main"}},
 		"deferred":  {want: []string{"main.deferEndlessly"}},
-		"slow":      {room: 32, args: []string{"-rate", "800000", "-churn", "5"}, want: []string{"main.keepMany ← main.main"}},
+		"slow":      {args: []string{"-rate", "800000", "-churn", "5"}, want: []string{"main.keepMany ← main.main"}},
 		"senders":   {want: []string{"main.keepSenders ← main.main"}},
 		"selects":   {want: []string{"main.keepSelects ← main.main"}},
 		"lockers":   {want: []string{"main.keepLockers ← main.main"}},
@@ -81,7 +81,7 @@ func TestGoForms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			args := append(append(slices.Clone(c.env), goforms.build(t), "-form", name), c.args...)
-			w := start(t, cmp.Or(c.room, 48)*megabyte, "env", args...)
+			w := start(t, cmp.Or(c.room, 96)*megabyte, "env", args...)
 			if c.kept {
 				got := w.look(t)
 				assert.False(t, got.Grows)

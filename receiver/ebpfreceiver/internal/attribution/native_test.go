@@ -121,7 +121,7 @@ func TestNative(t *testing.T) {
 			limit := int64(50 * megabyte)
 			switch {
 			case form == "tiny":
-				limit = 8 * megabyte
+				limit = 16 * megabyte
 			case c.p.args[0] == "g++", c.p.args[0] == "rustc": // faster
 				limit = 100 * megabyte
 			case form == "one of thirty", form == "beside a queue": // most of what it holds is given back later

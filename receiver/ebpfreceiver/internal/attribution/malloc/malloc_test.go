@@ -36,9 +36,12 @@ func TestShare(t *testing.T) {
 		"in equal parts":                     {[][]*sample{of(leak, 8, kept), of(cache, 8, kept)}, map[uint64]float64{1: growth / 2, 3: growth / 2}},
 		"the churner dies":                   {[][]*sample{of(leak, 8, kept), of(churn, 200, atOnce)}, map[uint64]float64{1: growth}},
 		"what is used, and never given back": {[][]*sample{of(leak, 8, changed)}, map[uint64]float64{1: growth}},
-		"the churner's place is taken":       {[][]*sample{of(leak, 8, kept), of(churn, 50, atOnce), of(churn, 50, changed)}, map[uint64]float64{1: growth}},
-		"too young to tell":                  {[][]*sample{of(leak, 8, young)}, map[uint64]float64{}},
-		"too few to tell":                    {[][]*sample{of(leak, 3, kept)}, map[uint64]float64{}},
+		"what is given back unseen, beside what stays": {
+			[][]*sample{of(leak, 20, func(s *sample) { s.count = 100 }), of(cache, 20, func(s *sample) { s.count, s.changed = 1000, true })}, map[uint64]float64{1: growth},
+		},
+		"the churner's place is taken": {[][]*sample{of(leak, 8, kept), of(churn, 50, atOnce), of(churn, 50, changed)}, map[uint64]float64{1: growth}},
+		"too young to tell":            {[][]*sample{of(leak, 8, young)}, map[uint64]float64{}},
+		"too few to tell":              {[][]*sample{of(leak, 3, kept)}, map[uint64]float64{}},
 		"a few that are few because they are large": {
 			[][]*sample{of(leak, 2, func(s *sample) { s.size, s.count = growth/2, 1 })}, map[uint64]float64{1: growth},
 		},

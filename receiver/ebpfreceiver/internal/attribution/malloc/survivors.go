@@ -43,8 +43,12 @@ func (w *watch) finish(window time.Duration) Result {
 		s.lived = window - min(s.at, window)
 	}
 	// Sets of probes were there for different times: what a sample stands for is what was seen of it in all the time.
+	missed := w.missed()
 	for _, s := range w.all {
 		s.count = s.seen
+		if s.set == allocating {
+			s.count *= missed
+		}
 		if on := w.watchedFor(s.set).Seconds() / window.Seconds(); on > 0 {
 			s.count /= on
 		}
@@ -64,15 +68,41 @@ type evidence struct {
 	held   Held
 }
 
+// missed is how many times as much was allocated as the samples stand for: where they are not taken out in time, there is no room for more.
+func (w *watch) missed() float64 {
+	var seen float64
+	for _, s := range w.all {
+		if s.set == allocating {
+			seen += s.seen * float64(s.size)
+		}
+	}
+	if seen == 0 {
+		return 1
+	}
+	return max(1, float64(w.allocated)/seen)
+}
+
 // leastCompared is how many samples must be kept to hold what they stand for against the growth.
 const leastCompared = 16
 
 // old is which part of the window samples count that were made in: what is younger has not proven anything.
 const old = 0.6
 
-// share shares growth out among the stacks whose samples are kept, and says how much these have allocated over the window by that. One that has not changed is, as far as is likely from how those of
-// its stack are given back; one that has changed counts only where none of its stack's was given back.
+// share shares growth out among the stacks whose samples are kept, and says how much these have allocated over the window by that. One that
+// has not changed is kept, as far as is likely from how those of its stack are given back; one that has changed counts only where none of its
+// stack's was given back, and where that does not make far more than the growth: that it was given back may have been missed.
 func share(groups []group, all []*sample, window time.Duration, growth float64) (held []Held, survived float64) {
+	held, survived = shareAmong(groups, all, window, growth, true)
+	if survived <= maxSurvived*growth {
+		return held, survived
+	}
+	if unchanged, less := shareAmong(groups, all, window, growth, false); len(unchanged) > 0 {
+		return unchanged, less
+	}
+	return held, survived
+}
+
+func shareAmong(groups []group, all []*sample, window time.Duration, growth float64, changed bool) (held []Held, survived float64) {
 	of := make([]evidence, len(groups))
 	for _, s := range all {
 		g := &of[s.stack]
@@ -91,7 +121,7 @@ func share(groups []group, all []*sample, window time.Duration, growth float64) 
 	var sum, samples, blocks float64
 	for i := range of {
 		g := &of[i]
-		if len(g.died)+g.atOnce == 0 {
+		if changed && len(g.died)+g.atOnce == 0 {
 			g.stable, g.changed = append(g.stable, g.changed...), nil
 		}
 		g.weigh(growth / 16)

@@ -114,6 +114,7 @@ type watch struct {
 	seen         [calls]bpf.MallocCounters
 	burst        uint32
 	every        uint64 // bytes for each sample
+	allocated    uint64 // bytes, while that was watched
 
 	event  bpf.MallocSample // the one that is being read
 	record ringbuf.Record
@@ -340,6 +341,7 @@ func (w *watch) account() error {
 		w.result.Calls += called
 		w.quiet[which] = n.Calls == 0
 	}
+	w.allocated += bytes
 	cpu, err := w.p.CPU()
 	if err != nil {
 		return err
