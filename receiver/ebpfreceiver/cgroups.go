@@ -98,6 +98,9 @@ func (c *cgroups) walk() {
 				p.owner = owner(p.path)
 			}
 			c.places[stat.Ino] = p
+			if stat.Nlink == 2 { // it has none below it: to list its files would be most of the walk
+				return fs.SkipDir
+			}
 		}
 		return nil
 	})
