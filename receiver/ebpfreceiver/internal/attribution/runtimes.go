@@ -94,6 +94,8 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 		r.Sites = sitesOf(all, Growing, KindHeap, own)
 	case len(r.Sites) == 0:
 		r.Reason = join(r.Reason, "too few of its new objects have survived a garbage collection to name anybody")
+	case r.Unattributed > r.Growth/2:
+		r.Reason = join(r.Reason, "of most of what grows no new object was seen that has survived a garbage collection")
 	}
 	if ofC != nil && !errors.Is(ofC, process.ErrGone) {
 		r.Reason = join(r.Reason, "what C has allocated could not be watched: "+ofC.Error())

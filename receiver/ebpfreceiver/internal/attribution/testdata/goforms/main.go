@@ -362,6 +362,64 @@ func read(c net.Conn) {
 	fmt.Println(len(b))
 }
 
+type owner struct{ name [200]byte }
+
+var (
+	owners  lru.Table[int, owner]
+	journal struct{ lru.Log }
+	synced  sync.Map
+	text    strings.Builder
+	expires []expiring
+	flushed [][]byte
+)
+
+type expiring struct {
+	until time.Time
+	b     []byte
+}
+
+//go:noinline
+func keepGeneric() int {
+	for i := 0; i < 3; i++ {
+		owners.Put(owners.Len(), owner{})
+	}
+	return 3 * 250
+}
+
+//go:noinline
+func keepEmbedded() int { journal.Store(make([]byte, 3000)); return 3000 }
+
+var syncedKeys int
+
+//go:noinline
+func keepSynced() int { syncedKeys++; synced.Store(syncedKeys, &owner{}); return 400 }
+
+//go:noinline
+func keepText() int { text.WriteString(sinkLine); return len(sinkLine) }
+
+var sinkLine = strings.Repeat("x", 1000)
+
+// keepExpiring is a cache in which everything stays for two seconds.
+//
+//go:noinline
+func keepExpiring() int {
+	expires = append(expires, expiring{time.Now().Add(2 * time.Second), make([]byte, 2000)})
+	for time.Now().After(expires[0].until) {
+		expires = expires[1:]
+	}
+	return 2000
+}
+
+// keepFlushed is a buffer that is emptied when it is full.
+//
+//go:noinline
+func keepFlushed() int {
+	if flushed = append(flushed, make([]byte, 2000)); len(flushed) >= 1000 {
+		flushed = nil
+	}
+	return 2000
+}
+
 var deferring sync.Once
 
 // keepDeferred defers in a loop that does not end.
@@ -441,6 +499,12 @@ var forms = map[string]form{
 	"bodies":     {keepBodies, churnBytes(4096)},
 	"conns":      {keepConns, churnGoroutines},
 	"deferred":   {keepDeferred, churnBytes(208)},
+	"generic":    {keepGeneric, churnBytes(208)},
+	"embedded":   {keepEmbedded, churnBytes(3000)},
+	"synced":     {keepSynced, churnBytes(208)},
+	"text":       {keepText, churnBytes(1000)},
+	"expiring":   {keepExpiring, churnBytes(2000)},
+	"flushed":    {keepFlushed, churnBytes(2000)},
 	"warm up":    {keepWarmUp, churnBytes(20_000)},
 	"slow":       {keepMany, slow},
 	"slow alone": {func() int { return 20_000 }, slow},
