@@ -2,13 +2,14 @@
 # run.sh runs every test that this machine can run, and ends with what was skipped and why. `make test` calls it after
 # building the programs; TAPIO_TEST_KERNELS names the kernels for the tests in virtual machines ("all", or "" for the usual).
 #
-# What boots a system of its own runs beside the rest, and is shown after it: most of either waits.
+# What boots a system of its own, and what runs on Kubernetes, runs beside the rest, and is shown after it: most of each waits.
 set -eu
 cd "$(dirname "$0")/.."
 export GOFLAGS="${GOFLAGS--trimpath -buildvcs=false}"
 leaks="./receiver/ebpfreceiver/internal/attribution ./receiver/ebpfreceiver/internal/attribution/python"
-# shellcheck disable=SC2086
-tests=$(go list ./... | grep -v -x -e '.*/test/e2e' -e '.*/test/bench/.*' -e '.*/test/kube' $(go list $leaks | sed 's/^/-e /'))
+computes="./test/bench/... ./internal/correlation/patterntest"
+# shellcheck disable=SC2046,SC2086 # one word a package
+tests=$(go list ./... | grep -v -x -e '.*/test/e2e' -e '.*/test/kube' $(go list $leaks $computes | sed 's/^/-e /'))
 results=$(mktemp -d)
 : > "$results/failed"
 : > "$results/skipped"
@@ -20,20 +21,20 @@ run() {
   "$@" || echo "  $*" >> "$results/failed"
 }
 
-# Other kernels, and a real systemd.
-systems() {
+# Other kernels.
+kernels() {
   if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
     # shellcheck disable=SC2086
     run "the cgroup receiver, under other kernels" test/vm/receiver.sh ${TAPIO_TEST_KERNELS-}
     # shellcheck disable=SC2086
     run "the ebpf receiver, under other kernels" test/vm/ebpf.sh ${TAPIO_TEST_KERNELS-}
-    # A virtual machine has no libraries: the collector without cgo, which has all but the journal.
-    CGO_ENABLED=0 go build -o bin/static/ ./cmd/tapio-collector
-    run "the demo, on cgroup v2" test/vm/run.sh -m 2048 -t 400 -f bin/tapio -f bin/static/tapio-collector -f bin/workload 6.1 -- bin/demo -bin /work
   else
-    skip "other kernels and cgroup v2: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
+    skip "other kernels: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
   fi
+}
 
+# A real systemd, and whole machines.
+machines() {
   if command -v systemd-nspawn > /dev/null && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
     race=
     ! command -v gcc > /dev/null 2>&1 || race=-race
@@ -50,15 +51,59 @@ systems() {
   else
     skip "all layers at once, in a machine with systemd: qemu-system-x86, e2fsprogs or debootstrap is missing (make setup), or this is not root"
   fi
+
+  if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
+    # A virtual machine has no libraries: the collector without cgo, which has all but the journal.
+    CGO_ENABLED=0 go build -o bin/static/ ./cmd/tapio-collector
+    run "the demo, on cgroup v2" test/vm/run.sh -m 2048 -t 400 -f bin/tapio -f bin/static/tapio-collector -f bin/workload 6.1 -- bin/demo -bin /work
+  else
+    skip "the demo on cgroup v2: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
+  fi
 }
 
-CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo
-set -m # a process group of its own, so that all of it can be ended
-systems > "$results/systems" 2>&1 < /dev/null &
-systems=$!
-set +m
-trap 'kill -- "-$systems" 2> /dev/null || true; rm -rf "$results"' EXIT
+# A real Kubernetes control plane, built once from its modules (7 to 14 minutes) and kept.
+kubernetes() {
+  if TAPIO_KUBE_BINARY=$(test/kube/build.sh); then
+    export TAPIO_KUBE_BINARY
+    run "tapio check, on a real Kubernetes API" go tool gotestsum --format testname -- -count=1 ./test/kube
+    if [ "$(id -u)" = 0 ] && [ -x /usr/lib/cni/bridge ] && command -v containerd > /dev/null; then
+      run "real pods, under a real kubelet" test/kube/e2e.sh
+    else
+      skip "real pods under a real kubelet: containerd or containernetworking-plugins is missing (make setup), or this is not root"
+    fi
+  else
+    skip "Kubernetes' real API: test/kube/build.sh could not build it"
+  fi
+}
+
+# Of each kind of leak one, with the race detector.
+raced() {
+  run "who holds a leak, with the race detector" go test -race -count=1 -run '^Test(Go|C|Goroutines|Python)$' ./receiver/ebpfreceiver/internal/attribution
+}
+
+# beside LANE runs it beside the rest; join waits for all, and shows what they said.
+lanes=
+beside() {
+  set -m # a process group of its own, so that all of it can be ended
+  "$1" > "$results/$1" 2>&1 < /dev/null &
+  set +m
+  lanes="$lanes $1:$!"
+}
+join() {
+  for lane in $lanes; do
+    wait "${lane#*:}" || echo "  ${lane%:*} ended early" >> "$results/failed"
+    cat "$results/${lane%:*}"
+  done
+  lanes=
+}
+end() { for lane in $lanes; do kill -- "-${lane#*:}" 2> /dev/null || true; done; rm -rf "$results"; }
+trap end EXIT
 trap 'exit 130' INT TERM
+
+CGO_ENABLED=0 go build -o bin/ ./test/workload ./test/demo
+beside kernels
+beside machines
+beside kubernetes
 
 # A containerd that sends events, built once and kept: Debian's does not.
 if command -v containerd > /dev/null && [ "$(id -u)" = 0 ]; then
@@ -80,34 +125,21 @@ else
   run "unit tests" go tool gotestsum --format pkgname-and-test-fails -- $tests
 fi
 
-# All runs at all thresholds: with the race detector it would take minutes, and the forecasts themselves run no goroutine.
-run "forecasts, scored on recorded runs" go test ./test/bench/...
+# What computes and runs no goroutine: with the race detector it would take minutes.
+# shellcheck disable=SC2086
+run "forecasts, scored on recorded runs, and patterns by their tests" go test $computes
 
 # The programs themselves, on this machine. Not beside the unit tests: these compile, and an end-to-end run has a clock.
 # They wait more than they compute: more of them at once than there are CPUs.
 run "end to end, on this machine" go tool gotestsum --format testname -- -count=1 -parallel 6 ./test/e2e
 
-# A real Kubernetes control plane, built once from its modules (7 to 14 minutes) and kept.
-if TAPIO_KUBE_BINARY=$(test/kube/build.sh); then
-  export TAPIO_KUBE_BINARY
-  run "tapio check, on a real Kubernetes API" go tool gotestsum --format testname -- -count=1 ./test/kube
-  if [ "$(id -u)" = 0 ] && [ -x /usr/lib/cni/bridge ] && command -v containerd > /dev/null; then
-    run "real pods, under a real kubelet" test/kube/e2e.sh
-  else
-    skip "real pods under a real kubelet: containerd or containernetworking-plugins is missing (make setup), or this is not root"
-  fi
-else
-  skip "Kubernetes' real API: test/kube/build.sh could not build it"
-fi
-
-wait "$systems" || echo "  the tests on systems of their own ended early" >> "$results/failed"
-cat "$results/systems"
+join
 
 # Programs that leak, each looked at for seconds and up to its kill, many at once: they want the machine to themselves.
+! command -v gcc > /dev/null 2>&1 || beside raced
 # shellcheck disable=SC2086
-run "who holds a leak, in real programs" go tool gotestsum --format pkgname-and-test-fails -- -count=1 -p 1 $leaks
-! command -v gcc > /dev/null 2>&1 ||
-  run "the same with the race detector, of each kind one" go test -race -count=1 -run '^Test(Go|C|Goroutines|Python)$' ./receiver/ebpfreceiver/internal/attribution
+run "who holds a leak, in real programs" go tool gotestsum --format pkgname-and-test-fails -- -count=1 $leaks
+join
 
 [ ! -s "$results/skipped" ] || { printf '\nskipped:\n'; cat "$results/skipped"; }
 [ ! -s "$results/failed" ] || { { printf '\nFAILED:\n'; cat "$results/failed"; } >&2; exit 1; }
