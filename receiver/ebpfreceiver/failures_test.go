@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -121,8 +122,8 @@ func TestRealSyscallFailures(t *testing.T) {
 		assert.NotEqual(t, otherID, e.resource["container.id"])
 		told[e.attribute("syscall.name").Str()+" "+e.attribute("error.type").Str()] = ""
 		assert.Equal(t, int64(w.Process.Pid), e.attribute("process.pid").Int())
-		assert.Contains(t, e.record.Body().Str(), fmt.Sprintf("%s failed with %s %d times in 3s (%s)", e.attribute("syscall.name").Str(),
-			e.attribute("error.type").Str(), e.attribute("syscall.failed.count").Int(), comm))
+		assert.Regexp(t, fmt.Sprintf(`^%s failed with %s %d times in \d+s \(%s\)`, e.attribute("syscall.name").Str(),
+			e.attribute("error.type").Str(), e.attribute("syscall.failed.count").Int(), regexp.QuoteMeta(comm)), e.record.Body().Str(), "a busy machine ends it later")
 	}
 	assert.Equal(t, want, told)
 }
