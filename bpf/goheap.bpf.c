@@ -10,7 +10,6 @@
 #define FRAMES 64
 #define EVENTS (4 * 1024 * 1024) // bytes
 #define SPAN_IN_USE 1 // runtime.mSpanInUse
-#define BPF_F_USER_STACK (1ULL << 8)
 #define BPF_RB_AVAIL_DATA 0 // enum of the kernel since 5.8
 
 #define GOHEAP_SPAN 1
@@ -60,7 +59,7 @@ struct span {
 	u8 marking;
 	u8 pad[2];
 	u32 one_in;
-	s32 stack_bytes; // or a negative errno
+	u32 depth; // of the stack
 	u64 stack[FRAMES];
 	struct asked asked;
 };
@@ -76,7 +75,7 @@ struct started {
 	u32 kind;
 	u32 pid;
 	u64 goroutine, parent; // its number, and that of the one which started it
-	s32 stack_bytes; // or a negative errno
+	u32 depth; // of the stack
 	u32 pad;
 	u64 stack[FRAMES];
 	struct asked asked;
@@ -173,35 +172,43 @@ static __always_inline void describe(struct asked *to, u64 at, struct target *ta
 		to->pattern_len = copy(to->pattern, sizeof(to->pattern), &pattern);
 }
 
-// The request is an argument of the multiplexer nearest on the stack, which keeps it in its place; where there is none, the
-// connection's current one.
-static __always_inline void find_request(struct pt_regs *ctx, struct asked *to, struct target *target)
+// follow reads the stack by the frame pointers, which Go keeps, across the change from a goroutine's to a system stack: the kernel's own
+// bpf_get_stack ends there on arm64, where the next frame must be a higher one. On the way it finds the request: an argument
+// of the multiplexer nearest on the stack, which keeps it in its place; where there is none, the connection's current one.
+static __always_inline u32 follow(struct pt_regs *ctx, u64 *stack, struct asked *to, struct target *target)
 {
 	u64 own = FRAME_POINTER(ctx), request = 0;
+	bool found = false;
+	u32 depth = 1;
 
-	// Followed once more, because bpf_get_stack does not tell the frame pointers.
-	for (int i = 0; i < FRAMES; i++) {
+	stack[0] = PROGRAM_COUNTER(ctx);
+	for (int i = 1; i < FRAMES; i++) {
 		u64 frame[2], pc;
 
 		if (bpf_probe_read_user(frame, sizeof(frame), (void *)own))
 			break;
 		own = frame[0];
 		pc = frame[1];
+		stack[i] = pc;
+		depth = i + 1;
+		if (found)
+			continue;
 		if (pc > target->mux && pc <= target->mux_end) {
 			request = user_word(GO_ARGS(own, user_word(own)) + 24);
-			break;
-		}
-		if (pc > target->conn && pc <= target->conn_end) {
+			found = true;
+		} else if (pc > target->conn && pc <= target->conn_end) {
 			u64 conn = user_word(GO_ARGS(own, user_word(own)));
 			u64 response = user_word(conn + target->current);
 
 			if (conn && response && user_word(response) == conn)
 				request = user_word(response + 8);
-			break;
+			found = true;
 		}
 	}
+	__builtin_memset(to, 0, sizeof(*to));
 	if (request)
 		describe(to, request, target);
+	return depth;
 }
 
 // The rest of the room is for what the collector of garbage tells: without that, nothing is known of the others.
@@ -252,10 +259,7 @@ int tapio_goheap_span(struct pt_regs *ctx)
 	e->one_in = target->one_in;
 	bpf_probe_read_user(&e->sweepgen, sizeof(e->sweepgen), span + target->sweepgen);
 	bpf_probe_read_user(&e->class, sizeof(e->class), span + target->class);
-	e->stack_bytes = bpf_get_stack(ctx, e->stack, sizeof(e->stack), BPF_F_USER_STACK);
-	__builtin_memset(&e->asked, 0, sizeof(e->asked));
-	if (e->stack_bytes > 0 && (target->mux || target->conn))
-		find_request(ctx, &e->asked, target);
+	e->depth = follow(ctx, e->stack, &e->asked, target);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
@@ -327,10 +331,7 @@ int tapio_goheap_started(struct pt_regs *ctx)
 	e->goroutine = user_word(GO_ARG2(ctx) + target->goid);
 	e->parent = goroutine(ctx, target);
 	e->pad = 0;
-	e->stack_bytes = bpf_get_stack(ctx, e->stack, sizeof(e->stack), BPF_F_USER_STACK);
-	__builtin_memset(&e->asked, 0, sizeof(e->asked));
-	if (target->mux || target->conn)
-		find_request(ctx, &e->asked, target);
+	e->depth = follow(ctx, e->stack, &e->asked, target);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

@@ -34,35 +34,35 @@ type GoHeapMarked struct {
 }
 
 type GoHeapSpan struct {
-	_          structs.HostLayout
-	Kind       uint32
-	Pid        uint32
-	Time       uint64
-	Heap       uint64
-	Span       uint64
-	Base       uint64
-	Pages      uint64
-	Goroutine  uint64
-	Sweepgen   uint32
-	Class      uint8
-	Marking    uint8
-	Pad        [2]uint8
-	OneIn      uint32
-	StackBytes int32
-	Stack      [64]uint64
-	Asked      GoHeapAsked
+	_         structs.HostLayout
+	Kind      uint32
+	Pid       uint32
+	Time      uint64
+	Heap      uint64
+	Span      uint64
+	Base      uint64
+	Pages     uint64
+	Goroutine uint64
+	Sweepgen  uint32
+	Class     uint8
+	Marking   uint8
+	Pad       [2]uint8
+	OneIn     uint32
+	Depth     uint32
+	Stack     [64]uint64
+	Asked     GoHeapAsked
 }
 
 type GoHeapStarted struct {
-	_          structs.HostLayout
-	Kind       uint32
-	Pid        uint32
-	Goroutine  uint64
-	Parent     uint64
-	StackBytes int32
-	Pad        uint32
-	Stack      [64]uint64
-	Asked      GoHeapAsked
+	_         structs.HostLayout
+	Kind      uint32
+	Pid       uint32
+	Goroutine uint64
+	Parent    uint64
+	Depth     uint32
+	Pad       uint32
+	Stack     [64]uint64
+	Asked     GoHeapAsked
 }
 
 type GoHeapState struct {

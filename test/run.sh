@@ -23,13 +23,13 @@ run() {
 
 # Other kernels.
 kernels() {
-  if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
+  if command -v qemu-system-x86_64 > /dev/null && command -v qemu-system-aarch64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
     # shellcheck disable=SC2086
     run "the cgroup receiver, under other kernels" test/vm/receiver.sh ${TAPIO_TEST_KERNELS-}
     # shellcheck disable=SC2086
     run "the ebpf receiver, under other kernels" test/vm/ebpf.sh ${TAPIO_TEST_KERNELS-}
   else
-    skip "other kernels: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
+    skip "other kernels: qemu-system-x86, qemu-system-arm, busybox-static or cpio is missing (make setup, as root)"
   fi
 }
 

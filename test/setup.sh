@@ -7,6 +7,10 @@ set -eu
 packages=
 need() { command -v "$1" > /dev/null 2>&1 || packages="$packages $2"; }
 need qemu-system-x86_64 qemu-system-x86 # other kernels, cgroup v2: test/vm
+need qemu-system-aarch64 qemu-system-arm # the same on arm64
+[ -e /usr/aarch64-linux-gnu/lib/libc.a ] || packages="$packages libc6-dev-arm64-cross"
+ls /usr/lib/gcc-cross/aarch64-linux-gnu/*/libgcc_eh.a > /dev/null 2>&1 || packages="$packages libgcc-12-dev-arm64-cross"
+need aarch64-linux-gnu-ld binutils-aarch64-linux-gnu
 need busybox busybox-static
 need cpio cpio
 need systemd-nspawn systemd-container # a real systemd: test/systemd

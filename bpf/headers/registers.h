@@ -21,6 +21,7 @@ struct pt_regs {
 #define GO_ARG4(r) ((r)->di)
 // The goroutine that runs; on a system stack the thread's own.
 #define GO_G(r) ((r)->r14)
+#define PROGRAM_COUNTER(r) ((r)->ip)
 #define STACK_POINTER(r) ((r)->sp)
 #define FRAME_POINTER(r) ((r)->bp)
 // Where a Go function keeps its arguments, behind the return address, by its frame pointer and by its caller's.
@@ -45,6 +46,7 @@ struct pt_regs {
 #define GO_ARG3(r) ((r)->regs[2])
 #define GO_ARG4(r) ((r)->regs[3])
 #define GO_G(r) ((r)->regs[28])
+#define PROGRAM_COUNTER(r) ((r)->pc)
 #define STACK_POINTER(r) ((r)->sp)
 #define FRAME_POINTER(r) ((r)->regs[29])
 #define GO_ARGS(own, callers) ((callers) + 16)

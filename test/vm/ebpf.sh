@@ -3,32 +3,40 @@
 # that it finds out who holds a leak.
 #
 # CGROUPS is how the machine mounts them, as run.sh takes it (v2). Without arguments: every kernel, all tests on the oldest and the
-# newest, and that programs load and events arrive on those between. "all": all tests on every kernel, and on the oldest with v1
-# and hybrid layouts.
+# newest, and that programs load and events arrive on those between; the same on arm64, and who holds a leak in Go. "all": all tests on every kernel, and
+# on the oldest with v1 and hybrid layouts.
 set -eu
 
 some=
 here=$(cd "$(dirname "$0")" && pwd)
 case ${1-} in
-'') set -- 5.10 6.1 6.12 newest && some=1 ;;
-all) set -- 5.10 6.1 6.12 newest 5.10:v1 5.10:hybrid ;;
+'') set -- 5.10 6.1 6.12 newest arm64/6.1 && some=1 ;;
+all) set -- 5.10 6.1 6.12 newest 5.10:v1 5.10:hybrid arm64/5.10 arm64/6.1 arm64/6.12 arm64/newest ;;
 esac
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
 export GOFLAGS="${GOFLAGS--trimpath}"
-mkdir "$tmp/programs"
+export CGO_ENABLED=0
 attribution=receiver/ebpfreceiver/internal/attribution
-(
-  cd "$here/../.."
-  export CGO_ENABLED=0
-  go test -c -o "$tmp/ebpf.test" ./receiver/ebpfreceiver
-  go test -c -o "$tmp/attribution.test" ./$attribution
-  # Programs that leak: nothing can be built in there.
-  (cd $attribution/testdata/goleak && GOWORK=off go build -o "$tmp/programs/goleak" .)
-  gcc -O2 -static -pthread -o "$tmp/programs/native" $attribution/testdata/native/native.c
-)
+# build ARCHITECTURE: the tests, and programs that leak: nothing can be built in there. clang has every architecture in it, and
+# the addresses that functions return to shall be signed where a machine can do that.
+build() {
+  mkdir -p "$tmp/$1/programs"
+  (
+    cd "$here/../.."
+    export GOARCH="$1"
+    go test -c -o "$tmp/$1/ebpf.test" ./receiver/ebpfreceiver
+    go test -c -o "$tmp/$1/attribution.test" ./$attribution
+    (cd $attribution/testdata/goleak && GOWORK=off go build -o "$tmp/$1/programs/goleak" .)
+    case $1 in
+    arm64) compiler='clang --target=aarch64-linux-gnu -mbranch-protection=standard' ;;
+    *) compiler=gcc ;;
+    esac
+    $compiler -O2 -static -pthread -o "$tmp/$1/programs/native" $attribution/testdata/native/native.c
+  )
+}
 cat > "$tmp/tests.sh" << 'END'
 #!/bin/sh
 # TAPIO_TEST_REAL: in here, a test that cannot run is a failure. TAPIO_TEST_MACHINE: what the machine has may be used up.
@@ -44,12 +52,18 @@ for machine; do
   kernel=${machine%%:*}
   cgroups=v2
   case $machine in *:*) cgroups=${machine#*:} ;; esac
+  architecture=amd64
+  case $kernel in arm64/*) architecture=arm64 ;; esac
+  [ -d "$tmp/$architecture" ] || build $architecture
   tests='^TestReal'
   leaks='^TestReal'
-  case $some$kernel in 16.*) leaks= tests='^TestReal(OOMKill|ProcessExits|Network|DNS|Privileges|SyscallFailures)$' ;; esac
+  case $some$kernel in
+  16.* | 1arm64/*) leaks= tests='^TestReal(OOMKill|ProcessExits|Network|DNS|Privileges|SyscallFailures)$' ;;
+  esac
+  case $some$kernel in 1arm64/*) leaks='^TestRealGo$' ;; esac
   echo "== kernel $kernel, cgroups $cgroups"
-  "$here/run.sh" -c "$cgroups" -t 600 -f "$tmp/ebpf.test" -f "$tmp/attribution.test" -f "$tmp/programs" \
-    "$kernel" -- "$tmp/tests.sh" "$tests" "$leaks" ||
+  "$here/run.sh" -c "$cgroups" -t 600 -f "$tmp/$architecture/ebpf.test" -f "$tmp/$architecture/attribution.test" \
+    -f "$tmp/$architecture/programs" "$kernel" -- "$tmp/tests.sh" "$tests" "$leaks" ||
     failed="$failed $machine"
 done
 [ -z "$failed" ] || { echo "ebpf.sh: failed on$failed" >&2; exit 1; }

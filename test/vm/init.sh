@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # init.sh is the first process in the virtual machine: it mounts what a Linux machine has, runs /work/command, and tells its
-# output (ttyS1) and exit status (ttyS2). Kernel messages are on ttyS0.
+# output and exit status, at the serial ports that the kernel's command line names as $output and $status.
 export PATH=/bin HOME=/work
 /bin/busybox mkdir -p /bin /proc /sys /dev /tmp /run
 /bin/busybox --install -s /bin
@@ -16,8 +16,8 @@ mount -t bpf bpf /sys/fs/bpf
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t debugfs debugfs /sys/kernel/debug
 ifconfig lo 127.0.0.1 up
-stty -F /dev/ttyS1 raw
-stty -F /dev/ttyS2 raw
+stty -F "$output" raw
+stty -F "$status" raw
 
 # unified FOLDER CONTROLLER...: cgroup v2 there, with these controllers for its children.
 unified() {
@@ -50,8 +50,8 @@ hybrid) # as with cgroup_no_v1=memory
 esac
 
 cd /work
-sh ./command < /dev/null > /dev/ttyS1 2>&1
-status=$?
-stty -F /dev/ttyS1 sane # waits until the output is out
-echo "$status" > /dev/ttyS2
+sh ./command < /dev/null > "$output" 2>&1
+ended=$?
+stty -F "$output" sane # waits until the output is out
+echo "$ended" > "$status"
 poweroff -f

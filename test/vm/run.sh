@@ -4,7 +4,7 @@
 # Runs a command in a virtual machine under a Debian kernel, shows its output, and exits as it did; 124 when it takes longer
 # than SECONDS (300), 125 when the machine ended without a status (a panic, too little memory).
 #
-# KERNEL is 5.10, 6.1, 6.12, newest, or the path of an image. If COMMAND is a file (a static binary, or a script for
+# KERNEL is 5.10, 6.1, 6.12, newest, arm64/ and one of these, or the path of an image. If COMMAND is a file (a static binary, or a script for
 # busybox sh), it is copied in; -f copies more files or folders. All of them are in /work there, which is also the working
 # directory; /tmp there is on a disk of 512 MiB. -c says how cgroups are mounted at /sys/fs/cgroup: v2 with memory, cpu, pids and io (the default); v1, each
 # controller in its own folder; hybrid, memory in v2 at unified/, the others v1. -m gives the machine memory (1024). -v
@@ -16,7 +16,7 @@
 # The machine is emulated in software, so that it runs anywhere (KVM or not): 3 to 4 s to boot, and code is slower, system
 # calls most. Its CPUs take turns (thread=single): side by side, one of them may run an instruction that the kernel has just
 # patched in the other's sight, and the kernel panics (seen with 6.12).
-# Needs the Debian packages qemu-system-x86, busybox-static and cpio (make setup).
+# Needs the Debian packages qemu-system-x86 (for arm64 qemu-system-arm), busybox-static and cpio (make setup).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -46,12 +46,27 @@ done
 shift $((OPTIND - 1))
 [ $# -ge 3 ] && [ "$2" = -- ] || usage
 case $cgroups in v1 | v2 | hybrid) ;; *) usage ;; esac
-kernel=$1
-shift 2
-[ -f "$kernel" ] || kernel=$("$here/kernel.sh" "$kernel")
-for tool in qemu-system-x86_64 busybox cpio; do
+# What differs: the first serial port of an arm64 machine is of another kind, the others are on its bus. Its signatures of addresses
+# are computed in a simple way: the real one takes very long to emulate. Its clock counts instructions (250 million a second), so that
+# a busy host does not make it slow by its own measure; an amd64 machine with two CPUs does not boot so.
+case $1 in
+arm64/*)
+  emulator=qemu-system-aarch64 machine='virt -cpu max,pauth-impdef=on -icount shift=2'
+  ports='-device pci-serial,chardev=output -device pci-serial,chardev=status'
+  console=ttyAMA0 output=/dev/ttyS0 status=/dev/ttyS1
+  ;;
+*)
+  emulator=qemu-system-x86_64 machine='pc -cpu max' ports='-serial chardev:output -serial chardev:status'
+  console=ttyS0 output=/dev/ttyS1 status=/dev/ttyS2
+  ;;
+esac
+for tool in $emulator busybox cpio; do
   command -v $tool > "$tmp/found" || { echo "run.sh: $tool is missing; make setup installs it" >&2; exit 2; }
 done
+kernel=$1 busybox=$(command -v busybox)
+shift 2
+[ -f "$kernel" ] || kernel=$("$here/kernel.sh" "$kernel")
+[ ! -f "${kernel%/*}/busybox" ] || busybox=${kernel%/*}/busybox
 
 if [ -f "$1" ]; then
   name=$(basename "$1")
@@ -65,17 +80,18 @@ for word; do
   printf "'%s' " "$(printf %s "$word" | sed "s/'/'\\\\''/g")"
 done > "$root/work/command"
 echo "$cgroups" > "$root/work/cgroups"
-cp "$(command -v busybox)" "$root/bin/busybox"
+cp "$busybox" "$root/bin/busybox"
 cp "$here/init.sh" "$root/init"
 chmod +x "$root/init"
 (cd "$root" && find . | cpio --create --format=newc --quiet) > "$tmp/initrd"
 
 truncate -s 512M "$tmp/disk"
 touch "$tmp/kernel" "$tmp/status"
-timeout "$limit" qemu-system-x86_64 -accel tcg,thread=single -cpu max -smp 2 -m "$memory" -nodefaults -display none -no-reboot \
-  -serial "file:$tmp/kernel" -chardev stdio,id=output,signal=off -serial chardev:output -serial "file:$tmp/status" \
+# shellcheck disable=SC2086 # several words
+timeout "$limit" $emulator -accel tcg,thread=single -machine $machine -smp 2 -m "$memory" -nodefaults -display none -no-reboot \
+  -serial "file:$tmp/kernel" -chardev stdio,id=output,signal=off -chardev "file,id=status,path=$tmp/status" $ports \
   -drive "file=$tmp/disk,format=raw,if=none,id=disk,cache=unsafe" -device nvme,drive=disk,serial=tmp \
-  -kernel "$kernel" -initrd "$tmp/initrd" -append "console=ttyS0 panic=-1 psi=1" < /dev/null &
+  -kernel "$kernel" -initrd "$tmp/initrd" -append "console=$console panic=-1 psi=1 output=$output status=$status" < /dev/null &
 qemu=$!
 ended=0
 wait "$qemu" || ended=$?

@@ -451,7 +451,7 @@ func (w *heapWatch) take(raw []byte) error {
 				break
 			}
 		}
-		st := Start{Stack: stackOf(e.Stack[:], e.StackBytes), By: e.Parent}
+		st := Start{Stack: stackOf(e.Stack[:], e.Depth), By: e.Parent}
 		if r, ok := routeOf(&e.Asked); ok {
 			st.Route = &r
 		}
@@ -469,8 +469,8 @@ func (w *heapWatch) take(raw []byte) error {
 	return nil
 }
 
-func stackOf(words []uint64, bytes int32) Stack {
-	return slices.Clone(words[:min(max(int(bytes), 0)/8, len(words))])
+func stackOf(words []uint64, depth uint32) Stack {
+	return slices.Clone(words[:min(int(depth), len(words))])
 }
 
 func (w *heapWatch) span(e *bpf.GoHeapSpan) error {
@@ -489,7 +489,7 @@ func (w *heapWatch) span(e *bpf.GoHeapSpan) error {
 	if r, ok := routeOf(&e.Asked); ok {
 		n.route, n.request = &r, e.Asked.Uri
 	}
-	n.stack = pack(stackOf(e.Stack[:], e.StackBytes))
+	n.stack = pack(stackOf(e.Stack[:], e.Depth))
 	if len(w.allocs) < 4*maxSamples {
 		w.allocs[n.stack] += float64(e.Pages*pageBytes) * float64(e.OneIn)
 	}
