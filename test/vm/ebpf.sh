@@ -3,7 +3,7 @@
 # that it finds out who holds a leak.
 #
 # CGROUPS is how the machine mounts them, as run.sh takes it (v2). Without arguments: every kernel, all tests on the oldest and the
-# newest, and that programs load and events arrive on those between; the same on arm64, and who holds a leak in Go. "all": all tests on every kernel, and
+# newest, and that programs load and events arrive on those between; the same on arm64, and who holds a leak. "all": all tests on every kernel, and
 # on the oldest with v1 and hybrid layouts.
 set -eu
 
@@ -60,7 +60,7 @@ for machine; do
   case $some$kernel in
   16.* | 1arm64/*) leaks= tests='^TestReal(OOMKill|ProcessExits|Network|DNS|Privileges|SyscallFailures)$' ;;
   esac
-  case $some$kernel in 1arm64/*) leaks='^TestRealGo$' ;; esac
+  case $some$kernel in 1arm64/*) leaks='^TestReal(Go|C)$' ;; esac
   echo "== kernel $kernel, cgroups $cgroups"
   "$here/run.sh" -c "$cgroups" -t 600 -f "$tmp/$architecture/ebpf.test" -f "$tmp/$architecture/attribution.test" \
     -f "$tmp/$architecture/programs" "$kernel" -- "$tmp/tests.sh" "$tests" "$leaks" ||

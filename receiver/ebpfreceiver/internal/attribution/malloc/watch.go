@@ -339,7 +339,7 @@ func (w *watch) account() error {
 		w.cost[set] += time.Duration(called) * price
 		w.seen[which] = n
 		w.result.Calls += called
-		w.quiet[which] = n.Calls == 0
+		w.quiet[which] = n.Calls == 0 && w.on[set] >= 10*round // what was not watched is not known to be
 	}
 	w.allocated += bytes
 	cpu, err := w.p.CPU()
