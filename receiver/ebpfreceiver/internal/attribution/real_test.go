@@ -77,6 +77,10 @@ func TestRealPrivileges(t *testing.T) {
 		defer func() { assert.NoError(t, os.WriteFile(fileParanoid, []byte(strconv.Itoa(level)), 0)) }()
 		out = look(all)
 	}
+	if strings.Contains(out, "let only CAP_SYS_ADMIN put probes") { // Debian's 6.1
+		all = append(all, unix.CAP_SYS_ADMIN)
+		out = look(all)
+	}
 	assert.Contains(t, out, "malloc_keep ← work ← main")
 	assert.NotContains(t, out, "lacks")
 }

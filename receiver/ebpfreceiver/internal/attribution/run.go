@@ -177,8 +177,12 @@ func because(err error) string {
 	}
 	lacking := capabilities.Lacking(slices.Concat(capabilities.Attributing, capabilities.Reading))
 	if level := paranoid(); len(lacking) == 0 && level > 2 {
-		return fmt.Sprintf("the kernel refuses it (%v): kernel.perf_event_paranoid is %d, by which Debian's kernels before 6.0 keep it to CAP_SYS_ADMIN; "+
-			"sysctl kernel.perf_event_paranoid=2 allows it", err, level)
+		return fmt.Sprintf("the kernel refuses it (%v): kernel.perf_event_paranoid is %d, by which Debian's kernels keep it to CAP_SYS_ADMIN; "+
+			"sysctl kernel.perf_event_paranoid=2 allows it on 5.10", err, level)
+	}
+	admin := []capabilities.Capability{{Bit: unix.CAP_SYS_ADMIN, Name: "CAP_SYS_ADMIN"}}
+	if len(lacking) == 0 && errors.Is(err, unix.EACCES) && len(capabilities.Lacking(admin)) > 0 {
+		return fmt.Sprintf("the kernel refuses it (%v): some, as Debian's 6.1, let only CAP_SYS_ADMIN put probes into programs: %s", err, capabilities.Remedy)
 	}
 	if len(lacking) == 0 {
 		return fmt.Sprintf("the kernel refuses it (%v): look for a security module, a seccomp profile or a user namespace that forbids it", err)
