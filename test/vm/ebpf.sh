@@ -60,7 +60,7 @@ for machine; do
   case $some$kernel in
   16.* | 1arm64/*) leaks= tests='^TestReal(OOMKill|ProcessExits|Network|DNS|Privileges|SyscallFailures)$' ;;
   esac
-  case $some$kernel in 1arm64/*) leaks='^TestReal(Go|C)$' ;; esac
+  case $some$kernel in 1arm64/*) leaks='^TestReal(Go|C|Privileges)$' ;; esac
   echo "== kernel $kernel, cgroups $cgroups"
   "$here/run.sh" -c "$cgroups" -t 600 -f "$tmp/$architecture/ebpf.test" -f "$tmp/$architecture/attribution.test" \
     -f "$tmp/$architecture/programs" "$kernel" -- "$tmp/tests.sh" "$tests" "$leaks" ||
