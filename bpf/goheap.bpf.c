@@ -173,42 +173,51 @@ static __always_inline void describe(struct asked *to, u64 at, struct target *ta
 }
 
 // follow reads the stack by the frame pointers, which Go keeps, across the change from a goroutine's to a system stack: the kernel's own
-// bpf_get_stack ends there on arm64, where the next frame must be a higher one. On the way it finds the request: an argument
-// of the multiplexer nearest on the stack, which keeps it in its place; where there is none, the connection's current one.
-static __always_inline u32 follow(struct pt_regs *ctx, u64 *stack, struct asked *to, struct target *target)
+// bpf_get_stack ends there on arm64, where the next frame must be a higher one.
+static __always_inline u32 follow(struct pt_regs *ctx, u64 *stack)
 {
-	u64 own = FRAME_POINTER(ctx), request = 0;
-	bool found = false;
+	u64 frame[2] = { FRAME_POINTER(ctx) };
 	u32 depth = 1;
 
 	stack[0] = PROGRAM_COUNTER(ctx);
 	for (int i = 1; i < FRAMES; i++) {
+		if (bpf_probe_read_user(frame, sizeof(frame), (void *)frame[0]))
+			break;
+		stack[i] = frame[1];
+		depth++;
+	}
+	return depth;
+}
+
+// The request is an argument of the multiplexer nearest on the stack, which keeps it in its place; where there is none, the
+// connection's current one.
+static __always_inline void find_request(struct pt_regs *ctx, struct asked *to, struct target *target)
+{
+	u64 own = FRAME_POINTER(ctx), request = 0;
+
+	// Followed once more: in one loop with the above, the verifier of old kernels would take seconds.
+	for (int i = 0; i < FRAMES; i++) {
 		u64 frame[2], pc;
 
 		if (bpf_probe_read_user(frame, sizeof(frame), (void *)own))
 			break;
 		own = frame[0];
 		pc = frame[1];
-		stack[i] = pc;
-		depth = i + 1;
-		if (found)
-			continue;
 		if (pc > target->mux && pc <= target->mux_end) {
 			request = user_word(GO_ARGS(own, user_word(own)) + 24);
-			found = true;
-		} else if (pc > target->conn && pc <= target->conn_end) {
+			break;
+		}
+		if (pc > target->conn && pc <= target->conn_end) {
 			u64 conn = user_word(GO_ARGS(own, user_word(own)));
 			u64 response = user_word(conn + target->current);
 
 			if (conn && response && user_word(response) == conn)
 				request = user_word(response + 8);
-			found = true;
+			break;
 		}
 	}
-	__builtin_memset(to, 0, sizeof(*to));
 	if (request)
 		describe(to, request, target);
-	return depth;
 }
 
 // The rest of the room is for what the collector of garbage tells: without that, nothing is known of the others.
@@ -259,7 +268,10 @@ int tapio_goheap_span(struct pt_regs *ctx)
 	e->one_in = target->one_in;
 	bpf_probe_read_user(&e->sweepgen, sizeof(e->sweepgen), span + target->sweepgen);
 	bpf_probe_read_user(&e->class, sizeof(e->class), span + target->class);
-	e->depth = follow(ctx, e->stack, &e->asked, target);
+	e->depth = follow(ctx, e->stack);
+	__builtin_memset(&e->asked, 0, sizeof(e->asked));
+	if (target->mux || target->conn)
+		find_request(ctx, &e->asked, target);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
@@ -331,7 +343,10 @@ int tapio_goheap_started(struct pt_regs *ctx)
 	e->goroutine = user_word(GO_ARG2(ctx) + target->goid);
 	e->parent = goroutine(ctx, target);
 	e->pad = 0;
-	e->depth = follow(ctx, e->stack, &e->asked, target);
+	e->depth = follow(ctx, e->stack);
+	__builtin_memset(&e->asked, 0, sizeof(e->asked));
+	if (target->mux || target->conn)
+		find_request(ctx, &e->asked, target);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
