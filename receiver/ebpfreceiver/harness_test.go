@@ -199,17 +199,20 @@ func (m metrics) histogram(t *testing.T, cgroup, name string) uint64 {
 // await waits until a cgroup's sums have all of these values.
 func (m metrics) await(t *testing.T, cgroup string, want map[string]int64) {
 	t.Helper()
-	var got map[string]int64
-	assert.Eventually(t, func() bool {
-		got = m.of(t, cgroup)
+	has := func(got map[string]int64) bool {
 		for name, n := range want {
 			if v, ok := got[name]; !ok || v != n {
 				return false
 			}
 		}
 		return true
-	}, patience, 200*time.Millisecond)
+	}
+	got, late := m.of(t, cgroup), time.Now().Add(patience)
+	for !has(got) && time.Now().Before(late) { // not by Eventually, which would leave a scrape running
+		time.Sleep(200 * time.Millisecond)
+		got = m.of(t, cgroup)
+	}
 	for name, n := range want {
-		assert.Equal(t, n, got[name], name)
+		assert.Equal(t, n, got[name], "%s, of %v", name, got)
 	}
 }
