@@ -80,19 +80,24 @@ func hook(section string, program *ebpf.Program) (io.Closer, error) {
 	return nil, fmt.Errorf("no way to attach section %q", section)
 }
 
-// lost is how many events the kernel could not hand over.
-func (a *attached) lost() (int64, error) {
-	m := a.Maps[mapLost]
-	if m == nil {
-		return 0, nil
+// lost is how many events the kernel could not hand over, and how often it passed over a program: where what interrupts one would have
+// it run again (known since 5.12).
+func (a *attached) lost() (n int64, err error) {
+	if m := a.Maps[mapLost]; m != nil {
+		var each []uint64
+		if err := m.Lookup(uint32(0), &each); err != nil {
+			return 0, fmt.Errorf("read how many events were lost: %w", err)
+		}
+		for _, of := range each {
+			n += int64(of)
+		}
 	}
-	var each []uint64
-	if err := m.Lookup(uint32(0), &each); err != nil {
-		return 0, fmt.Errorf("read how many events were lost: %w", err)
-	}
-	var n int64
-	for _, of := range each {
-		n += int64(of)
+	for name, program := range a.Programs {
+		stats, err := program.Stats()
+		if err != nil {
+			return 0, fmt.Errorf("read how often %s was passed over: %w", name, err)
+		}
+		n += int64(stats.RecursionMisses)
 	}
 	return n, nil
 }

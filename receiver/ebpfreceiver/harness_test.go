@@ -196,6 +196,14 @@ func (m metrics) histogram(t *testing.T, cgroup, name string) uint64 {
 	return 0
 }
 
+// lost is how much a group of probes says that it has not counted.
+func (m metrics) lost(t *testing.T, group string) int64 {
+	t.Helper()
+	n, err := m.scraper.probes.attached[group].lost()
+	require.NoError(t, err)
+	return n
+}
+
 // await waits until a cgroup's sums have all of these values.
 func (m metrics) await(t *testing.T, cgroup string, want map[string]int64) {
 	t.Helper()

@@ -121,7 +121,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfLost, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_ebpf_lost",
-		metric.WithDescription("Number of events and counts that a group of probes lost for want of room, and of DNS queries whose answers could not be seen [Development]"),
+		metric.WithDescription("Number of events and counts that a group of probes lost for want of room or since one of its programs was at work already, and of DNS queries whose answers could not be seen [Development]"),
 		metric.WithUnit("{events}"),
 	)
 	errs = errors.Join(errs, err)

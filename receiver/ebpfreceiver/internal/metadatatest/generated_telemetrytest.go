@@ -56,7 +56,7 @@ func AssertEqualReceiverEbpfFailuresDropped(t *testing.T, tt *componenttest.Tele
 func AssertEqualReceiverEbpfLost(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_ebpf_lost",
-		Description: "Number of events and counts that a group of probes lost for want of room, and of DNS queries whose answers could not be seen [Development]",
+		Description: "Number of events and counts that a group of probes lost for want of room or since one of its programs was at work already, and of DNS queries whose answers could not be seen [Development]",
 		Unit:        "{events}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
