@@ -3,10 +3,13 @@
 # building the programs; TAPIO_TEST_KERNELS names the kernels for the tests in virtual machines ("all", or "" for the usual).
 #
 # What boots a system of its own, and what runs on Kubernetes, runs beside the rest, and is shown after it: most of each waits.
+# Most tests look at real kills, kernels and clocks on a machine that others may keep busy: what fails is run once more, and both are
+# shown. A data race is not forgiven.
 set -eu
 cd "$(dirname "$0")/.."
 export GOFLAGS="${GOFLAGS--trimpath -buildvcs=false}"
-leaks="./receiver/ebpfreceiver/internal/attribution ./receiver/ebpfreceiver/internal/attribution/python"
+attribution=./receiver/ebpfreceiver/internal/attribution
+leaks="$attribution $attribution/python"
 computes="./test/bench/... ./internal/correlation/patterntest"
 # shellcheck disable=SC2046,SC2086 # one word a package
 tests=$(go list ./... | grep -v -x -e '.*/test/e2e' -e '.*/test/kube' $(go list $leaks $computes | sed 's/^/-e /'))
@@ -20,6 +23,19 @@ run() {
   shift
   "$@" || echo "  $*" >> "$results/failed"
 }
+
+# go_test [FLAG]... PACKAGE...: each test that fails once more, as said above.
+go_test() {
+  flags=
+  while [ "${1#-}" != "$1" ]; do
+    flags="$flags $1"
+    shift
+  done
+  # shellcheck disable=SC2086 # one word a flag
+  go tool gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-abort-on-data-race --packages "$*" -- $flags
+}
+# twice COMMAND [ARGUMENT]...: once more if it fails.
+twice() { "$@" || { printf '\n== once more\n' && "$@"; }; }
 
 # Other kernels.
 kernels() {
@@ -39,14 +55,14 @@ machines() {
     race=
     ! command -v gcc > /dev/null 2>&1 || race=-race
     go test $race -c -o bin/systemdreceiver.test ./receiver/systemdreceiver
-    run "the systemd receiver, under a real systemd" env TAPIO_TEST_REAL=1 test/systemd/run.sh bin/systemdreceiver.test -test.run '^TestReal'
+    run "the systemd receiver, under a real systemd" twice env TAPIO_TEST_REAL=1 test/systemd/run.sh bin/systemdreceiver.test -test.run '^TestReal'
   else
     skip "the systemd receiver under a real systemd: systemd-container or debootstrap is missing (make setup), or this is not root"
   fi
 
   if command -v qemu-system-x86_64 > /dev/null && command -v mke2fs > /dev/null && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
     go test -c -o bin/e2e.test ./test/e2e
-    run "all layers at once, in a machine with systemd and containers" env SECONDS_AT_MOST=900 test/systemd/vm.sh -f bin/tapio -f bin/tapio-collector \
+    run "all layers at once, in a machine with systemd and containers" twice env SECONDS_AT_MOST=900 test/systemd/vm.sh -f bin/tapio -f bin/tapio-collector \
       -f bin/workload -f bin/demo -f bin/e2e.test env TAPIO_TEST_REAL=1 TAPIO_TEST_BIN=/job ./e2e.test -test.run '^(TestEveryLayerTellsOneKill|TestAKillThatSystemdSaw)$'
   else
     skip "all layers at once, in a machine with systemd: qemu-system-x86, e2fsprogs or debootstrap is missing (make setup), or this is not root"
@@ -55,7 +71,7 @@ machines() {
   if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
     # A virtual machine has no libraries: the collector without cgo, which has all but the journal.
     CGO_ENABLED=0 go build -o bin/static/ ./cmd/tapio-collector
-    run "the demo, on cgroup v2" test/vm/run.sh -m 2048 -t 400 -f bin/tapio -f bin/static/tapio-collector -f bin/workload 6.1 -- bin/demo -bin /work
+    run "the demo, on cgroup v2" twice test/vm/run.sh -m 2048 -t 400 -f bin/tapio -f bin/static/tapio-collector -f bin/workload 6.1 -- bin/demo -bin /work
   else
     skip "the demo on cgroup v2: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
   fi
@@ -65,20 +81,15 @@ machines() {
 kubernetes() {
   if TAPIO_KUBE_BINARY=$(test/kube/build.sh); then
     export TAPIO_KUBE_BINARY
-    run "tapio check, on a real Kubernetes API" go tool gotestsum --format testname -- -count=1 ./test/kube
+    run "tapio check, on a real Kubernetes API" go_test -count=1 ./test/kube
     if [ "$(id -u)" = 0 ] && [ -x /usr/lib/cni/bridge ] && command -v containerd > /dev/null; then
-      run "real pods, under a real kubelet" test/kube/e2e.sh
+      run "real pods, under a real kubelet" twice test/kube/e2e.sh
     else
       skip "real pods under a real kubelet: containerd or containernetworking-plugins is missing (make setup), or this is not root"
     fi
   else
     skip "Kubernetes' real API: test/kube/build.sh could not build it"
   fi
-}
-
-# Of each kind of leak one, with the race detector.
-raced() {
-  run "who holds a leak, with the race detector" go test -race -count=1 -run '^Test(Go|C|Goroutines|Python)$' ./receiver/ebpfreceiver/internal/attribution
 }
 
 # beside LANE runs it beside the rest; join waits for all, and shows what they said.
@@ -118,11 +129,11 @@ fi
 
 if command -v gcc > /dev/null 2>&1; then
   # shellcheck disable=SC2086 # one word a package
-  run "unit tests, with the race detector" go tool gotestsum --format pkgname-and-test-fails -- -race $tests
+  run "unit tests, with the race detector" go_test -race $tests
 else
   skip "the race detector: gcc is missing"
   # shellcheck disable=SC2086
-  run "unit tests" go tool gotestsum --format pkgname-and-test-fails -- $tests
+  run "unit tests" go_test $tests
 fi
 
 # What computes and runs no goroutine: with the race detector it would take minutes.
@@ -131,15 +142,15 @@ run "forecasts, scored on recorded runs, and patterns by their tests" go test $c
 
 # The programs themselves, on this machine. Not beside the unit tests: these compile, and an end-to-end run has a clock.
 # They wait more than they compute: more of them at once than there are CPUs.
-run "end to end, on this machine" go tool gotestsum --format testname -- -count=1 -parallel 6 ./test/e2e
+run "end to end, on this machine" go_test -count=1 -parallel=6 ./test/e2e
 
 join
 
 # Programs that leak, each looked at for seconds and up to its kill, many at once: they want the machine to themselves.
-! command -v gcc > /dev/null 2>&1 || beside raced
 # shellcheck disable=SC2086
-run "who holds a leak, in real programs" go tool gotestsum --format pkgname-and-test-fails -- -count=1 $leaks
-join
+run "who holds a leak, in real programs" go_test -count=1 $leaks
+! command -v gcc > /dev/null 2>&1 ||
+  run "the same with the race detector, of each kind one" go_test -race -count=1 -run='^Test(Go|C|Goroutines|Python)$' $attribution
 
 [ ! -s "$results/skipped" ] || { printf '\nskipped:\n'; cat "$results/skipped"; }
 [ ! -s "$results/failed" ] || { { printf '\nFAILED:\n'; cat "$results/failed"; } >&2; exit 1; }
