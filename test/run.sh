@@ -41,15 +41,13 @@ twice() { "$@" || { printf '\n== once more\n' && "$@"; }; }
 kernels() {
   if command -v qemu-system-x86_64 > /dev/null && command -v qemu-system-aarch64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
     # shellcheck disable=SC2086
-    run "the cgroup receiver, under other kernels" test/vm/receiver.sh ${TAPIO_TEST_KERNELS-}
-    # shellcheck disable=SC2086
     run "the ebpf receiver, under other kernels" test/vm/ebpf.sh ${TAPIO_TEST_KERNELS-}
   else
-    skip "other kernels: qemu-system-x86, qemu-system-arm, busybox-static or cpio is missing (make setup, as root)"
+    skip "the ebpf receiver under other kernels: qemu-system-x86, qemu-system-arm, busybox-static or cpio is missing (make setup, as root)"
   fi
 }
 
-# A real systemd, and whole machines.
+# A real systemd, whole machines, and other layouts of cgroups.
 machines() {
   if command -v systemd-nspawn > /dev/null && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
     race=
@@ -71,9 +69,11 @@ machines() {
   if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
     # A virtual machine has no libraries: the collector without cgo, which has all but the journal.
     CGO_ENABLED=0 go build -o bin/static/ ./cmd/tapio-collector
+    # shellcheck disable=SC2086
+    run "the cgroup receiver, under other kernels" test/vm/receiver.sh ${TAPIO_TEST_KERNELS-}
     run "the demo, on cgroup v2" twice test/vm/run.sh -m 2048 -t 400 -f bin/tapio -f bin/static/tapio-collector -f bin/workload 6.1 -- bin/demo -bin /work
   else
-    skip "the demo on cgroup v2: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
+    skip "other kernels, and the demo on cgroup v2: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
   fi
 }
 

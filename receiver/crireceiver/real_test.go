@@ -234,7 +234,7 @@ func TestRealMetrics(t *testing.T) {
 		require.NoError(t, err)
 		_, err = d.Wait(t.Context(), over)
 		require.NoError(t, err)
-		assert.Equal(t, []string{
+		assert.ElementsMatch(t, []string{
 			"pod shop/api-1 cri.sandbox.state=ready",
 			"container api (restart 4) of shop/api-1 from tapio.test/workload:1 is " + running + " cri.container.state=running",
 			"container setup (restart 0) of shop/api-1 from tapio.test/workload:1 is " + over + " cri.container.state=exited",

@@ -34,16 +34,16 @@ ip addr add 10.199.0.1/24 dev node0
 ip link set node0 up
 ip route add default dev node0 # services, and what the API server takes its address from
 echo 1 > /proc/sys/net/ipv4/ip_forward # of this namespace
-# The kubelet wants these two set: it is shown what it wants, and nothing is written to the machine.
-shown=$(mktemp -d)
-echo 1 > "$shown/overcommit_memory"
-echo 10 > "$shown/panic"
-mount --bind "$shown/overcommit_memory" /proc/sys/vm/overcommit_memory
-mount --bind "$shown/panic" /proc/sys/kernel/panic
 # Paths that containerd, CNI and the kubelet have built in.
 for d in /run/containerd /run/netns /var/lib/cni /var/log/containers /etc/cni /var/lib/kubelet; do
   mkdir -p "$d"
   mount -t tmpfs tapio "$d"
 done
+# The kubelet wants these two set: it is shown what it wants, and nothing is written to the machine.
+shown=$(mktemp -d -p /run/containerd)
+echo 1 > "$shown/overcommit_memory"
+echo 10 > "$shown/panic"
+mount --bind "$shown/overcommit_memory" /proc/sys/vm/overcommit_memory
+mount --bind "$shown/panic" /proc/sys/kernel/panic
 mount --make-shared /run/netns
 exec "$@"
