@@ -15,6 +15,7 @@ import (
 	"io"
 	"log"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -86,7 +87,7 @@ func run() error {
 		{"fork and exec of /bin/true", execs, []string{"execsnoop.bt", "runqlat.bt"}},
 		{"4 KiB direct writes", writes, []string{"biolatency.bt"}},
 	}
-	fmt.Printf("%d rounds of %s each, off and on in turns; medians of the ratios on/off (spread: their quartiles)\n\n", *rounds, *length)
+	fmt.Printf("%d rounds of %s each, off and on in turns; medians of the ratios on/off, and the intervals that hold the true ones with 95 %%\n\n", *rounds, *length)
 	fmt.Println("| workload | CPU time an operation, off | on | throughput, on |\n|---|---|---|---|")
 	workloads = slices.DeleteFunc(workloads, func(w workload) bool { return !strings.Contains(w.name, *which) })
 	for _, w := range workloads {
@@ -240,8 +241,10 @@ func quantile(v []float64, q float64) float64 {
 	return v[int(q*float64(len(v)-1)+0.5)]
 }
 
+// spread is the median of ratios, less 1, and the interval that holds the true one with 95 %, by the ranks of what was measured.
 func spread(v []float64) string {
-	return fmt.Sprintf("%+.1f %% (%+.1f to %+.1f)", 100*(median(v)-1), 100*(quantile(v, 0.25)-1), 100*(quantile(v, 0.75)-1))
+	off := 0.98 / math.Sqrt(float64(len(v)))
+	return fmt.Sprintf("%+.1f %% (%+.1f to %+.1f)", 100*(median(v)-1), 100*(quantile(v, max(0.5-off, 0))-1), 100*(quantile(v, min(0.5+off, 1))-1))
 }
 
 func serve() (url string, stop func(), err error) {
