@@ -28,8 +28,6 @@ import (
 const (
 	// longest is how long a Go program is waited for that collects its garbage seldom; the runtime does so every two minutes at least.
 	longest = 130 * time.Second
-	// duty is the share of the time that probes may be at malloc, which is what a program can lose by it at most.
-	duty = 0.05
 	// maxPIDs bounds the processes of a cgroup that are compared with each other.
 	maxPIDs = 4096
 )
@@ -83,7 +81,7 @@ func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribu
 	if err != nil {
 		return attribution.Answer{}, err
 	}
-	o := leak.Options{Window: q.Window, Longest: longest, Duty: duty}
+	o := leak.Options{Window: q.Window, Longest: longest, Duty: leak.Duty}
 	if !q.Before.IsZero() {
 		o.Longest = min(o.Longest, time.Until(q.Before)*3/4)
 	}

@@ -141,7 +141,7 @@ func start(t *testing.T, limit int64, path string, args ...string) *workload {
 // look attributes what the workload gains, once it has begun.
 func (w *workload) look(t *testing.T) Process {
 	t.Helper()
-	return w.lookFor(t, Options{Window: 10 * time.Second, Longest: 20 * time.Second, Duty: 0.05})
+	return w.lookFor(t, Options{Window: 10 * time.Second, Longest: 20 * time.Second, Duty: Duty})
 }
 
 func (w *workload) lookFor(t *testing.T, o Options) Process {

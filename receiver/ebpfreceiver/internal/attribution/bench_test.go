@@ -93,7 +93,7 @@ func BenchmarkThroughput(b *testing.B) {
 				n, m := measure(func() { time.Sleep(window) })
 				off, otherOff = off+n, otherOff+m
 				n, m = measure(func() {
-					_, err := Run(b.Context(), []int{of.cmd.Process.Pid}, Options{Window: window, Duty: 0.05})
+					_, err := Run(b.Context(), []int{of.cmd.Process.Pid}, Options{Window: window, Duty: Duty})
 					require.NoError(b, err)
 				})
 				on, otherOn = on+n, otherOn+m

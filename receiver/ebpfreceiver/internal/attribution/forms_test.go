@@ -128,7 +128,7 @@ func TestGoWorker(t *testing.T) {
 		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 	}
 	require.Len(t, pids, 2)
-	r, err := Run(t.Context(), pids, Options{Window: 10 * time.Second, Duty: 0.05})
+	r, err := Run(t.Context(), pids, Options{Window: 10 * time.Second, Duty: Duty})
 	require.NoError(t, err)
 	sites := r.Sites()
 	require.NotEmpty(t, sites)

@@ -37,7 +37,7 @@ func BenchmarkMemleak(b *testing.B) {
 	for b.Loop() {
 		off += rate(rest)
 		attributed += rate(func() {
-			_, err := Run(b.Context(), []int{c.cmd.Process.Pid}, Options{Window: window, Duty: 0.05})
+			_, err := Run(b.Context(), []int{c.cmd.Process.Pid}, Options{Window: window, Duty: Duty})
 			require.NoError(b, err)
 		})
 		stop := startMemleak(b, c.cmd.Process.Pid)

@@ -177,7 +177,7 @@ func (w *workload) lookIn(t *testing.T) []Process {
 		require.NoError(t, err)
 		pids = append(pids, pid)
 	}
-	r, err := Run(t.Context(), pids, Options{Window: 10 * time.Second, Duty: 0.05})
+	r, err := Run(t.Context(), pids, Options{Window: 10 * time.Second, Duty: Duty})
 	require.NoError(t, err)
 	for _, p := range r.Processes {
 		t.Logf("%s %d: growth %.1f MB, grows %v; %s", p.Name, p.PID, p.Growth/1e6, p.Grows, p.Reason)

@@ -38,7 +38,7 @@ func BenchmarkPrograms(b *testing.B) {
 				done := make(chan error, 1)
 				began := time.Now()
 				go func() {
-					_, err := Run(b.Context(), []int{of.cmd.Process.Pid}, Options{Window: 10 * time.Second, Duty: 0.05})
+					_, err := Run(b.Context(), []int{of.cmd.Process.Pid}, Options{Window: 10 * time.Second, Duty: Duty})
 					done <- err
 				}()
 				last := map[ebpf.ProgramID]ran{}

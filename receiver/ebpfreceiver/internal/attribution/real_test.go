@@ -27,7 +27,7 @@ const (
 )
 
 // These tests run one after the other: under a kernel that is emulated one of them is work enough, and what takes 10 seconds here takes longer.
-var patient = Options{Window: 10 * time.Second, Longest: time.Minute, Duty: 0.05}
+var patient = Options{Window: 10 * time.Second, Longest: time.Minute, Duty: Duty}
 
 func TestRealC(t *testing.T) {
 	w := start(t, 30*megabyte, inCStatic.build(t), "malloc", "2000")

@@ -24,6 +24,10 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/capabilities"
 )
 
+// Duty is the share of its time that a program is to lose by default. It is less than the 5 % that may be lost, since probes cost while they are
+// put in and taken away as well.
+const Duty = 0.04
+
 // Options say how long to look, and at what price.
 type Options struct {
 	// Window is how long. For a Go program that collects its garbage seldom, and where what was seen by then names nobody who holds what
