@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/bpf"
 )
 
 // The maps that every object may have, by name.
@@ -84,13 +86,11 @@ func hook(section string, program *ebpf.Program) (io.Closer, error) {
 // it run again (known since 5.12).
 func (a *attached) lost() (n int64, err error) {
 	if m := a.Maps[mapLost]; m != nil {
-		var each []uint64
-		if err := m.Lookup(uint32(0), &each); err != nil {
-			return 0, fmt.Errorf("read how many events were lost: %w", err)
+		events, err := bpf.Lost(m)
+		if err != nil {
+			return 0, err
 		}
-		for _, of := range each {
-			n += int64(of)
-		}
+		n = int64(events)
 	}
 	for name, program := range a.Programs {
 		stats, err := program.Stats()

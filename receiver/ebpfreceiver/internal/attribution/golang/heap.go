@@ -299,7 +299,7 @@ func (w *heapWatch) throttle(now time.Time) error {
 		return nil
 	}
 	w.eased = now.Add(leastOn / 4)
-	lost, err := w.countLost()
+	lost, err := bpf.Lost(w.coll.Maps[bpf.GoHeapMapLost])
 	if err != nil {
 		return err
 	}
@@ -318,18 +318,6 @@ func (w *heapWatch) throttle(now time.Time) error {
 		return w.spans.step(&state, w.duty)
 	}
 	return errors.Join(w.spans.step(&state, w.duty*(1-startDuty)), w.started.step(&state, w.duty*startDuty))
-}
-
-// countLost is how many events had no room.
-func (w *heapWatch) countLost() (n uint64, err error) {
-	var lost []uint64
-	if err := w.coll.Maps[bpf.GoHeapMapLost].Lookup(uint32(0), &lost); err != nil {
-		return 0, fmt.Errorf("read what the kernel has lost: %w", err)
-	}
-	for _, on := range lost { // each CPU
-		n += on
-	}
-	return n, nil
 }
 
 // target says where fields are, and how many spans to pass over.

@@ -50,7 +50,7 @@ func (w *heapWatch) result() (h Heap, err error) {
 		return h, fmt.Errorf("read what the kernel has counted: %w", err)
 	}
 	h.Hits = state.Spans
-	if h.Lost, err = w.countLost(); err != nil {
+	if h.Lost, err = bpf.Lost(w.coll.Maps[bpf.GoHeapMapLost]); err != nil {
 		return h, err
 	}
 	h.Allocating, h.Starts = sorted(w.allocs), w.starts

@@ -28,12 +28,7 @@ type group struct {
 func (w *watch) finish(window time.Duration) Result {
 	r := w.result
 	r.On, r.Freeing = w.watchedFor(allocating), w.watchedFor(freeing)
-	var lost []uint64
-	if err := w.coll.Maps[bpf.MallocMapLost].Lookup(uint32(0), &lost); err == nil {
-		for _, n := range lost {
-			r.Lost += n
-		}
-	}
+	r.Lost, _ = bpf.Lost(w.coll.Maps[bpf.MallocMapLost]) // what is known otherwise is told all the same
 	t := trend.Of(w.memory)
 	r.Growth, r.Grows = t.Growth, t.Grows(leastGrowth)
 	if !r.Grows {
