@@ -44,8 +44,9 @@ func everyLayer(t *testing.T, args ...string) *harness.Collector {
 }
 
 // One OOM kill of a container, which all layers of a node saw, each in its own way and at its own time, is one finding about the
-// container, by its pod's name, with the word of each of them in order. A layer may miss a kill (Debian's containerd does, and so
-// does a cgroup that is gone at once, when the machine is slow): then there is another one, and each of them is one finding.
+// container, by its pod's name, with the word of each of them in order. Its first process is a shell of sorts, which ends a second after the
+// one that is killed: a cgroup that is gone at once has no time to tell Debian's containerd. A layer may miss a kill all the same, when
+// the machine is slow: then there is another one, and each of them is one finding.
 func TestEveryLayerTellsOneKill(t *testing.T) {
 	underSystemd(t)
 	d := newContainerd(t, containerd.StartSystemd)
@@ -56,7 +57,7 @@ func TestEveryLayerTellsOneKill(t *testing.T) {
 	var f *finding.Finding
 	var id string
 	for kill := range uint32(4) {
-		id, err = pod.Start(t.Context(), "api", kill, 32*mebi, "leak", "4Mi", "4Mi")
+		id, err = pod.Start(t.Context(), "api", kill, 32*mebi, "parent", "64Mi", "1000")
 		require.NoError(t, err)
 		_, err = d.Wait(t.Context(), id)
 		require.NoError(t, err)

@@ -10,7 +10,7 @@
 //	workload -cgroup FOLDER connect ADDRESS    connects to ADDRESS twice a second, and goes on when it cannot
 //	workload -cgroup FOLDER lookup NAME SERVER asks the DNS SERVER for NAME twice a second, and goes on when it does not answer
 //	workload -cgroup FOLDER cache SIZE FILE    writes and reads FILE of SIZE bytes again and again: page cache fills the limit
-//	workload parent SIZE                       has a child that holds SIZE bytes, and outlives it
+//	workload parent SIZE [AFTER]               has a child that holds SIZE bytes, and outlives it; or ends as it did, so many milliseconds later
 //	workload exit CODE AFTER                   ends with CODE after so many milliseconds
 //	workload pause                             does nothing, until it is told to end
 //
@@ -33,6 +33,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -92,7 +93,10 @@ func run(cgroups string, args []string) error {
 		}
 		return cache(number(0, "SIZE"), args[1])
 	case "parent":
-		return parent(number(0, "SIZE"))
+		if len(args) > 1 {
+			return parent(number(0, "SIZE"), time.Duration(number(1, "AFTER"))*time.Millisecond)
+		}
+		return parent(number(0, "SIZE"), 0)
 	case "exit":
 		time.Sleep(time.Duration(number(1, "AFTER")) * time.Millisecond)
 		os.Exit(number(0, "CODE"))
@@ -105,8 +109,9 @@ func run(cgroups string, args []string) error {
 
 const kinds = "leak, hold, threads, processes, connect, lookup, cache, parent, exit, pause"
 
-// parent starts a child that is killed for the memory it takes, sees it die, and lives on.
-func parent(n int) error {
+// parent starts a child that is killed for the memory it takes, sees it die, and lives on; or ends as it did after a while, as shells
+// do: with 128 and the number of the signal.
+func parent(n int, after time.Duration) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -114,6 +119,10 @@ func parent(n int) error {
 	child := exec.Command(self, "hold", strconv.Itoa(n))
 	child.Stderr = os.Stderr
 	fmt.Fprintln(os.Stderr, "the child ended:", child.Run())
+	if status, ok := child.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && after > 0 {
+		time.Sleep(after)
+		os.Exit(128 + int(status.Signal()))
+	}
 	pause()
 	return nil
 }
