@@ -10,15 +10,14 @@
 #define FRAMES 64
 #define EVENTS (4 * 1024 * 1024) // bytes
 #define SPAN_IN_USE 1 // runtime.mSpanInUse
-#define BPF_RB_AVAIL_DATA 0 // enum of the kernel since 5.8
 
 #define GOHEAP_SPAN 1
 #define GOHEAP_MARKED 2
 #define GOHEAP_MARKING 3
 #define GOHEAP_STARTED 4
 
-// What is told of the programs that are watched, by process: offsets of fields in runtime.mspan, and how many spans to pass
-// over for each that is sampled.
+// What is told of the programs that are watched, by process: offsets of fields in runtime.mspan, and in how many pages of spans one
+// is sampled: of what leaks in a few large pieces, none shall be overlooked.
 struct target {
 	u32 sweepgen, class, state;
 	u32 one_in;
@@ -46,6 +45,8 @@ struct state {
 	u64 bytes;
 	u64 marking; // the collector is marking: what is allocated now counts as marked
 	u64 started; // goroutines
+	u64 marks; // beginnings and ends of collections
+	u64 woken[2]; // when the reader was woken last: for a collection that begins, and for one that has marked what lives
 };
 
 struct span {
@@ -239,6 +240,7 @@ int tapio_goheap_span(struct pt_regs *ctx)
 	const u8 *span = (const u8 *)GO_ARG4(ctx);
 	struct span *e;
 	u8 in_use = 0;
+	u32 one_in;
 
 	if (!target || !state)
 		return 0;
@@ -247,7 +249,8 @@ int tapio_goheap_span(struct pt_regs *ctx)
 		return 0; // a stack
 	__sync_fetch_and_add(&state->spans, 1);
 	__sync_fetch_and_add(&state->bytes, GO_ARG3(ctx) * 8192);
-	if (target->one_in > 1 && bpf_get_prandom_u32() % target->one_in)
+	one_in = target->one_in / (u32)(GO_ARG3(ctx) ?: 1);
+	if (one_in > 1 && bpf_get_prandom_u32() % one_in)
 		return 0;
 	if (!has_room())
 		return 0;
@@ -265,21 +268,26 @@ int tapio_goheap_span(struct pt_regs *ctx)
 	e->pages = GO_ARG3(ctx);
 	e->goroutine = goroutine(ctx, target);
 	e->marking = state->marking;
-	e->one_in = target->one_in;
+	e->one_in = one_in ?: 1;
 	bpf_probe_read_user(&e->sweepgen, sizeof(e->sweepgen), span + target->sweepgen);
 	bpf_probe_read_user(&e->class, sizeof(e->class), span + target->class);
 	e->depth = follow(ctx, e->stack);
 	__builtin_memset(&e->asked, 0, sizeof(e->asked));
 	if (target->mux || target->conn)
 		find_request(ctx, &e->asked, target);
-	bpf_ringbuf_submit(e, 0);
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
-static __always_inline void tell(u32 kind, u32 pid, u64 live)
+// A small heap is collected a thousand times a second. To wake the reader each time would cost the program a tenth of its time.
+#define WAKE_EVERY 5000000 // ns
+
+static __always_inline void tell(u32 kind, u32 pid, struct state *state, u64 live)
 {
 	struct marked *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	u64 *woken = &state->woken[kind == GOHEAP_MARKED];
 
+	state->marks++; // the world is stopped: there is nobody else
 	if (!e) {
 		tapio_count_lost();
 		return;
@@ -288,7 +296,12 @@ static __always_inline void tell(u32 kind, u32 pid, u64 live)
 	e->pid = pid;
 	e->time = bpf_ktime_get_ns();
 	e->live = live;
-	bpf_ringbuf_submit(e, 0);
+	if (e->time - *woken < WAKE_EVERY) {
+		bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+		return;
+	}
+	*woken = e->time;
+	bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP);
 }
 
 // runtime.(*gcControllerState).startCycle: a collection begins; the world is stopped, and all that is left of the one before is swept.
@@ -301,7 +314,7 @@ int tapio_goheap_mark(struct pt_regs *ctx)
 	if (!state)
 		return 0;
 	state->marking = 1;
-	tell(GOHEAP_MARKING, pid, 0);
+	tell(GOHEAP_MARKING, pid, state, 0);
 	return 0;
 }
 
@@ -315,7 +328,7 @@ int tapio_goheap_marked(struct pt_regs *ctx)
 	if (!state)
 		return 0;
 	state->marking = 0;
-	tell(GOHEAP_MARKED, pid, GO_ARG2(ctx));
+	tell(GOHEAP_MARKED, pid, state, GO_ARG2(ctx));
 	return 0;
 }
 
@@ -347,7 +360,7 @@ int tapio_goheap_started(struct pt_regs *ctx)
 	__builtin_memset(&e->asked, 0, sizeof(e->asked));
 	if (target->mux || target->conn)
 		find_request(ctx, &e->asked, target);
-	bpf_ringbuf_submit(e, 0);
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

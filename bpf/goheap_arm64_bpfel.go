@@ -71,6 +71,8 @@ type GoHeapState struct {
 	Bytes   uint64
 	Marking uint64
 	Started uint64
+	Marks   uint64
+	Woken   [2]uint64
 }
 
 type GoHeapTarget struct {

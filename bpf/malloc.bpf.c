@@ -22,8 +22,6 @@
 #define MAP_ANONYMOUS 0x20
 #define PROT_WRITE 2
 
-#define BPF_RB_AVAIL_DATA 0 // enum of the kernel since 5.8
-
 // Which function is called.
 enum {
 	CALL_MALLOC,
@@ -136,7 +134,7 @@ static __always_inline int ended(struct address *key, u32 how)
 	e->how = how;
 	e->time = bpf_ktime_get_ns();
 	e->address = key->address;
-	bpf_ringbuf_submit(e, 0);
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 1;
 }
 
@@ -319,7 +317,7 @@ static __always_inline int leave(struct pt_regs *ctx)
 		e->saved[i] = ctx->regs[19 + i];
 #endif
 	e->stack_bytes = copy_stack(e);
-	bpf_ringbuf_submit(e, 0);
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

@@ -21,7 +21,8 @@ skip() { echo "  $1" >> "$results/skipped"; }
 run() {
   printf '\n== %s\n' "$1"
   shift
-  "$@" || echo "  $*" >> "$results/failed"
+  TIMEFORMAT='took %0R s, and %0U + %0S s of CPU time'
+  time "$@" || echo "  $*" >> "$results/failed"
 }
 
 # go_test [FLAG]... PACKAGE...: each test that fails once more, as said above.

@@ -11,6 +11,11 @@
 
 #define TASK_COMM_LEN 16
 
+// Of include/uapi/linux/bpf.h. To wake a reader costs the task at work some microseconds: who tells often does not, and is read in turns.
+#define BPF_RB_NO_WAKEUP 1
+#define BPF_RB_FORCE_WAKEUP 2
+#define BPF_RB_AVAIL_DATA 0
+
 // Levels of the cgroup tree that are walked. Kubernetes needs 5, and what runs inside a container a few more.
 #define TAPIO_LEVELS 16
 #define TAPIO_NAME_MAX 256

@@ -5,22 +5,11 @@ package ebpfreceiver
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/your-org/tapio/bpf"
 )
 
-// clock turns the kernel's time since the start (CLOCK_MONOTONIC) into the time of day.
-type clock struct{}
-
-// ns is the kernel's time now.
-func (clock) ns() uint64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0
-	}
-	return uint64(ts.Nano())
-}
-
-// at returns when something happened. It is reckoned back from now, so that a clock that was set does not matter.
-func (c clock) at(ns uint64) time.Time {
-	return time.Now().Add(time.Duration(ns - c.ns()))
+// happened turns the time that the kernel's programs tell into the time of day. It is reckoned back from now, so that a clock that was set
+// does not matter.
+func happened(ns uint64) time.Time {
+	return time.Now().Add(time.Duration(ns - bpf.Now()))
 }

@@ -63,7 +63,7 @@ func recordDNS(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
 
 // expire has the kernel count the queries that are answered no more.
 func (p *probes) expire(a *attached) error {
-	before := p.clock.ns() - uint64(answerWithin)
+	before := bpf.Now() - uint64(answerWithin)
 	var expired []uint32
 	err := entries(a.Maps[bpf.DNSMapQueries], func(key uint32, q bpf.DNSQuery) {
 		if q.Sent <= before {

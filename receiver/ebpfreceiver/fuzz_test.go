@@ -35,7 +35,7 @@ func FuzzOOM(f *testing.F) {
 		_ = h.take(ctx, first)
 		_ = h.take(ctx, second)
 		for {
-			next := h.wake(ctx, p.clock.at(0))
+			next := h.wake(ctx, happened(0))
 			if next.IsZero() {
 				break
 			}

@@ -95,7 +95,7 @@ func (h *oomHandler) wake(ctx context.Context, now time.Time) time.Time {
 func (h *oomHandler) tell(ctx context.Context, k bpf.OOMKill, end *bpf.OOMEnd) {
 	page := int64(os.Getpagesize())
 	victim, trigger := pathOf(k.Victim), pathOf(k.Trigger)
-	h.probes.tell(ctx, victim, k.Victim.Version, h.probes.clock.at(k.Time), func(r plog.LogRecord) {
+	h.probes.tell(ctx, victim, k.Victim.Version, happened(k.Time), func(r plog.LogRecord) {
 		r.SetEventName(eventOOMKill)
 		r.SetSeverityNumber(plog.SeverityNumberError)
 		a := r.Attributes()

@@ -53,7 +53,7 @@ func (p *probes) look(last *look) error {
 	if a == nil {
 		return nil
 	}
-	this := look{number: last.number + 1, at: time.Now(), ns: p.clock.ns()}
+	this := look{number: last.number + 1, at: time.Now(), ns: bpf.Now()}
 	told := bpf.PerformanceLook{Number: this.number, Previous: this.ns}
 	if last.number > 0 {
 		told.Previous, told.SinceUs = last.ns, uint64(this.at.Sub(last.at).Microseconds())

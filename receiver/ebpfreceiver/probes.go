@@ -77,7 +77,6 @@ type probes struct {
 	cfg       *Config
 	logger    *zap.Logger
 	telemetry *metadata.TelemetryBuilder
-	clock     clock
 	ended     func()
 
 	mu        sync.Mutex

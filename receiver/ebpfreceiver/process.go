@@ -55,7 +55,7 @@ func (h processHandler) take(ctx context.Context, raw []byte) error {
 	if err := decode(raw, &x); err != nil {
 		return fmt.Errorf("process: an exit: %w", err)
 	}
-	h.probes.tell(ctx, cgroupPath(x.Cgroup.Names[:min(int(x.Cgroup.Used), len(x.Cgroup.Names))]), x.Cgroup.Version, h.probes.clock.at(x.Time), func(r plog.LogRecord) {
+	h.probes.tell(ctx, cgroupPath(x.Cgroup.Names[:min(int(x.Cgroup.Used), len(x.Cgroup.Names))]), x.Cgroup.Version, happened(x.Time), func(r plog.LogRecord) {
 		h.fill(r, x)
 	})
 	return nil

@@ -137,17 +137,20 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// Too many are thinned out: the rest stand for more.
+// Too many are thinned out: the rest stand for more. What is large is not.
 func TestSamplesBound(t *testing.T) {
-	s := newSamples(&span122, 4)
-	for i := range uint64(4) {
-		assert.True(t, s.add(&sample{span: i, weight: 1}))
+	const limit = 1000
+	s := newSamples(&span122, limit)
+	assert.True(t, s.add(&sample{span: 1 << 32, weight: 1, pages: 4096}))
+	for i := range uint64(limit - 1) {
+		assert.True(t, s.add(&sample{span: i, weight: 1, pages: 1}))
 	}
-	assert.False(t, s.add(&sample{span: 9, weight: 1}))
+	assert.False(t, s.add(&sample{span: limit, weight: 1, pages: 1}))
 	assert.Equal(t, uint32(2), s.oneIn)
-	assert.Len(t, s.bySpan, 3)
+	assert.InDelta(t, limit/2, len(s.bySpan), 6*16, "6 times the standard deviation")
+	require.NotNil(t, s.bySpan[1<<32])
 	for _, of := range s.bySpan {
-		assert.Equal(t, uint32(2), of.weight)
+		assert.Equal(t, map[uint64]uint32{1: 2, 4096: 1}[of.pages], of.weight)
 	}
 }
 

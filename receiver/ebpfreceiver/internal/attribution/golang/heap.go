@@ -14,7 +14,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
-	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
@@ -46,8 +45,8 @@ const (
 	censuses = 12
 	// maxStarts is of how many goroutines it is remembered where they were started.
 	maxStarts = 16384
-	// startDuty is which part of what the program may lose is for these.
-	startDuty = 0.25
+	// startDuty is which part of what the program may lose is for these, markDuty which is for the beginnings and ends of collections.
+	startDuty, markDuty = 0.25, 0.25
 	// leastCollections is how many collections are worth waiting for.
 	leastCollections = 2
 )
@@ -110,7 +109,6 @@ type heapWatch struct {
 	begin   time.Time
 	coll    *ebpf.Collection
 	told    bpf.GoHeapTarget
-	links   []io.Closer
 	events  *ringbuf.Reader
 	samples *samples
 	// allspans is the address of mheap.allspans; 0 before it is known.
@@ -127,6 +125,7 @@ type heapWatch struct {
 	judge, eased    time.Time // when it is judged whether what was seen is enough, and whether it is too much
 	lost            uint64
 	duty            float64
+	marking         *throttled
 	spans           *throttled
 	started         *throttled // nil where the place was not found
 	starts          map[uint64]Start
@@ -139,7 +138,7 @@ type heapWatch struct {
 func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, duty float64) (h Heap, err error) {
 	w := &heapWatch{
 		g: g, begin: time.Now(), samples: newSamples(&g.layout.span, maxSamples), classes: map[uint8][]trend.Point{},
-		every: window / censuses, allocs: map[string]float64{}, duty: duty, starting: monotonic(), starts: map[uint64]Start{},
+		every: window / censuses, allocs: map[string]float64{}, duty: duty, starting: bpf.Now(), starts: map[uint64]Start{},
 	}
 	if err := w.attach(); err != nil {
 		return h, errors.Join(err, w.close())
@@ -149,13 +148,6 @@ func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, d
 		return h, err
 	}
 	return w.result()
-}
-
-// monotonic is the time by the clock that the kernel's programs tell, in ns.
-func monotonic() uint64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return uint64(ts.Nano())
 }
 
 func (w *heapWatch) attach() error {
@@ -191,23 +183,33 @@ func (w *heapWatch) attach() error {
 	if err != nil {
 		return err
 	}
-	for _, p := range []struct{ function, program string }{
-		{funcMark, bpf.GoHeapProgTapioGoheapMark}, {funcMarked, bpf.GoHeapProgTapioGoheapMarked}, {funcSpan, bpf.GoHeapProgTapioGoheapSpan},
-	} {
-		off, ok := at[p.function]
+	enter := func(function, program string) (io.Closer, error) {
+		off, ok := at[function]
 		if !ok {
-			return fmt.Errorf("the program has no function %s", p.function)
+			return nil, fmt.Errorf("the program has no function %s", function)
 		}
-		attach := func() (io.Closer, error) { return f.Enter(off, uprobe.Go, w.coll.Programs[p.program], w.g.PID) }
-		l, err := attach()
+		l, err := f.Enter(off, uprobe.Go, w.coll.Programs[program], w.g.PID)
 		if err != nil {
-			return fmt.Errorf("attach to %s: %w", p.function, err)
+			return nil, fmt.Errorf("attach to %s: %w", function, err)
 		}
-		if p.function == funcSpan {
-			w.spans = &throttled{attach: attach, on: l, turned: time.Now(), hits: func(s *bpf.GoHeapState) uint64 { return s.Spans }}
-			continue
+		return l, nil
+	}
+	w.marking = &throttled{cost: markCost, hits: func(s *bpf.GoHeapState) uint64 { return s.Marks }, attach: func() (io.Closer, error) {
+		mark, err := enter(funcMark, bpf.GoHeapProgTapioGoheapMark)
+		if err != nil {
+			return nil, err
 		}
-		w.links = append(w.links, l)
+		marked, err := enter(funcMarked, bpf.GoHeapProgTapioGoheapMarked)
+		if err != nil {
+			return nil, errors.Join(err, mark.Close())
+		}
+		return both{mark, marked}, nil
+	}}
+	w.spans = &throttled{cost: hitCost, hits: func(s *bpf.GoHeapState) uint64 { return s.Spans }, attach: func() (io.Closer, error) {
+		return enter(funcSpan, bpf.GoHeapProgTapioGoheapSpan)
+	}}
+	if err := errors.Join(w.marking.start(), w.spans.start()); err != nil {
+		return err
 	}
 	return w.attachStarts(f)
 }
@@ -233,22 +235,30 @@ func (w *heapWatch) attachStarts(f *uprobe.File) error {
 	if !ok {
 		return nil
 	}
-	attach := func() (io.Closer, error) {
-		return f.Enter(off+uint64(at), uprobe.Go, w.coll.Programs[bpf.GoHeapProgTapioGoheapStarted], w.g.PID)
-	}
-	l, err := attach()
-	if err != nil {
-		return fmt.Errorf("attach to %s: %w", funcStart, err)
-	}
-	w.started = &throttled{attach: attach, on: l, turned: time.Now(), hits: func(s *bpf.GoHeapState) uint64 { return s.Started }}
-	return nil
+	w.started = &throttled{cost: hitCost, hits: func(s *bpf.GoHeapState) uint64 { return s.Started }, attach: func() (io.Closer, error) {
+		l, err := f.Enter(off+uint64(at), uprobe.Go, w.coll.Programs[bpf.GoHeapProgTapioGoheapStarted], w.g.PID)
+		if err != nil {
+			return nil, fmt.Errorf("attach to %s: %w", funcStart, err)
+		}
+		return l, nil
+	}}
+	return w.started.start()
 }
 
+// both are two probes that come and go together.
+type both [2]io.Closer
+
+func (b both) Close() error { return errors.Join(b[0].Close(), b[1].Close()) }
+
 const (
-	// hitCost is what a hit costs the program, with some to spare.
-	hitCost = 8 * time.Microsecond
+	// hitCost is what a hit costs the program, twice what was measured; markCost what one does that wakes somebody while the world is stopped.
+	hitCost, markCost = 4 * time.Microsecond, 20 * time.Microsecond
 	// leastOn is how long the probe stays before it is judged.
 	leastOn = 100 * time.Millisecond
+	// turn is how often it is read what the kernel has told without waking anybody.
+	turn = leastOn / 4
+	// wakeEvery is how often it wakes at most (bpf/goheap.bpf.c).
+	wakeEvery = 5 * time.Millisecond
 )
 
 // throttled is a probe that is taken away for a while when it costs more than it may. What lives is not overlooked meanwhile:
@@ -256,9 +266,17 @@ const (
 type throttled struct {
 	attach func() (io.Closer, error)
 	hits   func(*bpf.GoHeapState) uint64
-	on     io.Closer // nil while it rests
-	turned time.Time // when it was attached, or is to be again
-	before uint64    // hits then
+	cost   time.Duration // of a hit
+	on     io.Closer     // nil while it rests
+	turned time.Time     // when it was attached, or is to be again
+	before uint64        // hits then
+}
+
+func (t *throttled) start() (err error) {
+	if t.on, err = t.attach(); err == nil {
+		t.turned = time.Now()
+	}
+	return err
 }
 
 func (t *throttled) step(state *bpf.GoHeapState, duty float64) error {
@@ -267,19 +285,15 @@ func (t *throttled) step(state *bpf.GoHeapState, duty float64) error {
 		if now.Before(t.turned) {
 			return nil
 		}
-		l, err := t.attach()
-		if err != nil {
-			return fmt.Errorf("attach again: %w", err)
-		}
-		t.on, t.turned = l, time.Now()
-		return nil
+		t.before = t.hits(state)
+		return t.start()
 	}
 	if now.Sub(t.turned) < leastOn {
 		return nil
 	}
 	hits := t.hits(state) - t.before
 	t.before = t.hits(state)
-	cost := time.Duration(hits) * hitCost
+	cost := time.Duration(hits) * t.cost
 	if cost.Seconds() <= duty*now.Sub(t.turned).Seconds() {
 		t.turned = now
 		return nil
@@ -298,7 +312,7 @@ func (w *heapWatch) throttle(now time.Time) error {
 	if now.Before(w.eased) {
 		return nil
 	}
-	w.eased = now.Add(leastOn / 4)
+	w.eased = now.Add(turn)
 	lost, err := bpf.Lost(w.coll.Maps[bpf.GoHeapMapLost])
 	if err != nil {
 		return err
@@ -314,13 +328,15 @@ func (w *heapWatch) throttle(now time.Time) error {
 	if err := w.coll.Maps[bpf.GoHeapMapStates].Lookup(uint32(w.g.PID), &state); err != nil {
 		return fmt.Errorf("read what the kernel has counted: %w", err)
 	}
-	if w.started == nil {
-		return w.spans.step(&state, w.duty)
+	rest, err := w.duty*(1-markDuty), w.marking.step(&state, w.duty*markDuty)
+	if w.started != nil {
+		rest -= w.duty * startDuty
+		err = errors.Join(err, w.started.step(&state, w.duty*startDuty))
 	}
-	return errors.Join(w.spans.step(&state, w.duty*(1-startDuty)), w.started.step(&state, w.duty*startDuty))
+	return errors.Join(err, w.spans.step(&state, rest))
 }
 
-// target says where fields are, and how many spans to pass over.
+// target says where fields are, and in how many pages one is sampled.
 func (w *heapWatch) target(oneIn uint32) error {
 	w.told.OneIn = oneIn
 	if err := w.coll.Maps[bpf.GoHeapMapTargets].Put(uint32(w.g.PID), w.told); err != nil {
@@ -340,13 +356,14 @@ func (w *heapWatch) follow(ctx context.Context, window, longest time.Duration) e
 		if err := w.throttle(now); err != nil {
 			return w.failed(err)
 		}
-		if !w.due.IsZero() && now.After(w.due) {
+		// What was told already may be of a later collection.
+		if !w.due.IsZero() && !now.Before(w.due) && (w.events.AvailableBytes() == 0 || now.Sub(w.due) > turn) {
 			w.due = time.Time{}
 			if err := w.check(); err != nil {
 				return w.failed(err)
 			}
 		}
-		deadline := now.Add(100 * time.Millisecond)
+		deadline := now.Add(turn)
 		if !w.due.IsZero() && w.due.Before(deadline) {
 			deadline = w.due
 		}
@@ -450,7 +467,8 @@ func (w *heapWatch) take(raw []byte) error {
 			return err
 		}
 		if e.Kind == eventMarking {
-			return w.marking()
+			w.due = time.Now() // all is swept by now, and will not be again before what lives is marked
+			return nil
 		}
 		return w.marked(e.Live, e.Time)
 	}
@@ -516,23 +534,18 @@ func (w *heapWatch) findAllspans(heap uint64) error {
 }
 
 // marked takes in that a collection has marked what lives. It shows when spans have been swept, until they are after the next: half
-// of the way there is the best moment to look. None is to be missed, so that fewer objects are followed where collections are frequent.
+// of the way there is the best moment to look. None is to be missed, so that fewer objects are followed where collections are frequent;
+// but those that follow each other faster than anybody is woken.
 func (w *heapWatch) marked(live, at uint64) error {
 	between := min(time.Duration(at-w.marks), time.Second)
 	// By the event's time: on a busy machine it is read later.
 	w.live = append(w.live, trend.Point{At: time.Duration(at - min(w.starting, at)), Bytes: float64(live)})
 	w.marks, w.due = at, time.Now().Add(between/2)
-	if n := len(w.samples.bySpan); 2*time.Duration(n)*time.Second/checksPerSecond > between {
+	if n := len(w.samples.bySpan); 2*time.Duration(n)*time.Second/checksPerSecond > max(between, wakeEvery) {
 		w.samples.thin()
 		return w.target(w.samples.oneIn)
 	}
 	return nil
-}
-
-// marking takes in that the next begins: all is swept by now, and will not be again before what lives is marked.
-func (w *heapWatch) marking() error {
-	w.due = time.Time{}
-	return w.check()
 }
 
 func (w *heapWatch) check() error {
@@ -559,13 +572,10 @@ func (w *heapWatch) census() error {
 
 func (w *heapWatch) close() error {
 	var errs []error
-	for _, t := range []*throttled{w.spans, w.started} {
+	for _, t := range []*throttled{w.spans, w.marking, w.started} {
 		if t != nil && t.on != nil {
 			errs = append(errs, t.on.Close())
 		}
-	}
-	for _, l := range w.links {
-		errs = append(errs, l.Close())
 	}
 	if w.events != nil {
 		errs = append(errs, w.events.Close())

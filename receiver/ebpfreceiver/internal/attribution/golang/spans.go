@@ -5,6 +5,7 @@ package golang
 import (
 	"encoding/binary"
 	"math/bits"
+	"math/rand/v2"
 	"time"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
@@ -110,7 +111,7 @@ const tinyClass = 5
 type samples struct {
 	layout *spanLayout
 	bySpan map[uint64]*sample
-	// oneIn is how many spans one sample stands for; it doubles when there are too many.
+	// oneIn is how many spans of a page one sample stands for; it doubles when there are too many. One of so many pages is always followed.
 	oneIn uint32
 	limit int
 	// dead are how many spans those that have died stood for.
@@ -137,18 +138,18 @@ func (s *samples) add(n *sample) bool {
 	return false
 }
 
-// thin leaves every second out: the rest stand for more.
+// thin leaves every second page out: the rest stand for more.
 func (s *samples) thin() {
 	if s.oneIn >= maxOneIn {
 		return
 	}
 	s.oneIn *= 2
-	i := 0
 	for at, of := range s.bySpan {
-		if i++; i%2 == 0 {
-			delete(s.bySpan, at)
-		} else {
-			of.weight *= 2
+		if weight := max(s.oneIn/uint32(max(of.pages, 1)), 1); weight > of.weight {
+			if rand.Uint32N(weight) >= of.weight {
+				delete(s.bySpan, at)
+			}
+			of.weight = weight
 		}
 	}
 }

@@ -34,9 +34,9 @@ type sample struct {
 // bytes are those that it stands for.
 func (s *sample) bytes() float64 { return s.count * float64(s.size-min(s.base, s.size)) }
 
-// died notes that it was given back.
-func (w *watch) died(s *sample) {
-	s.dead, s.lived = true, max(time.Since(w.begin)-s.at, 0)
+// died notes that it was given back, at a time.
+func (w *watch) died(s *sample, at time.Duration) {
+	s.dead, s.lived = true, max(at-s.at, 0)
 	delete(w.live, s.address)
 }
 
@@ -71,7 +71,7 @@ func (w *watch) born(e *bpf.MallocSample) error {
 	}
 	s := &sample{
 		address: e.Address, size: e.Size, seen: float64(max(e.Size, w.every)) / float64(max(e.Size, 1)),
-		set: set, at: time.Since(w.begin),
+		set: set, at: w.past(e.Time),
 	}
 	switch {
 	case before != nil:
@@ -182,7 +182,7 @@ func (w *watch) look() error {
 	}
 	for i, s := range of {
 		if !seen[i] {
-			w.died(s)
+			w.died(s, time.Since(w.begin))
 		}
 	}
 	return nil

@@ -26,6 +26,8 @@ var ErrNoAllocator = errors.New("no malloc and free found in the program or its 
 const (
 	// round is how long it goes on before it is decided anew which probes are worth their price.
 	round = 50 * time.Millisecond
+	// turn is how often it is read what the kernel has told: it wakes nobody.
+	turn = 10 * time.Millisecond
 	// look is how often it is looked whether samples are still as they were.
 	look = 250 * time.Millisecond
 	// wanted is how many samples a round shall have, and wantedLong where probes stay for longer.
@@ -92,6 +94,7 @@ type watch struct {
 	multi   bool // probes are attached all at once
 	events  *ringbuf.Reader
 	begin   time.Time
+	began   uint64 // the same by the clock that the kernel's programs tell, in ns
 	window  time.Duration
 	looked  time.Time
 	memory  []trend.Point
@@ -129,7 +132,7 @@ type watch struct {
 // who holds what grows. duty is the share of its time, of 1, that it may lose by being watched.
 func Watch(ctx context.Context, p *process.Process, m *modules.Modules, window, longest time.Duration, duty float64) (r Result, err error) {
 	w := &watch{
-		p: p, modules: m, allocs: allocators(m), begin: time.Now(), window: window, every: 16 << 10,
+		p: p, modules: m, allocs: allocators(m), begin: time.Now(), began: bpf.Now(), window: window, every: 4 << 10,
 		live: map[uint64]*sample{}, moved: map[uint64]*sample{}, stacks: map[string]int32{},
 	}
 	if len(w.allocs) == 0 {
@@ -145,6 +148,7 @@ func Watch(ctx context.Context, p *process.Process, m *modules.Modules, window, 
 	if err := w.load(); err != nil {
 		return r, err
 	}
+	m.Prepare()
 	for {
 		if err := w.run(ctx, duty); err != nil {
 			if err = errors.Join(err, p.Alive()); !errors.Is(err, process.ErrGone) {
@@ -192,7 +196,7 @@ func (w *watch) run(ctx context.Context, duty float64) error {
 	for window := w.window; ; {
 		elapsed := time.Since(w.begin)
 		if elapsed >= window || ctx.Err() != nil {
-			return nil
+			return w.catchUp()
 		}
 		// The time that it had: what it waits for a CPU is none of it.
 		allowed := time.Duration(float64(max(elapsed-w.waited, w.cpu-w.first, 0)) * duty)
@@ -371,21 +375,40 @@ func (w *watch) account() error {
 	return nil
 }
 
-// drain takes events in until a time, and then what is there.
+// drain takes events in until a time. What is there then waits for the next one: to follow stacks takes a while where CPUs are short, and
+// probes that have become too expensive must not stay meanwhile.
 func (w *watch) drain(until time.Time) error {
-	rec := &w.record
-	for {
-		w.events.SetDeadline(until)
-		switch err := w.events.ReadInto(rec); {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil
-		case err != nil:
-			return fmt.Errorf("read events: %w", err)
+	for now := time.Now(); now.Before(until); now = time.Now() {
+		deadline := now.Add(turn)
+		if until.Before(deadline) {
+			deadline = until
 		}
-		if err := w.take(rec.RawSample); err != nil {
+		if err := w.read(deadline); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 	}
+	return nil
+}
+
+// catchUp takes in what is there.
+func (w *watch) catchUp() error {
+	for left := w.events.AvailableBytes(); left > 0; left -= len(w.record.RawSample) {
+		if err := w.read(time.Now()); errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read takes one event in; os.ErrDeadlineExceeded when there is none by then.
+func (w *watch) read(deadline time.Time) error {
+	w.events.SetDeadline(deadline)
+	if err := w.events.ReadInto(&w.record); err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	return w.take(w.record.RawSample)
 }
 
 func (w *watch) take(raw []byte) error {
@@ -409,11 +432,14 @@ func (w *watch) take(raw []byte) error {
 				w.moved[e.Address] = s
 				return nil
 			}
-			w.died(s)
+			w.died(s, w.past(e.Time))
 		}
 	}
 	return nil
 }
+
+// past is how long after the beginning something happened.
+func (w *watch) past(at uint64) time.Duration { return time.Duration(at - min(w.began, at)) }
 
 func (w *watch) close() error {
 	var errs []error

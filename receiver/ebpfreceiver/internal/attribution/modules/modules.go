@@ -280,8 +280,14 @@ func (m *Modules) Ends(pc uint64) bool {
 	if mod.unwind != nil && mod.unwind.Ends(address) {
 		return true
 	}
-	frames := mod.Object.Lookup(address)
-	return len(frames) > 0 && frames[len(frames)-1].Function == "main"
+	return mod.Object.Function(address) == "main"
+}
+
+// Prepare reads what it takes to follow stacks, so that nobody has to wait for that while a program is slowed down by probes.
+func (m *Modules) Prepare() {
+	for _, mod := range m.All() {
+		mod.Object.Function(0)
+	}
 }
 
 // At is the module that an address is in; nil where it is none that could be read.

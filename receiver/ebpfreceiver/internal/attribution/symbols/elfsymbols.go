@@ -103,6 +103,17 @@ func (o *Object) Start(address uint64) (uint64, bool) {
 	return s.at, ok
 }
 
+// Function is the name of the function that an address is in, by the symbol table alone: what it costs to ask first is reading that, not the
+// debugging information as well. It is as in the table, and empty where there is none.
+func (o *Object) Function(address uint64) string {
+	table := o.table()
+	s, ok := table.lookup(address)
+	if !ok {
+		return ""
+	}
+	return symbolName(table.names, s.name)
+}
+
 func symbolName(names io.ReaderAt, at uint32) string {
 	b := make([]byte, maxName)
 	n, _ := names.ReadAt(b, int64(at))
