@@ -176,6 +176,30 @@ func TestWalk(t *testing.T) {
 	}, paths)
 }
 
+// A block that was added after the deque was read is none of it: its places hold what was in that memory before.
+func TestQueued(t *testing.T) {
+	m, _ := world()
+	first, second, added := m.alloc(66*8), m.alloc(66*8), m.alloc(66*8)
+	for i := range uint64(64) {
+		m.put(first, 8+i*8, madeAt+i*8)
+		m.put(second, 8+i*8, madeAt+(64+i)*8)
+		m.put(added, 8+i*8, madeAt+8192)
+	}
+	m.put(first, 65*8, second)
+	m.put(second, 0, first)
+	m.put(second, 65*8, added)
+	at := m.object("collections.deque", 216, 64+3, first, second, 0, 2)
+	g := newGraph(m.made, offsets311)
+	deque, ok := g.object(at)
+	require.True(t, ok)
+	var got, want []uint64
+	g.queued(deque, func(ref uint64) { got = append(got, ref) })
+	for i := range uint64(64 + 3) {
+		want = append(want, madeAt+i*8)
+	}
+	assert.Equal(t, want, got)
+}
+
 // What a hostile program has in its memory neither crashes nor holds up.
 func FuzzWalk(f *testing.F) {
 	whole, main := world()

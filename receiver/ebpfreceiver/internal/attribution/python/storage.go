@@ -155,7 +155,7 @@ const (
 
 func (g *graph) queued(o object, each func(ref uint64)) {
 	n := o.length()
-	follow := func(block uint64, link, blocks uint64) {
+	follow := func(block, end uint64, link, blocks uint64) {
 		for ; blocks > 0 && place(block); blocks-- {
 			b := append([]byte(nil), g.words(block, dequeBlock+2)...)
 			if len(b) < (dequeBlock+2)*8 {
@@ -171,16 +171,19 @@ func (g *graph) queued(o object, each func(ref uint64)) {
 			for i := first; i <= last; i++ {
 				each(word(b, 8+i*8))
 			}
+			if block == end {
+				return // what has been added since begins with places that were something else's
+			}
 			block = word(b, link)
 		}
 	}
 	blocks := n/dequeBlock + 2
 	if n <= maxFirst+maxLast {
-		follow(o.word(24), 8+dequeBlock*8, blocks)
+		follow(o.word(24), o.word(32), 8+dequeBlock*8, blocks)
 		return
 	}
-	follow(o.word(24), 8+dequeBlock*8, maxFirst/dequeBlock)
-	follow(o.word(32), 0, dequeBlocks)
+	follow(o.word(24), o.word(32), 8+dequeBlock*8, maxFirst/dequeBlock)
+	follow(o.word(32), o.word(24), 0, dequeBlocks)
 }
 
 // size is what an object takes with its own storage, in bytes.
