@@ -4,6 +4,7 @@ package uprobe
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/arch/x86/x86asm"
+	"golang.org/x/sys/unix"
 )
 
 // The registers in which arguments are passed, by convention.
@@ -53,7 +55,7 @@ func (f *File) Enter(offset uint64, arguments []x86asm.Reg, program *ebpf.Progra
 	if err != nil {
 		return nil, err
 	}
-	return f.ex.Uprobe("", program, &link.UprobeOptions{Address: at, PID: pid})
+	return explained(f.ex.Uprobe("", program, &link.UprobeOptions{Address: at, PID: pid}))
 }
 
 // EnterEach is Enter for several functions at once; each has a cookie by which the program knows it.
@@ -65,7 +67,7 @@ func (f *File) EnterEach(offsets, cookies []uint64, arguments []x86asm.Reg, prog
 			return nil, err
 		}
 	}
-	return f.ex.UprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: at, Cookies: cookies, PID: uint32(pid)})
+	return explained(f.ex.UprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: at, Cookies: cookies, PID: uint32(pid)}))
 }
 
 func (f *File) entry(offset uint64, arguments []x86asm.Reg) (uint64, error) {
@@ -84,7 +86,7 @@ func (f *File) Return(offset uint64, arguments []x86asm.Reg, program *ebpf.Progr
 	if err != nil {
 		return nil, err
 	}
-	return f.ex.Uretprobe("", program, &link.UprobeOptions{Address: at, PID: pid})
+	return explained(f.ex.Uretprobe("", program, &link.UprobeOptions{Address: at, PID: pid}))
 }
 
 // ReturnEach is Return for several functions at once.
@@ -96,5 +98,18 @@ func (f *File) ReturnEach(offsets []uint64, arguments []x86asm.Reg, program *ebp
 			return nil, err
 		}
 	}
-	return f.ex.UretprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: at, PID: uint32(pid)})
+	return explained(f.ex.UretprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: at, PID: uint32(pid)}))
+}
+
+// explained says why the kernel takes a probe for invalid where all is as it should be: probes at one place share a counter of references or
+// none of them has one (kernel/events/uprobes.c: alloc_uprobe). bcc's tools, as Debian 12 has them, ask for one by mistake.
+func explained(l link.Link, err error) (io.Closer, error) {
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return nil, fmt.Errorf("the kernel refuses it, as where another tracer has probes with a counter of references (then its log says ref_ctr_offset mismatch; "+
+			"end memleak, or whichever of bcc's tools is running, and ask again): %w", err)
+	case err != nil:
+		return nil, err
+	}
+	return l, nil
 }
