@@ -66,6 +66,9 @@ func (e *Engine) adopt(now time.Time, held map[string]bool) {
 				l.resolve(now)
 			}
 		case held[id]:
+			if l.Finding.Outcome == nil && f.Outcome != nil {
+				e.subjects[l.Entity].dirty = true // the text is to tell of it
+			}
 			l.join(f)
 		default:
 			if l == nil {
@@ -115,6 +118,7 @@ func (l *life) join(f finding.Finding) {
 		return
 	}
 	own := &l.Finding
+	own.Evidence, own.Remedies = slices.Clip(own.Evidence), slices.Clip(own.Remedies) // others hold them too
 	for _, e := range f.Evidence {
 		if !slices.ContainsFunc(own.Evidence, func(known finding.Evidence) bool {
 			return known.Layer == e.Layer && known.Signal == e.Signal && known.Time.Equal(e.Time)

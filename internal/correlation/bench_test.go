@@ -3,6 +3,7 @@ package correlation_test
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/your-org/tapio/internal/correlation"
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/finding"
 )
 
 // busy is an engine that watches n cgroups, each with all that the cgroup receiver says, read every 5 s; one in a hundred
@@ -60,28 +62,67 @@ func BenchmarkScrape(b *testing.B) {
 	}
 }
 
-// A look at 1,000 entities of which nothing new was heard: once a second.
+// A second's look at 1,000 entities, of which ten are read in it, unless they are gone.
 func BenchmarkTick(b *testing.B) {
-	w, _ := busy(b, 1000, 60)
-	for b.Loop() {
-		w.engine.Evaluate(w.now)
+	const n = 1000
+	cgroup := func(w *world, i int) entity.Entity { return w.cgroup(fmt.Sprintf("/kubepods/pod%d/c%d", i/2, i)) }
+	certificate := func(_ *world, i int) entity.Entity {
+		return entity.Entity{ID: entity.ID(fmt.Sprint("certificate:", i)), Kind: entity.Certificate, Name: fmt.Sprint(i)}
 	}
-}
-
-// A look where 1,000 containers were killed and are gone: once a second.
-func BenchmarkTickOfTheGone(b *testing.B) {
-	w, entities := busy(b, 1000, 1)
-	for _, e := range entities {
-		w.observe(e, signal.Signal{Kind: signal.OOMKill, Shape: signal.Event, Value: 1}, signal.Signal{Kind: signal.Removed, Shape: signal.Event, Value: 1})
-	}
-	w.engine.Evaluate(w.now)
-	require.Len(b, w.engine.Findings(), len(entities))
-	for b.Loop() {
-		w.now = w.now.Add(time.Second)
-		if w.now.Sub(start) > time.Minute { // it must not end
-			w.now = start.Add(30 * time.Second)
-		}
-		w.engine.Evaluate(w.now)
+	for _, tt := range []struct {
+		found  string // once of each entity
+		of     func(*world, int) entity.Entity
+		kinds  []string // of events
+		active int
+	}{
+		{found: "nothing", of: cgroup},
+		{found: "kill", of: cgroup, kinds: []string{signal.OOMKill}, active: n},
+		{found: "kill-and-end", of: cgroup, kinds: []string{signal.OOMKill, signal.Removed}, active: n},
+		{found: "prediction", of: certificate, active: n},
+	} {
+		b.Run("found="+tt.found, func(b *testing.B) {
+			var w *world
+			var entities []entity.Entity
+			read := func(e entity.Entity) {
+				w.observe(e, gauge(signal.MemoryUsed, 100*mi), gauge(signal.MemoryLimit, 512*mi), gauge(signal.PIDsUsed, 10),
+					gauge(signal.CertificateLeft, 1e6-w.now.Sub(start).Seconds()))
+			}
+			begin := func() {
+				w, entities = newWorld(b, settings(b)), nil
+				for i := range n {
+					e := tt.of(w, i)
+					entities = append(entities, e)
+					read(e)
+				}
+				w.now = w.now.Add(time.Second)
+				for _, e := range entities {
+					for _, kind := range tt.kinds {
+						w.observe(e, signal.Signal{Kind: kind, Shape: signal.Event, Value: 1})
+					}
+				}
+				w.engine.Evaluate(w.now)
+			}
+			begin()
+			gone := slices.Contains(tt.kinds, signal.Removed)
+			second := 0
+			for b.Loop() {
+				if second++; second%500 == 0 { // a kill is told for ten minutes
+					b.StopTimer()
+					begin()
+					b.StartTimer()
+				}
+				w.now = w.now.Add(time.Second)
+				for i := range 10 {
+					if !gone {
+						read(entities[(10*second+i)%n])
+					}
+				}
+				w.engine.Evaluate(w.now)
+			}
+			b.StopTimer()
+			active := slices.DeleteFunc(w.engine.Findings(), func(f finding.Finding) bool { return f.State != finding.Active })
+			require.Len(b, active, tt.active)
+		})
 	}
 }
 

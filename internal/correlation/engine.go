@@ -84,8 +84,9 @@ type subject struct {
 	ids   []string
 	dirty bool
 	gone  bool
-	// evaluated is when the patterns were last held against it.
-	evaluated time.Time
+	// matches are the patterns that held when all were last held against it, at evaluated; nothing changes that before until.
+	matches          []match
+	evaluated, until time.Time
 	// restored is when the subject was taken up from a stored state; zero when it was not.
 	restored time.Time
 	shard    Shard

@@ -302,9 +302,8 @@ func TestWhatIsGoneButToldCounts(t *testing.T) {
 	assert.Empty(t, w.engine.Status(w.now).Watched)
 }
 
-// What is gone is looked at now and then only: what was found about it stays for as long as it holds, ends a few seconds late at most, and what is
-// heard late joins it at once.
-func TestWhatIsGoneRests(t *testing.T) {
+// Nothing is heard of what is gone: what was found about it stays for as long as it holds, and what is heard late joins it at once.
+func TestWhatIsGoneStays(t *testing.T) {
 	w := newWorld(t, settings(t))
 	e := w.cgroup("/app")
 	killed := signal.Signal{Kind: signal.OOMKill, Shape: signal.Event, Value: 1}

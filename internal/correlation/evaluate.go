@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"math"
 	"slices"
 	"time"
 
@@ -20,19 +21,20 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 	e.pass(now)
 	e.release(now)
 	e.expire(now)
-	busy, pending := map[entity.ID]bool{}, map[entity.ID]bool{}
+	alive := map[entity.ID]bool{}
 	for _, l := range e.lives {
-		busy[l.Entity] = busy[l.Entity] || l.Stage == active
-		pending[l.Entity] = pending[l.Entity] || !l.Pending.IsZero()
+		alive[l.Entity] = alive[l.Entity] || l.Stage == active || !l.Pending.IsZero()
 	}
 	held := map[string]bool{}
 	for id, s := range e.subjects {
 		switch {
-		case s.gone && !s.dirty && !pending[id] && now.Sub(s.evaluated).Abs() < rest:
-			e.rest(s, held)
-		case s.dirty || busy[id] || pending[id]:
+		case !s.dirty && !alive[id]:
+		case s.rests(now):
+			for _, m := range s.matches {
+				e.hold(now, s, m, held)
+			}
+		default:
 			e.evaluate(now, s, held)
-			s.dirty, s.evaluated = false, now
 		}
 	}
 	e.adopt(now, held)
@@ -52,21 +54,22 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 	return e.tell(now)
 }
 
-// rest is how long what was found about an entity that is gone is taken for true without a look. Nothing happens to it any more, and on a
-// node where containers come and go most of what was found is about such ones.
-const rest = 15 * time.Second
+// match is a pattern that holds for an entity, and what there is to say of it.
+type match struct {
+	pattern *pattern.Pattern
+	life    *life
+	finding finding.Finding
+}
 
-// rest keeps what held about an entity when it was last looked at.
-func (e *Engine) rest(s *subject, held map[string]bool) {
-	for _, id := range s.ids {
-		if l := e.lives[id]; l != nil && l.Stage == active && l.Held.Equal(s.evaluated) {
-			held[id] = true
-		}
-	}
+// rests says that a look at an entity would find nothing else than the last one.
+func (s *subject) rests(now time.Time) bool {
+	untold := func(m match) bool { return m.finding.Forecast != nil && m.life.Stage != active } // it will be told with the time that is left then
+	return !s.dirty && !now.Before(s.evaluated) && !now.After(s.until) && !slices.ContainsFunc(s.matches, untold)
 }
 
 // evaluate holds all patterns against one entity.
 func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
+	s.dirty, s.matches, s.evaluated, s.until = false, nil, now, now.Add(math.MaxInt64)
 	for i, p := range e.settings.Patterns {
 		if !p.Applies(s.entity) {
 			continue
@@ -88,7 +91,8 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 		if p.Confirms != "" {
 			in.Foreseen = e.foreseen(s, p, l)
 		}
-		m, err := p.Evaluate(in)
+		m, until, err := p.Evaluate(in)
+		s.until = earlier(s.until, until)
 		if err != nil {
 			e.stats.EvaluationErrors++
 		}
@@ -98,24 +102,32 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 		if l == nil {
 			if !e.room() {
 				e.stats.FindingsRefused++
+				s.until = now
 				continue
 			}
 			l = &life{Pattern: p.Name, Entity: s.entity.ID, Finding: finding.Finding{ID: id}}
 			e.lives[id] = l
 		}
-		held[id] = true
 		f := finding.Finding{Kind: p.Kind, Pattern: p.Name, Severity: m.Severity, Title: m.Title, Brief: m.Brief, Explanation: m.Explanation, Shared: m.Shared, OwnCause: m.OwnCause,
-			Entity: s.entity.Finding(), Confidence: m.Confidence, Forecast: in.Forecast, Evidence: m.Evidence, Remedies: m.Remedies}
+			Entity: s.entity.Finding(), Confidence: m.Confidence, Forecast: in.Forecast, Evidence: m.Evidence, Remedies: m.Remedies, LastSeen: now}
 		if m.Peer != "" {
 			f.Peer = &finding.Peer{Address: m.Peer}
 		}
 		if o != nil {
 			f.Series = o.history.Series(o.resource.name, o.resource.unit)
 		}
-		l.hold(now, p, f)
-		if p.Confirms != "" && l.Stage == active {
-			e.confirm(now, s, p, l)
-		}
+		found := match{p, l, f}
+		s.matches = append(s.matches, found)
+		e.hold(now, s, found, held)
+	}
+}
+
+// hold notes that a pattern holds for an entity now.
+func (e *Engine) hold(now time.Time, s *subject, m match, held map[string]bool) {
+	held[m.life.Finding.ID] = true
+	m.life.hold(now, m.pattern, m.finding)
+	if m.pattern.Confirms != "" && m.life.Stage == active {
+		e.confirm(now, s, m.pattern, m.life)
 	}
 }
 
@@ -148,6 +160,9 @@ func (e *Engine) room() bool {
 // bury forgets a finding.
 func (e *Engine) bury(id string, l *life) {
 	delete(e.lives, id)
+	if s := e.subjects[l.Entity]; s != nil {
+		s.until = time.Time{} // what holds of it begins anew
+	}
 	e.touch(shardOf(string(l.Entity)))
 }
 

@@ -61,7 +61,10 @@ func (l *life) hold(now time.Time, p *pattern.Pattern, f finding.Finding) {
 		l.changed = true
 	}
 	before := l.Finding
-	f.ID, f.FirstSeen, f.LastSeen, f.State = before.ID, before.FirstSeen, now, finding.Active
+	f.ID, f.FirstSeen, f.State = before.ID, before.FirstSeen, finding.Active
+	if f.Forecast == nil { // the time left, in the text of a prediction, is as of the time when it was written
+		f.LastSeen = now
+	}
 	f.Outcome, f.Causes, f.Effects = before.Outcome, before.Causes, before.Effects
 	l.Finding, l.Adopted = f, false
 }

@@ -78,7 +78,7 @@ func (e *Engine) end(s *subject, o *outlook, at time.Time, killed bool) {
 	o.ended = at
 	e.recall(s, o)
 	o.series.Begin(killed)
-	o.last = forecast.Forecast{}
+	o.last, s.dirty = forecast.Forecast{}, true
 	if len(o.series.Memory.Lives) > 0 {
 		e.remember(pastKey{s.entity.Workload(), o.resource.name}, o.series.Memory)
 	}

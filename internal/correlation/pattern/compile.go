@@ -15,7 +15,7 @@ const costLimit = 100_000
 
 // reserved are the names that conditions have beside the clauses' ids.
 var reserved = map[string]bool{
-	"value": true, "count": true, "sum": true, "rate": true, "age": true, "triggered": true, "text": true, "attributes": true,
+	"value": true, "count": true, "sum": true, "rate": true, "age": true, "triggered": true, "after": true, "text": true, "attributes": true,
 	"r": true, "increase": true, "entity": true, "confidence": true, "eta": true, "facts": true,
 }
 
@@ -42,6 +42,7 @@ func clauseEnv() (*cel.Env, error) {
 		cel.Variable("rate", cel.DoubleType),      // sum per second of the window
 		cel.Variable("age", cel.DoubleType),       // seconds since the latest
 		cel.Variable("triggered", cel.DoubleType), // seconds since the latest trigger; triggers and what is required come first
+		cel.Variable("after", cel.DoubleType),     // seconds from the latest trigger to the latest
 		cel.Variable("text", cel.StringType),
 		cel.Variable("attributes", cel.MapType(cel.StringType, cel.StringType)),
 	)...)

@@ -62,8 +62,6 @@ type Match struct {
 	OwnCause bool
 	Evidence []finding.Evidence
 	Remedies []finding.Remedy
-	// Since is the time of the earliest evidence.
-	Since time.Time
 }
 
 // seen is what one clause saw.
@@ -81,17 +79,23 @@ type seen struct {
 	Attributes map[string]string
 }
 
-// Evaluate holds the pattern against an entity. It returns nil when the pattern does not hold. An error means that a
-// condition or text could not be evaluated for another reason than missing evidence, which is no error: the condition
-// then does not hold.
-func (p *Pattern) Evaluate(in Input) (*Match, error) {
+// Evaluate holds the pattern against an entity. It returns nil when the pattern does not hold, and until when the answer stays as it
+// is if nothing else is observed. An error means that a condition or text could not be evaluated for another reason than missing
+// evidence, which is no error: the condition then does not hold.
+func (p *Pattern) Evaluate(in Input) (m *Match, until time.Time, err error) {
+	clk := startClock(in.Now)
+	m, err = p.evaluate(in, clk)
+	return m, clk.until, err
+}
+
+func (p *Pattern) evaluate(in Input, clk *clock) (*Match, error) {
 	if p.Forecast != nil && in.Forecast == nil {
 		return nil, nil
 	}
 	vars := map[string]any{"r": in.Timeline.Values(), "increase": in.Timeline.Increases(), "entity": facts(in.Entity),
-		"confidence": in.Confidence, "eta": 0.0, "triggered": math.Inf(1)}
+		"confidence": in.Confidence, "eta": 0.0}
 	if in.Forecast != nil {
-		vars["eta"] = in.Forecast.At.Sub(in.Now).Seconds()
+		vars["eta"] = clk.left(in.Forecast.At).Seconds()
 	}
 	matched := make(map[string]*seen, len(p.Signals))
 	vars["facts"] = none
@@ -102,7 +106,7 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 			if (c.Required || c.Role == Trigger) != deciding {
 				continue
 			}
-			s, ok := c.look(in, vars)
+			s, ok := c.look(in, clk, vars)
 			vars[c.ID] = ok
 			if !ok {
 				if c.Required {
@@ -115,7 +119,7 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 			if c.Role == Trigger {
 				triggered = true
 				vars["facts"] = merged(vars["facts"].(map[string]string), s.Attributes)
-				vars["triggered"] = min(vars["triggered"].(float64), in.Now.Sub(s.Time).Seconds())
+				clk.trigger(s.Time)
 			}
 		}
 		if !triggered {
@@ -142,7 +146,7 @@ func (p *Pattern) Evaluate(in Input) (*Match, error) {
 			break
 		}
 	}
-	return m, p.describe(m, in, matched, vars)
+	return m, p.describe(m, &story{in: in, clock: clk, matched: matched}, vars)
 }
 
 // Asks says whether now is the time to find out what the pattern asks for.
@@ -159,10 +163,9 @@ func (p *Pattern) Asks(in Input) bool {
 }
 
 // describe fills in everything that people read.
-func (p *Pattern) describe(m *Match, in Input, matched map[string]*seen, vars map[string]any) error {
-	data := &story{in: in, matched: matched}
+func (p *Pattern) describe(m *Match, data *story, vars map[string]any) error {
 	for _, c := range p.Signals {
-		s := matched[c.ID]
+		s := data.matched[c.ID]
 		if s == nil {
 			continue
 		}
@@ -173,10 +176,6 @@ func (p *Pattern) describe(m *Match, in Input, matched map[string]*seen, vars ma
 		m.Evidence = append(m.Evidence, evidence...)
 	}
 	slices.SortStableFunc(m.Evidence, func(a, b finding.Evidence) int { return a.Time.Compare(b.Time) })
-	m.Since = in.Now
-	if len(m.Evidence) > 0 {
-		m.Since = m.Evidence[0].Time
-	}
 	var err error
 	if m.Title, err = sentence(p.title, data); err != nil {
 		return fmt.Errorf("pattern %s: %w", p.Name, err)
@@ -235,7 +234,7 @@ func merged(a, b map[string]string) map[string]string {
 var none = map[string]string{}
 
 // look gathers what the clause is about and says whether its condition holds.
-func (c *Clause) look(in Input, vars map[string]any) (*seen, bool) {
+func (c *Clause) look(in Input, clk *clock, vars map[string]any) (*seen, bool) {
 	window := time.Duration(c.Within)
 	if window == 0 {
 		window = fresh
@@ -249,12 +248,14 @@ func (c *Clause) look(in Input, vars map[string]any) (*seen, bool) {
 		if last.Attributes != nil {
 			s.Attributes = last.Attributes
 		}
+		clk.keep(s.events[0].Time.Add(window))
 	} else {
 		for _, kind := range c.Any {
 			r, ok := in.Timeline.Latest(kind)
 			if ok && !r.Counter && in.Now.Sub(r.Time) <= window {
 				s.kind, s.read = kind, &r
 				s.Count, s.Value, s.Time = 1, r.Value, r.Time
+				clk.keep(r.Time.Add(window))
 				if d := r.Detail; d != nil {
 					s.Text = d.Text
 					if d.Attributes != nil {
@@ -270,7 +271,10 @@ func (c *Clause) look(in Input, vars map[string]any) (*seen, bool) {
 	}
 	ok := holds(c.when, map[string]any{
 		"r": vars["r"], "increase": vars["increase"], "entity": vars["entity"], "value": s.Value, "count": s.Count, "sum": s.Sum,
-		"rate": s.Sum / window.Seconds(), "age": in.Now.Sub(s.Time).Seconds(), "triggered": vars["triggered"], "text": s.Text, "attributes": s.Attributes,
+		"rate": s.Sum / window.Seconds(), "text": s.Text, "attributes": s.Attributes,
+		"age":       func() any { return clk.since(s.Time) },
+		"triggered": func() any { return clk.since(clk.triggered) },
+		"after":     clk.after(s.Time),
 	})
 	return s, ok
 }

@@ -67,7 +67,7 @@ func TestErrors(t *testing.T) {
 		{"a diagnosis with a forecast", "for: 10s", "forecast: {resource: memory, event: oom_kill, when: 'true'}", "forecast: a diagnosis has none"},
 		{"no trigger", "role: trigger", "role: symptom", "signals: a diagnosis needs one of role trigger"},
 		{"the role", "role: trigger", "role: hero", `signals[0].role is "hero", want trigger, cause, symptom or context`},
-		{"the id", "id: heat", "id: value", `signals[0].id is "value", want an identifier such as limit_hit that occurs once and is none of age,`},
+		{"the id", "id: heat", "id: value", `signals[0].id is "value", want an identifier such as limit_hit that occurs once and is none of after, age,`},
 		{"no kinds", "any: [heat]", "any: []", "signals[0].any is empty, want kinds of signals"},
 		{"certainty", "weight: 0.5", "weight: 1", "signals[0].weight is 1, want a probability from 0 to below 1"},
 		{"a trigger without weight", "weight: 0.5", "weight: 0", "signals[0].weight is 0: a trigger must make the diagnosis likely"},
@@ -151,7 +151,7 @@ explanation: x
 			for _, kind := range strings.Fields(tt.kinds) {
 				tl.Observe(signal.Signal{Time: now, Kind: kind, Shape: signal.Event, Value: 1, Layer: finding.LayerCgroup, Text: "it " + kind})
 			}
-			m, err := p.Evaluate(pattern.Input{Now: now.Add(time.Second), Entity: e, Timeline: tl})
+			m, _, err := p.Evaluate(pattern.Input{Now: now.Add(time.Second), Entity: e, Timeline: tl})
 			require.NoError(t, err)
 			if tt.want == 0 {
 				assert.Nil(t, m)
@@ -165,6 +165,67 @@ explanation: x
 	}
 }
 
+// An answer stays as it is until something is too old to count, or for as long as what it asks of the time has the same answer.
+func TestUntil(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 10, 0, 0, time.UTC)
+	tl := timeline.New(now)
+	for _, s := range []signal.Signal{{Kind: "kill", Shape: signal.Event, Time: now.Add(-50 * time.Second)}, {Kind: "exit", Shape: signal.Event, Time: now.Add(-51 * time.Second)},
+		{Kind: "level", Shape: signal.Gauge, Time: now.Add(-20 * time.Second), Value: 1}, {Kind: "old", Shape: signal.Event, Time: now.Add(-5 * time.Minute)}} {
+		tl.Observe(s)
+	}
+	always := now.Add(1<<63 - 1).Sub(now)
+	tests := []struct {
+		name, signals, title string
+		holds                bool
+		want                 time.Duration // from now
+	}{
+		{"an event is in its window", "{id: a, role: trigger, weight: 0.5, any: [kill], within: 2m}", "x", true, 70 * time.Second},
+		{"the oldest leaves it first", "{id: a, role: trigger, weight: 0.5, any: [kill, old], within: 6m}", "x", true, time.Minute},
+		{"a reading is fresh", "{id: a, role: trigger, weight: 0.5, any: [level]}", "x", true, 40 * time.Second},
+		{"one that decides nothing may be told of", "{id: a, role: trigger, weight: 0.5, any: [kill], within: 2m}, {id: b, role: cause, any: [level]}", "x", true, 40 * time.Second},
+		{"what is not there does not leave", "{id: a, role: trigger, weight: 0.5, any: [old], within: 1m}", "x", false, always},
+		{"a condition that does not hold may, with less in the window", "{id: a, role: trigger, weight: 0.5, any: [kill], within: 2m, when: count < 1}", "x", false, 70 * time.Second},
+		{"an age is another one every moment", "{id: a, role: trigger, weight: 0.5, any: [kill], within: 2m, when: age < 60.0}", "x", true, 0},
+		{"but where it is not asked for", "{id: a, role: trigger, weight: 0.5, any: [kill], within: 2m, when: count == 1 || age < 60.0}", "x", true, 70 * time.Second},
+		{"as that of the trigger", "{id: a, role: trigger, weight: 0.5, any: [kill], within: 2m}, {id: b, role: cause, any: [exit], within: 2m, when: triggered < 60.0}", "x", true, 0},
+		{"their difference is not", "{id: a, role: trigger, weight: 0.5, any: [kill], within: 2m}, {id: b, role: cause, any: [exit], within: 2m, when: after == -1.0}", "x", true, 69 * time.Second},
+		{"nor is there one before the trigger", "{id: b, role: cause, any: [exit], within: 2m, when: after > 1.0, required: true}, {id: a, role: trigger, weight: 0.5, any: [kill], within: 2m}", "x", true, 69 * time.Second},
+		{"a text that asks for the time", "{id: a, role: trigger, weight: 0.5, any: [kill], within: 2m}", `{{.In (.Clause "a").Time}}`, true, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := pattern.Parse([]byte("name: x\nsummary: x\nkind: diagnosis\nsignals: [" + tt.signals + "]\nseverity: [{is: info}]\ntitle: '" + tt.title + "'\nexplanation: x\n"))
+			require.NoError(t, err)
+			m, until, err := p.Evaluate(pattern.Input{Now: now, Entity: entity.Entity{ID: "x", Kind: entity.Cgroup, Name: "x"}, Timeline: tl})
+			require.NoError(t, err)
+			assert.Equal(t, tt.holds, m != nil)
+			assert.Equal(t, tt.want, until.Sub(now))
+		})
+	}
+}
+
+// What is said of the time left may be off by a hundredth of it, and by ten seconds.
+func TestUntilOfPredictions(t *testing.T) {
+	p, err := pattern.Parse([]byte(`
+name: x
+summary: x
+kind: prediction
+forecast: {resource: memory, event: oom_kill, when: confidence > 0.5}
+severity: [{is: info}]
+title: '{{.Entity.Display}} ends {{soon (.In .Forecast.At)}}'
+explanation: x
+`))
+	require.NoError(t, err)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for left, want := range map[time.Duration]time.Duration{5 * time.Minute: 3 * time.Second, 10 * time.Hour: 10 * time.Second, 0: 0, -time.Minute: 0} {
+		m, until, err := p.Evaluate(pattern.Input{Now: now, Entity: entity.Entity{ID: "x", Name: "x"}, Timeline: timeline.New(now),
+			Forecast: &finding.Forecast{At: now.Add(left)}, Confidence: 0.9})
+		require.NoError(t, err)
+		require.NotNil(t, m)
+		assert.Equal(t, want, until.Sub(now))
+	}
+}
+
 func TestWhatOthersChoseIsQuotedInCommands(t *testing.T) {
 	p, err := pattern.Parse([]byte(strings.Replace(good, "run: open window", "run: 'open {{sh .Entity.Name}}'", 1)))
 	require.NoError(t, err)
@@ -172,7 +233,7 @@ func TestWhatOthersChoseIsQuotedInCommands(t *testing.T) {
 	for name, want := range map[string]string{"api-1": "open api-1", "$(rm -rf /)": "open '$(rm -rf /)'", "it's": `open 'it'\''s'`, "": "open ''", "a\nb": "open 'a\nb'"} {
 		tl := timeline.New(now)
 		tl.Observe(signal.Signal{Time: now, Kind: "heat", Shape: signal.Event, Value: 1})
-		m, err := p.Evaluate(pattern.Input{Now: now, Entity: entity.Entity{ID: "x", Name: name}, Timeline: tl})
+		m, _, err := p.Evaluate(pattern.Input{Now: now, Entity: entity.Entity{ID: "x", Name: name}, Timeline: tl})
 		require.NoError(t, err)
 		assert.Equal(t, want, m.Remedies[0].Command)
 	}
@@ -201,7 +262,7 @@ func FuzzParse(f *testing.F) {
 		for _, c := range p.Signals {
 			tl.Observe(signal.Signal{Time: now, Kind: c.Any[0], Shape: signal.Event, Value: 1})
 		}
-		_, _ = p.Evaluate(pattern.Input{Now: now, Entity: entity.Entity{ID: "x", Kind: entity.Cgroup}, Timeline: tl,
+		_, _, _ = p.Evaluate(pattern.Input{Now: now, Entity: entity.Entity{ID: "x", Kind: entity.Cgroup}, Timeline: tl,
 			Forecast: &finding.Forecast{At: now.Add(time.Minute)}, Confidence: 0.9})
 	})
 }

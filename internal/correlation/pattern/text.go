@@ -15,6 +15,7 @@ import (
 // story is what the texts of a pattern are told over.
 type story struct {
 	in      Input
+	clock   *clock
 	matched map[string]*seen
 }
 
@@ -64,6 +65,7 @@ func (s *story) Evicted() []Candidate {
 	if s.in.Evicted == nil {
 		return nil
 	}
+	s.clock.keep(s.in.Now) // what is observed of others is not waited for
 	return s.in.Evicted()
 }
 
@@ -90,7 +92,7 @@ func (s *story) Fact(id, attribute string) string {
 }
 
 // In is the time from now.
-func (s *story) In(t time.Time) time.Duration { return t.Sub(s.in.Now) }
+func (s *story) In(t time.Time) time.Duration { return s.clock.left(t) }
 
 // RoomierLimit proposes a memory limit: half as much again, and at least 100 MiB more, in whole MiB. (The autoscaler's rule,
 // the larger of 20 % and 100 MiB, is known to be too small and to loop.)
