@@ -5,7 +5,8 @@
 # Here everything is real that a container cannot have: the kernel's log, tracepoints, cgroup v2, systemd's MemoryMax and its word on
 # OOM kills, containers in scopes. Debian's systemd, journald, dbus, containerd and runc (root.sh), under a kernel of
 # test/vm/kernel.sh (KERNEL, 6.1). COMMAND, and what -f names, are copied to /job, which is the working directory. There is no
-# network. The machine is emulated in software: see test/vm/run.sh.
+# network. The machine is emulated in software: see test/vm/run.sh. With CLOCK=instructions its clock counts those, 250 million a
+# second, and it has one CPU: then what code takes there does not depend on how busy the host is.
 #
 # Needs root, and the Debian packages qemu-system-x86, e2fsprogs and debootstrap (make setup).
 set -eu
@@ -58,7 +59,10 @@ if [ ! -e "$image" ] || [ "$0" -nt "$image" ]; then
 fi
 mke2fs -q -t ext4 -O ^has_journal -d "$job/files" "$job/files.img" $(($(du -sm "$job/files" | cut -f1) + 64))M > /dev/null
 : > "$job/status"
-timeout "${SECONDS_AT_MOST:-300}" qemu-system-x86_64 -accel tcg,thread=single -cpu max -smp 2 -m 2048 -nodefaults -display none -no-reboot \
+processors='-smp 2'
+[ "${CLOCK-}" != instructions ] || processors='-smp 1 -icount shift=2'
+# shellcheck disable=SC2086 # several words
+timeout "${SECONDS_AT_MOST:-300}" qemu-system-x86_64 -accel tcg,thread=single -cpu max $processors -m 2048 -nodefaults -display none -no-reboot \
   -serial "file:$job/kernel" -chardev stdio,id=output,signal=off -serial chardev:output -serial "file:$job/status" \
   -drive "file=$image,format=raw,if=none,id=root,cache=unsafe,snapshot=on" -device nvme,drive=root,serial=root \
   -drive "file=$job/files.img,format=raw,if=none,id=job,cache=unsafe" -device nvme,drive=job,serial=job \
