@@ -128,9 +128,10 @@ else
   skip "a real container runtime: containerd is missing (make setup), or this is not root"
 fi
 
+# Most packages wait more than they compute: more of them at once than there are CPUs.
 if command -v gcc > /dev/null 2>&1; then
   # shellcheck disable=SC2086 # one word a package
-  run "unit tests, with the race detector" go_test -race $tests
+  run "unit tests, with the race detector" go_test -race -p=4 $tests
 else
   skip "the race detector: gcc is missing"
   # shellcheck disable=SC2086
@@ -143,7 +144,7 @@ run "forecasts, scored on recorded runs, and patterns by their tests" go test $c
 
 # The programs themselves, on this machine. Not beside the unit tests: these compile, and an end-to-end run has a clock.
 # They wait more than they compute: more of them at once than there are CPUs.
-run "end to end, on this machine" go_test -count=1 -parallel=6 ./test/e2e
+run "end to end, on this machine" go_test -count=1 -parallel=10 ./test/e2e
 
 join
 

@@ -77,6 +77,9 @@ func run(ctx context.Context, bin, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, collector.Stop()) }()
+	if err := observing(ctx, collector); err != nil {
+		return err
+	}
 
 	say("starting a program that leaks %s a second in the cgroup %s, which may have %d MiB", rate, cgroup.Folder, limit>>20)
 	leak, err := harness.StartWorkload(bin, cgroup, "leak", start, rate)
@@ -93,6 +96,23 @@ func run(ctx context.Context, bin, name string) (err error) {
 	}
 	say("the kernel killed the program")
 	return compare(ctx, collector, at, name)
+}
+
+// observing waits until the collector has seen anything: on a busy machine it has nothing to tell at first.
+func observing(ctx context.Context, collector *harness.Collector) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		_, said, status := collector.Tapio(ctx, "check")
+		if status == 0 || status == 1 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("tapio check: %s", said)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // watch shows what `tapio check` says until the program is gone.
