@@ -92,6 +92,10 @@ func (p *Pattern) evaluate(in Input, clk *clock) (*Match, error) {
 	if p.Forecast != nil && in.Forecast == nil {
 		return nil, nil
 	}
+	triggers := func(c *Clause) bool { return c.Role == Trigger && in.Timeline.Knows(c.Any...) }
+	if p.Forecast == nil && !slices.ContainsFunc(p.Signals, triggers) {
+		return nil, nil // as of most entities, which cost no more than to see that
+	}
 	vars := map[string]any{"r": in.Timeline.Values(), "increase": in.Timeline.Increases(), "entity": facts(in.Entity),
 		"confidence": in.Confidence, "eta": 0.0}
 	if in.Forecast != nil {
@@ -100,7 +104,7 @@ func (p *Pattern) evaluate(in Input, clk *clock) (*Match, error) {
 	matched := make(map[string]*seen, len(p.Signals))
 	vars["facts"] = none
 	doubt, triggered := 1.0, p.Forecast != nil
-	// What decides comes first: most entities have no trigger, and cost no more than to see that.
+	// What decides comes first.
 	for _, deciding := range []bool{true, false} {
 		for _, c := range p.Signals {
 			if (c.Required || c.Role == Trigger) != deciding {

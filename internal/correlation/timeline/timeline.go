@@ -246,6 +246,16 @@ func (t *Timeline) Latest(kind string) (Reading, bool) {
 	return r, ok
 }
 
+// Knows says whether there is an event or a reading of one of the kinds, however old.
+func (t *Timeline) Knows(kinds ...string) bool {
+	for _, kind := range kinds {
+		if r, ok := t.readings[kind]; ok && !r.Counter || len(t.events[kind]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Values are the latest readings by kind, and Increases how much each counter grew between its last two readings. Both are
 // the timeline's own: read only, and not beyond the next Observe.
 func (t *Timeline) Values() map[string]float64 { return t.values }
