@@ -3,8 +3,8 @@
 # that it finds out who holds a leak.
 #
 # CGROUPS is how the machine mounts them, as run.sh takes it (v2). Without arguments: every kernel, all tests on the oldest and the
-# newest, and that programs load and events arrive on those between; the same on arm64, and who holds a leak. "all": all tests on every kernel, and
-# on the oldest with v1 and hybrid layouts.
+# newest, and that programs load and events arrive on those between; the same on arm64 with 6.1, and who holds a leak. "all": all
+# tests on every kernel, and on the oldest with v1 and hybrid layouts.
 set -eu
 
 some=
