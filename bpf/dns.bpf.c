@@ -29,8 +29,6 @@ enum {
 };
 TAPIO_COUNTS(DNS_COUNTS)
 
-#define AF_INET 2
-#define AF_INET6 10
 #define IPPROTO_UDP 17
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
@@ -165,11 +163,7 @@ static __always_inline void serve(struct question *q, struct sk_buff *skb, struc
 	unsigned char *ip = skb->head + skb->network_header;
 
 	if (sk->__sk_common.skc_dport) {
-		q->family = sk->__sk_common.skc_family;
-		if (q->family == AF_INET6)
-			BPF_CORE_READ_INTO(&q->server, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
-		else
-			bpf_core_read(&q->server, 4, &sk->__sk_common.skc_daddr);
+		q->family = tapio_peer(sk, q->server);
 	} else if (skb->protocol == __builtin_bswap16(ETH_P_IPV6)) {
 		q->family = AF_INET6;
 		bpf_probe_read_kernel(&q->server, 16, ip + 24);

@@ -36,8 +36,6 @@ enum {
 };
 TAPIO_COUNTS(NETWORK_COUNTS)
 
-#define AF_INET 2
-#define AF_INET6 10
 #define IPPROTO_TCP 6
 
 #define TCP_ESTABLISHED 1
@@ -156,18 +154,16 @@ static __always_inline void begin(struct sock *sk)
 	u64 key = (u64)sk;
 
 	s.cgroup = tapio_cgroup_id((struct task_struct *)bpf_get_current_task());
-	bpf_map_update_elem(&sockets, &key, &s, BPF_ANY);
+	if (bpf_map_update_elem(&sockets, &key, &s, BPF_ANY))
+		tapio_count_lost();
 }
 
 // peer_of is whom a socket of a cgroup connects to.
 static __always_inline struct peer peer_of(struct sock *sk, u64 cgroup)
 {
-	struct peer p = {.cgroup = cgroup, .family = sk->__sk_common.skc_family, .port = __builtin_bswap16(sk->__sk_common.skc_dport)};
+	struct peer p = {.cgroup = cgroup, .port = __builtin_bswap16(sk->__sk_common.skc_dport)};
 
-	if (p.family == AF_INET6)
-		BPF_CORE_READ_INTO(&p.address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
-	else
-		bpf_core_read(&p.address, 4, &sk->__sk_common.skc_daddr);
+	p.family = tapio_peer(sk, p.address);
 	return p;
 }
 
@@ -202,8 +198,10 @@ static __always_inline void finish(struct sock *sk, bool connected)
 	struct counts *c;
 	u32 outcome;
 
-	if (!s)
+	if (!s) { // it has begun before there was this program, or there were too many
+		tapio_count_lost();
 		return;
+	}
 	took = bpf_ktime_get_ns() - s->began;
 	outcome = connected ? CONNECTED : failure(sk, took);
 	if (outcome >= OUTCOMES)

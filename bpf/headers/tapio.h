@@ -121,6 +121,21 @@ static __always_inline u64 tapio_cgroup_id(struct task_struct *task)
 	return BPF_CORE_READ(tapio_memory_css(task), cgroup, kn, id);
 }
 
+#define AF_INET 2
+#define AF_INET6 10
+
+// tapio_peer copies the address that a socket is connected to, of IPv4 into the first four bytes, and returns its family.
+static __always_inline u16 tapio_peer(struct sock *sk, void *address)
+{
+	u16 family = sk->__sk_common.skc_family;
+
+	if (family == AF_INET6)
+		BPF_CORE_READ_INTO((u8(*)[16])address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+	else
+		bpf_core_read(address, 4, &sk->__sk_common.skc_daddr);
+	return family;
+}
+
 // tapio_socket_cgroup_id returns the cgroup of v2 that a socket was made in, or 0 where the memory controller is not there.
 static __always_inline u64 tapio_socket_cgroup_id(struct sock *sk)
 {
