@@ -38,14 +38,18 @@ go_test() {
 # twice COMMAND [ARGUMENT]...: once more if it fails.
 twice() { "$@" || { printf '\n== once more\n' && "$@"; }; }
 
-# Other kernels.
+# Other kernels. Those of arm64 are in another lane, which is done sooner.
 kernels() {
   if command -v qemu-system-x86_64 > /dev/null && command -v qemu-system-aarch64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
     # shellcheck disable=SC2086
-    run "the ebpf receiver, under other kernels" test/vm/ebpf.sh ${TAPIO_TEST_KERNELS-}
+    run "the ebpf receiver, under other kernels" test/vm/ebpf.sh ${TAPIO_TEST_KERNELS:-amd64}
   else
     skip "the ebpf receiver under other kernels: qemu-system-x86, qemu-system-arm, busybox-static or cpio is missing (make setup, as root)"
   fi
+}
+arm64() {
+  [ -z "${TAPIO_TEST_KERNELS-}" ] || return 0
+  ! command -v qemu-system-aarch64 > /dev/null || run "the ebpf receiver, on arm64" test/vm/ebpf.sh arm64
 }
 
 # A real systemd, whole machines, and other layouts of cgroups.
@@ -91,6 +95,7 @@ kubernetes() {
   else
     skip "Kubernetes' real API: test/kube/build.sh could not build it"
   fi
+  arm64
 }
 
 # beside LANE runs it beside the rest; join waits for all, and shows what they said.

@@ -23,8 +23,8 @@ import (
 const (
 	// statusInterval is how often the status goes out.
 	statusInterval = 5 * time.Second
-	// settled is how long after the start all pipelines are there.
-	settled = 10 * time.Second
+	// settled is how long after the start all pipelines are there, on a machine that is slow as well.
+	settled = time.Minute
 )
 
 // correlator is the one engine behind all instances of an id, and the loop that tells what it finds.

@@ -95,6 +95,9 @@ func findingOf(t *testing.T, c *harness.Collector, id string, kills int) (found 
 		if f.Pattern == "memory-exhaustion" || f.Pattern == "cpu-starved" { // it may have been foreseen, and an emulated machine is short of CPU
 			continue
 		}
+		if f.Entity.Name == "tapio.service" { // which runs this test, and connects to the collector until there is one
+			continue
+		}
 		assert.Equal(t, "oom-killed", f.Pattern, "%s", f.Title)
 		if told++; f.Entity.ContainerID == id {
 			found = &f
