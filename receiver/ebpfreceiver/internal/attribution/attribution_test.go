@@ -95,7 +95,7 @@ func TestMain(m *testing.M) {
 	}
 	// The cases wait more than they compute: more of them at once than there are CPUs. With too many none of them gets on.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
 	status := m.Run()

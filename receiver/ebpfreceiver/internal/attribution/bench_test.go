@@ -93,7 +93,7 @@ func BenchmarkThroughput(b *testing.B) {
 				n, m := measure(func() { time.Sleep(window) })
 				off, otherOff = off+n, otherOff+m
 				n, m = measure(func() {
-					_, err := Run(b.Context(), []int{of.cmd.Process.Pid}, Options{Window: window, Duty: dutyHack()})
+					_, err := Run(b.Context(), []int{of.cmd.Process.Pid}, Options{Window: window, Duty: Duty})
 					require.NoError(b, err)
 				})
 				on, otherOn = on+n, otherOn+m
@@ -103,5 +103,3 @@ func BenchmarkThroughput(b *testing.B) {
 		})
 	}
 }
-
-func dutyHack() float64 { v, _ := strconv.ParseFloat(os.Getenv("DUTY"), 64); return v }
