@@ -161,7 +161,7 @@ func (e *Engine) room() bool {
 func (e *Engine) bury(id string, l *life) {
 	delete(e.lives, id)
 	if s := e.subjects[l.Entity]; s != nil {
-		s.until = time.Time{} // what holds of it begins anew
+		s.matches, s.until = nil, time.Time{} // what holds of it begins anew, and what held is not kept
 	}
 	e.touch(shardOf(string(l.Entity)))
 }

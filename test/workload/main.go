@@ -93,10 +93,11 @@ func run(cgroups string, args []string) error {
 		}
 		return cache(number(0, "SIZE"), args[1])
 	case "parent":
+		after := 0
 		if len(args) > 1 {
-			return parent(number(0, "SIZE"), time.Duration(number(1, "AFTER"))*time.Millisecond)
+			after = number(1, "AFTER")
 		}
-		return parent(number(0, "SIZE"), 0)
+		return parent(number(0, "SIZE"), time.Duration(after)*time.Millisecond)
 	case "exit":
 		time.Sleep(time.Duration(number(1, "AFTER")) * time.Millisecond)
 		os.Exit(number(0, "CODE"))
