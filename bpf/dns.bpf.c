@@ -7,7 +7,7 @@
 #include "tapio.h"
 
 // How a lookup ended: by the response code, or without a response.
-enum {
+enum outcome {
 	NOERROR,
 	NXDOMAIN,
 	SERVFAIL,
@@ -17,15 +17,12 @@ enum {
 	OUTCOMES,
 };
 
-// Buckets of powers of two, from 1 µs to 8.4 s and what is above.
-#define BUCKETS 24
-
 // Indices of a cgroup's counts; the first are those above.
-enum {
+enum count {
 	RETRIES = OUTCOMES,
 	ANSWERED_US,
 	ANSWERED_BUCKETS,
-	DNS_COUNTS = ANSWERED_BUCKETS + BUCKETS,
+	DNS_COUNTS = ANSWERED_BUCKETS + TAPIO_BUCKETS,
 };
 TAPIO_COUNTS(DNS_COUNTS)
 
@@ -70,6 +67,8 @@ struct question_counts {
 };
 
 // For bpf2go, which makes Go types of these.
+const enum outcome *unused_outcome __attribute__((unused));
+const enum count *unused_count __attribute__((unused));
 const struct question *unused_question __attribute__((unused));
 const struct question_counts *unused_question_counts __attribute__((unused));
 
@@ -233,7 +232,7 @@ static __always_inline void settle(u32 key, struct query *q, u32 outcome, u64 to
 		tapio_add(&c->n_[outcome], 1);
 		if (outcome != TIMED_OUT) {
 			tapio_add(&c->n_[ANSWERED_US], took / 1000);
-			tapio_add(&c->n_[ANSWERED_BUCKETS + tapio_bucket(took / 1000, BUCKETS)], 1);
+			tapio_add(&c->n_[ANSWERED_BUCKETS + tapio_bucket(took / 1000)], 1);
 		}
 	}
 	of = bpf_map_lookup_elem(&questions, &question);

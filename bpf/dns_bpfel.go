@@ -13,6 +13,27 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type DNSCount uint32
+
+const (
+	DNSCountRETRIES          DNSCount = 6
+	DNSCountANSWERED_US      DNSCount = 7
+	DNSCountANSWERED_BUCKETS DNSCount = 8
+	DNSCountDNS_COUNTS       DNSCount = 32
+)
+
+type DNSOutcome uint32
+
+const (
+	DNSOutcomeNOERROR   DNSOutcome = 0
+	DNSOutcomeNXDOMAIN  DNSOutcome = 1
+	DNSOutcomeSERVFAIL  DNSOutcome = 2
+	DNSOutcomeREFUSED   DNSOutcome = 3
+	DNSOutcomeOTHER     DNSOutcome = 4
+	DNSOutcomeTIMED_OUT DNSOutcome = 5
+	DNSOutcomeOUTCOMES  DNSOutcome = 6
+)
+
 type DNSQuery struct {
 	_        structs.HostLayout
 	Began    uint64
@@ -51,6 +72,8 @@ const (
 	DNSProgTapioSend           = "tapio_send"
 	DNSVarOutstanding          = "outstanding"
 	DNSVarUnread               = "unread"
+	DNSVarUnusedCount          = "unused_count"
+	DNSVarUnusedOutcome        = "unused_outcome"
 	DNSVarUnusedQuery          = "unused_query"
 	DNSVarUnusedQuestion       = "unused_question"
 	DNSVarUnusedQuestionCounts = "unused_question_counts"
@@ -120,6 +143,8 @@ type DNSMapSpecs struct {
 type DNSVariableSpecs struct {
 	Outstanding          *ebpf.VariableSpec `ebpf:"outstanding"`
 	Unread               *ebpf.VariableSpec `ebpf:"unread"`
+	UnusedCount          *ebpf.VariableSpec `ebpf:"unused_count"`
+	UnusedOutcome        *ebpf.VariableSpec `ebpf:"unused_outcome"`
 	UnusedQuery          *ebpf.VariableSpec `ebpf:"unused_query"`
 	UnusedQuestion       *ebpf.VariableSpec `ebpf:"unused_question"`
 	UnusedQuestionCounts *ebpf.VariableSpec `ebpf:"unused_question_counts"`
@@ -168,6 +193,8 @@ func (m *DNSMaps) Close() error {
 type DNSVariables struct {
 	Outstanding          *ebpf.Variable `ebpf:"outstanding"`
 	Unread               *ebpf.Variable `ebpf:"unread"`
+	UnusedCount          *ebpf.Variable `ebpf:"unused_count"`
+	UnusedOutcome        *ebpf.Variable `ebpf:"unused_outcome"`
 	UnusedQuery          *ebpf.Variable `ebpf:"unused_query"`
 	UnusedQuestion       *ebpf.Variable `ebpf:"unused_question"`
 	UnusedQuestionCounts *ebpf.Variable `ebpf:"unused_question_counts"`

@@ -11,10 +11,7 @@
 #define EVENTS (4 * 1024 * 1024) // bytes
 #define SPAN_IN_USE 1 // runtime.mSpanInUse
 
-#define GOHEAP_SPAN 1
-#define GOHEAP_MARKED 2
-#define GOHEAP_MARKING 3
-#define GOHEAP_STARTED 4
+enum event { SPAN = 1, MARKED, MARKING, STARTED };
 
 // What is told of the programs that are watched, by process: offsets of fields in runtime.mspan, and in how many pages of spans one
 // is sampled: of what leaks in a few large pieces, none shall be overlooked.
@@ -50,7 +47,7 @@ struct state {
 };
 
 struct span {
-	u32 kind;
+	enum event kind;
 	u32 pid;
 	u64 time; // CLOCK_MONOTONIC, ns
 	u64 heap, span, base, pages;
@@ -66,14 +63,14 @@ struct span {
 };
 
 struct marked {
-	u32 kind; // or marking, with nothing live yet
+	enum event kind; // or marking, with nothing live yet
 	u32 pid;
 	u64 time;
 	u64 live; // bytes
 };
 
 struct started {
-	u32 kind;
+	enum event kind;
 	u32 pid;
 	u64 goroutine, parent; // its number, and that of the one which started it
 	u32 depth; // of the stack
@@ -259,7 +256,7 @@ int tapio_goheap_span(struct pt_regs *ctx)
 		tapio_count_lost();
 		return 0;
 	}
-	e->kind = GOHEAP_SPAN;
+	e->kind = SPAN;
 	e->pid = pid;
 	e->time = bpf_ktime_get_ns();
 	e->heap = GO_ARG1(ctx);
@@ -282,10 +279,10 @@ int tapio_goheap_span(struct pt_regs *ctx)
 // A small heap is collected a thousand times a second. To wake the reader each time would cost the program a tenth of its time.
 #define WAKE_EVERY 5000000 // ns
 
-static __always_inline void tell(u32 kind, u32 pid, struct state *state, u64 live)
+static __always_inline void tell(enum event kind, u32 pid, struct state *state, u64 live)
 {
 	struct marked *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	u64 *woken = &state->woken[kind == GOHEAP_MARKED];
+	u64 *woken = &state->woken[kind == MARKED];
 
 	state->marks++; // the world is stopped: there is nobody else
 	if (!e) {
@@ -314,7 +311,7 @@ int tapio_goheap_mark(struct pt_regs *ctx)
 	if (!state)
 		return 0;
 	state->marking = 1;
-	tell(GOHEAP_MARKING, pid, state, 0);
+	tell(MARKING, pid, state, 0);
 	return 0;
 }
 
@@ -328,7 +325,7 @@ int tapio_goheap_marked(struct pt_regs *ctx)
 	if (!state)
 		return 0;
 	state->marking = 0;
-	tell(GOHEAP_MARKED, pid, state, GO_ARG2(ctx));
+	tell(MARKED, pid, state, GO_ARG2(ctx));
 	return 0;
 }
 
@@ -351,7 +348,7 @@ int tapio_goheap_started(struct pt_regs *ctx)
 		tapio_count_lost();
 		return 0;
 	}
-	e->kind = GOHEAP_STARTED;
+	e->kind = STARTED;
 	e->pid = pid;
 	e->goroutine = user_word(GO_ARG2(ctx) + target->goid);
 	e->parent = goroutine(ctx, target);

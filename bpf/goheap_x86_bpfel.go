@@ -25,9 +25,18 @@ type GoHeapAsked struct {
 	Pattern    [128]uint8
 }
 
+type GoHeapEvent uint32
+
+const (
+	GoHeapEventSPAN    GoHeapEvent = 1
+	GoHeapEventMARKED  GoHeapEvent = 2
+	GoHeapEventMARKING GoHeapEvent = 3
+	GoHeapEventSTARTED GoHeapEvent = 4
+)
+
 type GoHeapMarked struct {
 	_    structs.HostLayout
-	Kind uint32
+	Kind GoHeapEvent
 	Pid  uint32
 	Time uint64
 	Live uint64
@@ -35,7 +44,7 @@ type GoHeapMarked struct {
 
 type GoHeapSpan struct {
 	_         structs.HostLayout
-	Kind      uint32
+	Kind      GoHeapEvent
 	Pid       uint32
 	Time      uint64
 	Heap      uint64
@@ -55,7 +64,7 @@ type GoHeapSpan struct {
 
 type GoHeapStarted struct {
 	_         structs.HostLayout
-	Kind      uint32
+	Kind      GoHeapEvent
 	Pid       uint32
 	Goroutine uint64
 	Parent    uint64

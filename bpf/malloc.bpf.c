@@ -11,28 +11,30 @@
 #define PART 1024
 #define PIECE 64
 
-#define MALLOC_SAMPLE 1
-#define MALLOC_DEATH 2
+enum event { SAMPLE = 1, DEATH };
 
-#define DIED_FREED 1
-#define DIED_REUSED 2
-#define DIED_MOVED 3 // realloc: the sample that follows goes on with it
+// How memory ends.
+enum end {
+	FREED,
+	REUSED,
+	MOVED, // realloc: the sample that follows goes on with it
+};
 
 // mmap(2)
 #define MAP_ANONYMOUS 0x20
 #define PROT_WRITE 2
 
 // Which function is called.
-enum {
-	CALL_MALLOC,
-	CALL_CALLOC,
-	CALL_MEMALIGN,
-	CALL_POSIX_MEMALIGN,
-	CALL_REALLOC,
-	CALL_FREE,
-	CALL_MMAP,
-	CALL_MREMAP,
-	CALL_SBRK,
+enum call {
+	MALLOC,
+	CALLOC,
+	MEMALIGN,
+	POSIX_MEMALIGN,
+	REALLOC,
+	FREE,
+	MMAP,
+	MREMAP,
+	SBRK,
 	CALLS,
 };
 
@@ -52,8 +54,8 @@ struct counters {
 };
 
 struct sample {
-	u32 kind;
-	u32 call;
+	enum event kind;
+	enum call call;
 	u64 time; // CLOCK_MONOTONIC, ns
 	u64 address, size, old;
 	u64 caller; // where the allocation returns to
@@ -69,8 +71,8 @@ struct sample {
 };
 
 struct death {
-	u32 kind;
-	u32 how;
+	enum event kind;
+	enum end how;
 	u64 time;
 	u64 address;
 };
@@ -119,7 +121,7 @@ struct {
 	__type(value, struct how);
 } sampling SEC(".maps");
 
-static __always_inline int ended(struct address *key, u32 how)
+static __always_inline int ended(struct address *key, enum end how)
 {
 	struct death *e;
 
@@ -130,7 +132,7 @@ static __always_inline int ended(struct address *key, u32 how)
 		tapio_count_lost();
 		return 1;
 	}
-	e->kind = MALLOC_DEATH;
+	e->kind = DEATH;
 	e->how = how;
 	e->time = bpf_ktime_get_ns();
 	e->address = key->address;
@@ -157,7 +159,7 @@ static __always_inline struct how *configured(void)
 }
 
 // Allocators call each other, and themselves: the outermost call counts, but for what is mapped, which is known all the time.
-static __always_inline int ask(struct pt_regs *ctx, u32 which, u64 size, u64 old, u64 into)
+static __always_inline int ask(struct pt_regs *ctx, enum call which, u64 size, u64 old, u64 into)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct asked a = { .size = size, .old = old, .into = into, .call = which, .sp = STACK_POINTER(ctx) };
@@ -169,7 +171,7 @@ static __always_inline int ask(struct pt_regs *ctx, u32 which, u64 size, u64 old
 		return 0;
 	a.burst = c->burst;
 	if (outer && outer->burst == a.burst && outer->sp > a.sp) {
-		if (!size || (which != CALL_MMAP && which != CALL_MREMAP)) {
+		if (!size || (which != MMAP && which != MREMAP)) {
 			outer->depth++;
 			return 0;
 		}
@@ -188,36 +190,36 @@ static __always_inline int ask_mmap(struct pt_regs *ctx)
 {
 	int memory = C_ARG4(ctx) & MAP_ANONYMOUS && C_ARG3(ctx) & PROT_WRITE;
 
-	return ask(ctx, CALL_MMAP, memory ? C_ARG2(ctx) : 0, 0, 0);
+	return ask(ctx, MMAP, memory ? C_ARG2(ctx) : 0, 0, 0);
 }
 
 static __always_inline int ask_sbrk(struct pt_regs *ctx)
 {
 	s64 by = C_ARG1(ctx);
 
-	return ask(ctx, CALL_SBRK, by > 0 ? by : 0, 0, 0);
+	return ask(ctx, SBRK, by > 0 ? by : 0, 0, 0);
 }
 
 SEC("uprobe/malloc")
-int tapio_malloc(struct pt_regs *ctx) { return ask(ctx, CALL_MALLOC, C_ARG1(ctx), 0, 0); }
+int tapio_malloc(struct pt_regs *ctx) { return ask(ctx, MALLOC, C_ARG1(ctx), 0, 0); }
 
 SEC("uprobe/calloc")
-int tapio_calloc(struct pt_regs *ctx) { return ask(ctx, CALL_CALLOC, C_ARG1(ctx) * C_ARG2(ctx), 0, 0); }
+int tapio_calloc(struct pt_regs *ctx) { return ask(ctx, CALLOC, C_ARG1(ctx) * C_ARG2(ctx), 0, 0); }
 
 SEC("uprobe/realloc")
-int tapio_realloc(struct pt_regs *ctx) { return ask(ctx, CALL_REALLOC, C_ARG2(ctx), C_ARG1(ctx), 0); }
+int tapio_realloc(struct pt_regs *ctx) { return ask(ctx, REALLOC, C_ARG2(ctx), C_ARG1(ctx), 0); }
 
 SEC("uprobe/memalign") // and aligned_alloc
-int tapio_memalign(struct pt_regs *ctx) { return ask(ctx, CALL_MEMALIGN, C_ARG2(ctx), 0, 0); }
+int tapio_memalign(struct pt_regs *ctx) { return ask(ctx, MEMALIGN, C_ARG2(ctx), 0, 0); }
 
 SEC("uprobe/posix_memalign")
-int tapio_posix_memalign(struct pt_regs *ctx) { return ask(ctx, CALL_POSIX_MEMALIGN, C_ARG3(ctx), 0, C_ARG1(ctx)); }
+int tapio_posix_memalign(struct pt_regs *ctx) { return ask(ctx, POSIX_MEMALIGN, C_ARG3(ctx), 0, C_ARG1(ctx)); }
 
 SEC("uprobe/mmap")
 int tapio_mmap(struct pt_regs *ctx) { return ask_mmap(ctx); }
 
 SEC("uprobe/mremap")
-int tapio_mremap(struct pt_regs *ctx) { return ask(ctx, CALL_MREMAP, C_ARG3(ctx), C_ARG1(ctx), 0); }
+int tapio_mremap(struct pt_regs *ctx) { return ask(ctx, MREMAP, C_ARG3(ctx), C_ARG1(ctx), 0); }
 
 SEC("uprobe/sbrk")
 int tapio_sbrk(struct pt_regs *ctx) { return ask_sbrk(ctx); }
@@ -280,9 +282,9 @@ static __always_inline int leave(struct pt_regs *ctx)
 	if (what.old) {
 		struct address old = { .pid = id >> 32, .address = what.old };
 
-		moved = ended(&old, DIED_MOVED);
+		moved = ended(&old, MOVED);
 	}
-	ended(&key, DIED_REUSED);
+	ended(&key, REUSED);
 	if (!moved && !sampled(what.size))
 		return 0;
 	now = bpf_ktime_get_ns();
@@ -296,7 +298,7 @@ static __always_inline int leave(struct pt_regs *ctx)
 		tapio_count_lost();
 		return 0;
 	}
-	e->kind = MALLOC_SAMPLE;
+	e->kind = SAMPLE;
 	e->call = what.call;
 	e->time = now;
 	e->address = key.address;
@@ -328,8 +330,8 @@ static __always_inline int free_called(struct pt_regs *ctx)
 {
 	struct address key = { .address = C_ARG1(ctx), .pid = bpf_get_current_pid_tgid() >> 32 };
 
-	count(CALL_FREE, 0);
-	ended(&key, DIED_FREED);
+	count(FREE, 0);
+	ended(&key, FREED);
 	return 0;
 }
 
@@ -342,23 +344,23 @@ SEC("uprobe.multi/malloc")
 int tapio_malloc_each(struct pt_regs *ctx)
 {
 	switch (bpf_get_attach_cookie(ctx)) {
-	case CALL_MALLOC:
-		return ask(ctx, CALL_MALLOC, C_ARG1(ctx), 0, 0);
-	case CALL_CALLOC:
-		return ask(ctx, CALL_CALLOC, C_ARG1(ctx) * C_ARG2(ctx), 0, 0);
-	case CALL_MEMALIGN:
-		return ask(ctx, CALL_MEMALIGN, C_ARG2(ctx), 0, 0);
-	case CALL_POSIX_MEMALIGN:
-		return ask(ctx, CALL_POSIX_MEMALIGN, C_ARG3(ctx), 0, C_ARG1(ctx));
-	case CALL_REALLOC:
-		return ask(ctx, CALL_REALLOC, C_ARG2(ctx), C_ARG1(ctx), 0);
-	case CALL_FREE:
+	case MALLOC:
+		return ask(ctx, MALLOC, C_ARG1(ctx), 0, 0);
+	case CALLOC:
+		return ask(ctx, CALLOC, C_ARG1(ctx) * C_ARG2(ctx), 0, 0);
+	case MEMALIGN:
+		return ask(ctx, MEMALIGN, C_ARG2(ctx), 0, 0);
+	case POSIX_MEMALIGN:
+		return ask(ctx, POSIX_MEMALIGN, C_ARG3(ctx), 0, C_ARG1(ctx));
+	case REALLOC:
+		return ask(ctx, REALLOC, C_ARG2(ctx), C_ARG1(ctx), 0);
+	case FREE:
 		return free_called(ctx);
-	case CALL_MMAP:
+	case MMAP:
 		return ask_mmap(ctx);
-	case CALL_MREMAP:
-		return ask(ctx, CALL_MREMAP, C_ARG3(ctx), C_ARG1(ctx), 0);
-	case CALL_SBRK:
+	case MREMAP:
+		return ask(ctx, MREMAP, C_ARG3(ctx), C_ARG1(ctx), 0);
+	case SBRK:
 		return ask_sbrk(ctx);
 	}
 	return 0;

@@ -33,6 +33,21 @@ type MallocAsked struct {
 	Unused uint32
 }
 
+type MallocCall uint32
+
+const (
+	MallocCallMALLOC         MallocCall = 0
+	MallocCallCALLOC         MallocCall = 1
+	MallocCallMEMALIGN       MallocCall = 2
+	MallocCallPOSIX_MEMALIGN MallocCall = 3
+	MallocCallREALLOC        MallocCall = 4
+	MallocCallFREE           MallocCall = 5
+	MallocCallMMAP           MallocCall = 6
+	MallocCallMREMAP         MallocCall = 7
+	MallocCallSBRK           MallocCall = 8
+	MallocCallCALLS          MallocCall = 9
+)
+
 type MallocCounters struct {
 	_     structs.HostLayout
 	Calls uint64
@@ -41,11 +56,26 @@ type MallocCounters struct {
 
 type MallocDeath struct {
 	_       structs.HostLayout
-	Kind    uint32
-	How     uint32
+	Kind    MallocEvent
+	How     MallocEnd
 	Time    uint64
 	Address uint64
 }
+
+type MallocEnd uint32
+
+const (
+	MallocEndFREED  MallocEnd = 0
+	MallocEndREUSED MallocEnd = 1
+	MallocEndMOVED  MallocEnd = 2
+)
+
+type MallocEvent uint32
+
+const (
+	MallocEventSAMPLE MallocEvent = 1
+	MallocEventDEATH  MallocEvent = 2
+)
 
 type MallocHow struct {
 	_      structs.HostLayout
@@ -56,8 +86,8 @@ type MallocHow struct {
 
 type MallocSample struct {
 	_          structs.HostLayout
-	Kind       uint32
-	Call       uint32
+	Kind       MallocEvent
+	Call       MallocCall
 	Time       uint64
 	Address    uint64
 	Size       uint64

@@ -6,7 +6,7 @@
 #include <bpf/bpf_tracing.h>
 
 // How an attempt to connect ended.
-enum {
+enum outcome {
 	CONNECTED,
 	REFUSED,
 	TIMED_OUT,
@@ -18,11 +18,8 @@ enum {
 	OUTCOMES,
 };
 
-// Buckets of powers of two, from 1 µs to 8.4 s and what is above.
-#define BUCKETS 24
-
 // Indices of a cgroup's counts; the first are those above.
-enum {
+enum count {
 	RETRANSMITS = OUTCOMES,
 	RETRANSMITS_HEAVY, // on connections that sent 2 % again, or more
 	RESETS_SENT,
@@ -30,9 +27,9 @@ enum {
 	LISTEN_DROPS,
 	CONNECT_US,
 	CONNECT_BUCKETS,
-	RTT_US = CONNECT_BUCKETS + BUCKETS,
+	RTT_US = CONNECT_BUCKETS + TAPIO_BUCKETS,
 	RTT_BUCKETS,
-	NETWORK_COUNTS = RTT_BUCKETS + BUCKETS,
+	NETWORK_COUNTS = RTT_BUCKETS + TAPIO_BUCKETS,
 };
 TAPIO_COUNTS(NETWORK_COUNTS)
 
@@ -65,6 +62,8 @@ struct peer_counts {
 };
 
 // For bpf2go, which makes Go types of these.
+const enum outcome *unused_outcome __attribute__((unused));
+const enum count *unused_count __attribute__((unused));
 const struct peer *unused_peer __attribute__((unused));
 const struct peer_counts *unused_peer_counts __attribute__((unused));
 
@@ -211,7 +210,7 @@ static __always_inline void finish(struct sock *sk, bool connected)
 		tapio_add(&c->n_[outcome], 1);
 		if (connected) {
 			tapio_add(&c->n_[CONNECT_US], took / 1000);
-			tapio_add(&c->n_[CONNECT_BUCKETS + tapio_bucket(took / 1000, BUCKETS)], 1);
+			tapio_add(&c->n_[CONNECT_BUCKETS + tapio_bucket(took / 1000)], 1);
 		}
 	}
 	peer = peer_of(sk, s->cgroup);
@@ -246,7 +245,7 @@ static __always_inline void round_trip(struct sock *sk)
 	if (!c)
 		return;
 	tapio_add(&c->n_[RTT_US], us * weight);
-	tapio_add(&c->n_[RTT_BUCKETS + tapio_bucket(us, BUCKETS)], weight);
+	tapio_add(&c->n_[RTT_BUCKETS + tapio_bucket(us)], weight);
 }
 
 // count_drops counts what a listener has dropped since the last time. No tracepoint tells that the queue of who listens was full,

@@ -13,12 +13,41 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type NetworkCount uint32
+
+const (
+	NetworkCountRETRANSMITS       NetworkCount = 8
+	NetworkCountRETRANSMITS_HEAVY NetworkCount = 9
+	NetworkCountRESETS_SENT       NetworkCount = 10
+	NetworkCountRESETS_RECEIVED   NetworkCount = 11
+	NetworkCountLISTEN_DROPS      NetworkCount = 12
+	NetworkCountCONNECT_US        NetworkCount = 13
+	NetworkCountCONNECT_BUCKETS   NetworkCount = 14
+	NetworkCountRTT_US            NetworkCount = 38
+	NetworkCountRTT_BUCKETS       NetworkCount = 39
+	NetworkCountNETWORK_COUNTS    NetworkCount = 63
+)
+
 type NetworkListener struct {
 	_      structs.HostLayout
 	Cgroup uint64
 	Sk     uint64
 	Drops  uint64
 }
+
+type NetworkOutcome uint32
+
+const (
+	NetworkOutcomeCONNECTED   NetworkOutcome = 0
+	NetworkOutcomeREFUSED     NetworkOutcome = 1
+	NetworkOutcomeTIMED_OUT   NetworkOutcome = 2
+	NetworkOutcomeUNREACHABLE NetworkOutcome = 3
+	NetworkOutcomeNO_PORTS    NetworkOutcome = 4
+	NetworkOutcomeABANDONED   NetworkOutcome = 5
+	NetworkOutcomeCANCELLED   NetworkOutcome = 6
+	NetworkOutcomeFAILED      NetworkOutcome = 7
+	NetworkOutcomeOUTCOMES    NetworkOutcome = 8
+)
 
 type NetworkPeer struct {
 	_       structs.HostLayout
@@ -55,6 +84,8 @@ const (
 	NetworkProgTapioResetSent     = "tapio_reset_sent"
 	NetworkProgTapioRetransmit    = "tapio_retransmit"
 	NetworkProgTapioState         = "tapio_state"
+	NetworkVarUnusedCount         = "unused_count"
+	NetworkVarUnusedOutcome       = "unused_outcome"
 	NetworkVarUnusedPeer          = "unused_peer"
 	NetworkVarUnusedPeerCounts    = "unused_peer_counts"
 )
@@ -124,6 +155,8 @@ type NetworkMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NetworkVariableSpecs struct {
+	UnusedCount      *ebpf.VariableSpec `ebpf:"unused_count"`
+	UnusedOutcome    *ebpf.VariableSpec `ebpf:"unused_outcome"`
 	UnusedPeer       *ebpf.VariableSpec `ebpf:"unused_peer"`
 	UnusedPeerCounts *ebpf.VariableSpec `ebpf:"unused_peer_counts"`
 }
@@ -171,6 +204,8 @@ func (m *NetworkMaps) Close() error {
 //
 // It can be passed to LoadNetworkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NetworkVariables struct {
+	UnusedCount      *ebpf.Variable `ebpf:"unused_count"`
+	UnusedOutcome    *ebpf.Variable `ebpf:"unused_outcome"`
 	UnusedPeer       *ebpf.Variable `ebpf:"unused_peer"`
 	UnusedPeerCounts *ebpf.Variable `ebpf:"unused_peer_counts"`
 }

@@ -10,12 +10,11 @@
 #define SIGKILL 9
 #define SEND_SIG_PRIV 1 // include/linux/sched/signal.h: the kernel's own signals carry this instead of an address
 
-#define OOM_KILLED 1
-#define OOM_ENDED 2
+enum event { KILLED = 1, ENDED };
 
 // Page counts are in the kernel's pages.
 struct kill {
-	u32 kind;
+	enum event kind;
 	u32 pid;
 	u64 time; // CLOCK_MONOTONIC, ns
 	u8 comm[TASK_COMM_LEN];
@@ -34,7 +33,7 @@ struct kill {
 };
 
 struct end {
-	u32 kind;
+	enum event kind;
 	u32 pid;
 	u64 time;
 	u32 code; // as wait(2) has it
@@ -155,7 +154,7 @@ int tapio_oom_victim(struct bpf_raw_tracepoint_args *ctx)
 		tapio_count_lost();
 		return 0;
 	}
-	e->kind = OOM_KILLED;
+	e->kind = KILLED;
 	e->pid = tgid;
 	e->time = bpf_ktime_get_ns();
 	BPF_CORE_READ_INTO(&e->comm, task, comm);
@@ -195,7 +194,7 @@ int tapio_oom_exit(struct bpf_raw_tracepoint_args *ctx)
 		tapio_count_lost();
 		return 0;
 	}
-	e->kind = OOM_ENDED;
+	e->kind = ENDED;
 	e->pid = pid;
 	e->time = bpf_ktime_get_ns();
 	e->code = BPF_CORE_READ(task, exit_code);

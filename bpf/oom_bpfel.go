@@ -15,16 +15,23 @@ import (
 
 type OOMEnd struct {
 	_    structs.HostLayout
-	Kind uint32
+	Kind OOMEvent
 	Pid  uint32
 	Time uint64
 	Code uint32
 	Pad  uint32
 }
 
+type OOMEvent uint32
+
+const (
+	OOMEventKILLED OOMEvent = 1
+	OOMEventENDED  OOMEvent = 2
+)
+
 type OOMKill struct {
 	_           structs.HostLayout
-	Kind        uint32
+	Kind        OOMEvent
 	Pid         uint32
 	Time        uint64
 	Comm        [16]uint8

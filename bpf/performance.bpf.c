@@ -3,14 +3,11 @@
 // performance.bpf.c: what tasks wait for: a CPU, memory that has to be reclaimed first, disks.
 #include "tapio.h"
 
-// Buckets of powers of two, from 1 µs to 8.4 s and what is above.
-#define BUCKETS 24
-
 // Indices of a cgroup's counts.
-enum {
+enum count {
 	RUN_WAIT_US, // for a CPU
 	RUN_BUCKETS,
-	UNINTERRUPTIBLE_US = RUN_BUCKETS + BUCKETS, // in state D, as seen by sampling
+	UNINTERRUPTIBLE_US = RUN_BUCKETS + TAPIO_BUCKETS, // in state D, as seen by sampling
 	RECLAIMS,
 	RECLAIM_US,
 	PERFORMANCE_COUNTS,
@@ -91,7 +88,7 @@ static __always_inline void count_waits(struct counts *c, struct seen *before, s
 	if (!ran || (s64)waited < 0)
 		return;
 	tapio_add(&c->n_[RUN_WAIT_US], waited / 1000);
-	tapio_add(&c->n_[RUN_BUCKETS + tapio_bucket(waited / ran / 1000, BUCKETS)], ran);
+	tapio_add(&c->n_[RUN_BUCKETS + tapio_bucket(waited / ran / 1000)], ran);
 }
 
 static __always_inline void see(struct task_struct *task, struct seen *now)
@@ -243,10 +240,11 @@ struct disk {
 struct disk_counts {
 	u64 us;
 	u64 errors;
-	u64 buckets[BUCKETS];
+	u64 buckets[TAPIO_BUCKETS];
 };
 
 // For bpf2go, which makes Go types of these.
+const enum count *unused_count __attribute__((unused));
 const struct look *unused_look __attribute__((unused));
 const struct growth *unused_growth __attribute__((unused));
 const struct disk *unused_disk __attribute__((unused));
@@ -297,7 +295,7 @@ int tapio_block(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	us = (bpf_ktime_get_ns() - began) / 1000;
 	tapio_add(&c->us, us);
-	tapio_add(&c->buckets[tapio_bucket(us, BUCKETS)], 1);
+	tapio_add(&c->buckets[tapio_bucket(us)], 1);
 	return 0;
 }
 

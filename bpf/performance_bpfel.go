@@ -13,6 +13,17 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type PerformanceCount uint32
+
+const (
+	PerformanceCountRUN_WAIT_US        PerformanceCount = 0
+	PerformanceCountRUN_BUCKETS        PerformanceCount = 1
+	PerformanceCountUNINTERRUPTIBLE_US PerformanceCount = 25
+	PerformanceCountRECLAIMS           PerformanceCount = 26
+	PerformanceCountRECLAIM_US         PerformanceCount = 27
+	PerformanceCountPERFORMANCE_COUNTS PerformanceCount = 28
+)
+
 type PerformanceDisk struct {
 	_     structs.HostLayout
 	Name  [32]uint8
@@ -62,6 +73,7 @@ const (
 	PerformanceProgTapioLook        = "tapio_look"
 	PerformanceProgTapioReclaim     = "tapio_reclaim"
 	PerformanceProgTapioReclaimed   = "tapio_reclaimed"
+	PerformanceVarUnusedCount       = "unused_count"
 	PerformanceVarUnusedDisk        = "unused_disk"
 	PerformanceVarUnusedDiskCounts  = "unused_disk_counts"
 	PerformanceVarUnusedGrowth      = "unused_growth"
@@ -136,6 +148,7 @@ type PerformanceMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type PerformanceVariableSpecs struct {
+	UnusedCount      *ebpf.VariableSpec `ebpf:"unused_count"`
 	UnusedDisk       *ebpf.VariableSpec `ebpf:"unused_disk"`
 	UnusedDiskCounts *ebpf.VariableSpec `ebpf:"unused_disk_counts"`
 	UnusedGrowth     *ebpf.VariableSpec `ebpf:"unused_growth"`
@@ -187,6 +200,7 @@ func (m *PerformanceMaps) Close() error {
 //
 // It can be passed to LoadPerformanceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type PerformanceVariables struct {
+	UnusedCount      *ebpf.Variable `ebpf:"unused_count"`
 	UnusedDisk       *ebpf.Variable `ebpf:"unused_disk"`
 	UnusedDiskCounts *ebpf.Variable `ebpf:"unused_disk_counts"`
 	UnusedGrowth     *ebpf.Variable `ebpf:"unused_growth"`

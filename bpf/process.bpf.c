@@ -4,7 +4,7 @@
 #include "tapio.h"
 
 // Indices of a cgroup's counts.
-enum {
+enum count {
 	FORKS,
 	EXECS,
 	EXITS_OK,
@@ -31,16 +31,18 @@ TAPIO_COUNTS(PROCESS_COUNTS)
 #define TOLD_IN 10000000000ULL
 
 // Why a signal was sent; si_code of the others is in siginfo.
-#define BY_USER 0
-#define BY_KERNEL 1
-#define BY_FAULT 2 // of the process itself
+enum sender {
+	USER,
+	KERNEL,
+	FAULT, // of the process itself
+};
 
 struct sent {
 	u64 address; // of a fault
 	u32 pid; // who sent it
 	s32 signal;
 	s32 code; // si_code
-	u32 by;
+	enum sender by;
 	u8 comm[TASK_COMM_LEN];
 	u64 cgroup;
 };
@@ -61,6 +63,7 @@ struct exit {
 };
 
 // For bpf2go, which makes Go types of it.
+const enum count *unused_count __attribute__((unused));
 const struct exit *unused_exit __attribute__((unused));
 
 struct {
@@ -157,14 +160,14 @@ int tapio_signal(struct bpf_raw_tracepoint_args *ctx)
 	s.signal = signal;
 	s.pid = bpf_get_current_pid_tgid() >> 32;
 	if (info == 1) { // SEND_SIG_PRIV
-		s.by = BY_KERNEL;
+		s.by = KERNEL;
 	} else if (info > 1) {
 		struct siginfo_head head = {};
 
 		bpf_probe_read_kernel(&head, sizeof(head), (void *)info);
 		s.code = head.code;
 		if (head.code > 0) { // SI_FROMKERNEL
-			s.by = BY_FAULT;
+			s.by = FAULT;
 			s.address = head.address;
 		}
 	}

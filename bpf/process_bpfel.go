@@ -13,6 +13,18 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type ProcessCount uint32
+
+const (
+	ProcessCountFORKS          ProcessCount = 0
+	ProcessCountEXECS          ProcessCount = 1
+	ProcessCountEXITS_OK       ProcessCount = 2
+	ProcessCountEXITS_FAILED   ProcessCount = 3
+	ProcessCountEXITS_SIGNALED ProcessCount = 4
+	ProcessCountEXITS_UNTOLD   ProcessCount = 5
+	ProcessCountPROCESS_COUNTS ProcessCount = 6
+)
+
 type ProcessExit struct {
 	_          structs.HostLayout
 	Time       uint64
@@ -29,13 +41,21 @@ type ProcessExit struct {
 	Cgroup     ProcessTapioCgroup
 }
 
+type ProcessSender uint32
+
+const (
+	ProcessSenderUSER   ProcessSender = 0
+	ProcessSenderKERNEL ProcessSender = 1
+	ProcessSenderFAULT  ProcessSender = 2
+)
+
 type ProcessSent struct {
 	_       structs.HostLayout
 	Address uint64
 	Pid     uint32
 	Signal  int32
 	Code    int32
-	By      uint32
+	By      ProcessSender
 	Comm    [16]uint8
 	Cgroup  uint64
 }
@@ -63,6 +83,7 @@ const (
 	ProcessProgTapioExit   = "tapio_exit"
 	ProcessProgTapioFork   = "tapio_fork"
 	ProcessProgTapioSignal = "tapio_signal"
+	ProcessVarUnusedCount  = "unused_count"
 	ProcessVarUnusedExit   = "unused_exit"
 )
 
@@ -130,7 +151,8 @@ type ProcessMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProcessVariableSpecs struct {
-	UnusedExit *ebpf.VariableSpec `ebpf:"unused_exit"`
+	UnusedCount *ebpf.VariableSpec `ebpf:"unused_count"`
+	UnusedExit  *ebpf.VariableSpec `ebpf:"unused_exit"`
 }
 
 // ProcessObjects contains all objects after they have been loaded into the kernel.
@@ -176,7 +198,8 @@ func (m *ProcessMaps) Close() error {
 //
 // It can be passed to LoadProcessObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProcessVariables struct {
-	UnusedExit *ebpf.Variable `ebpf:"unused_exit"`
+	UnusedCount *ebpf.Variable `ebpf:"unused_count"`
+	UnusedExit  *ebpf.Variable `ebpf:"unused_exit"`
 }
 
 // ProcessPrograms contains all programs after they have been loaded into the kernel.

@@ -53,8 +53,11 @@ static __always_inline void tapio_add(u64 *n, u64 by)
 	__sync_fetch_and_add(n, by);
 }
 
-// tapio_bucket is the power of two in which a value lies, of n buckets.
-static __always_inline u32 tapio_bucket(u64 v, u32 n)
+// Buckets of powers of two, from 1 µs to 8.4 s and what is above.
+#define TAPIO_BUCKETS 24
+
+// tapio_bucket is the one in which a value lies, in µs.
+static __always_inline u32 tapio_bucket(u64 v)
 {
 	u32 b = 0;
 
@@ -65,7 +68,7 @@ static __always_inline u32 tapio_bucket(u64 v, u32 n)
 			b += shift;
 		}
 	}
-	return b < n ? b : n - 1;
+	return b < TAPIO_BUCKETS ? b : TAPIO_BUCKETS - 1;
 }
 
 // tapio_cgroup names a task's memory cgroup. On cgroup v1 the memory hierarchy is one of several, and the cgroup that

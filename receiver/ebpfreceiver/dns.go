@@ -19,16 +19,7 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
 
-// The indices of a cgroup's counts, as bpf/dns.bpf.c has them; the first are the outcomes.
 const (
-	dnsOutcomes        = 6
-	dnsRetries         = dnsOutcomes
-	dnsAnsweredUS      = dnsOutcomes + 1
-	dnsAnsweredBuckets = dnsOutcomes + 2
-
-	outcomeNoError  = 0
-	outcomeNXDomain = 1
-
 	// answerWithin is how long an answer is waited for after a query was sent the last time: resolvers wait as long, or less.
 	answerWithin = 5 * time.Second
 
@@ -40,16 +31,16 @@ const (
 
 // lookupOutcomes are how a lookup can end, and the words for it in an event; those without are none. FORMERR and NOTIMP, which are
 // among the others, are how old servers answer to what is newer than they are.
-var lookupOutcomes = [dnsOutcomes]struct {
+var lookupOutcomes = [bpf.DNSOutcomeOUTCOMES]struct {
 	metadata.AttributeDNSLookupOutcome
 	text string
 }{
-	{metadata.AttributeDNSLookupOutcomeNoerror, ""},
-	{metadata.AttributeDNSLookupOutcomeNxdomain, "found no such name (NXDOMAIN)"},
-	{metadata.AttributeDNSLookupOutcomeServfail, "failed, since the server could not find out (SERVFAIL)"},
-	{metadata.AttributeDNSLookupOutcomeRefused, "failed, since the server refused to answer (REFUSED)"},
-	{metadata.AttributeDNSLookupOutcomeOther, ""},
-	{metadata.AttributeDNSLookupOutcomeTimedOut, "got no answer"},
+	bpf.DNSOutcomeNOERROR:   {metadata.AttributeDNSLookupOutcomeNoerror, ""},
+	bpf.DNSOutcomeNXDOMAIN:  {metadata.AttributeDNSLookupOutcomeNxdomain, "found no such name (NXDOMAIN)"},
+	bpf.DNSOutcomeSERVFAIL:  {metadata.AttributeDNSLookupOutcomeServfail, "failed, since the server could not find out (SERVFAIL)"},
+	bpf.DNSOutcomeREFUSED:   {metadata.AttributeDNSLookupOutcomeRefused, "failed, since the server refused to answer (REFUSED)"},
+	bpf.DNSOutcomeOTHER:     {metadata.AttributeDNSLookupOutcomeOther, ""},
+	bpf.DNSOutcomeTIMED_OUT: {metadata.AttributeDNSLookupOutcomeTimedOut, "got no answer"},
 }
 
 func loadDNS() (*ebpf.CollectionSpec, error) { return bpf.LoadDNS() }
@@ -58,7 +49,7 @@ func recordDNS(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
 	for i, o := range lookupOutcomes {
 		mb.RecordContainerDNSLookupsDataPoint(now, int64(n[i]), o.AttributeDNSLookupOutcome)
 	}
-	mb.RecordContainerDNSRetriesDataPoint(now, int64(n[dnsRetries]))
+	mb.RecordContainerDNSRetriesDataPoint(now, int64(n[bpf.DNSCountRETRIES]))
 }
 
 // expire has the kernel count the queries that are answered no more.
@@ -90,7 +81,7 @@ type question struct {
 // lookups are how the lookups of a name at a server ended. slow are those that were answered, but late.
 type lookups struct {
 	question
-	n    [dnsOutcomes]uint64
+	n    [bpf.DNSOutcomeOUTCOMES]uint64
 	slow uint64
 }
 
@@ -245,7 +236,7 @@ func (l *lookups) failures(asked []*lookups) []lookupFailure {
 	var all []lookupFailure
 	attempts := l.times()
 	for i, n := range l.n {
-		if o := lookupOutcomes[i]; n > 0 && o.text != "" && (i != outcomeNXDomain || !searched(l.name, asked)) {
+		if o := lookupOutcomes[i]; n > 0 && o.text != "" && (bpf.DNSOutcome(i) != bpf.DNSOutcomeNXDOMAIN || !searched(l.name, asked)) {
 			all = append(all, lookupFailure{l.question, o.String(), o.text, n, attempts})
 		}
 	}
@@ -266,7 +257,7 @@ type lookupFailure struct {
 // goes before names that do not exist.
 func worst(failed []lookupFailure) (told []lookupFailure, more int) {
 	rank := func(l lookupFailure) int {
-		if l.outcome == lookupOutcomes[outcomeNXDomain].String() {
+		if l.outcome == lookupOutcomes[bpf.DNSOutcomeNXDOMAIN].String() {
 			return 1
 		}
 		return 0
@@ -285,9 +276,9 @@ func searched(name string, asked []*lookups) bool {
 	return slices.ContainsFunc(asked, func(l *lookups) bool {
 		switch {
 		case completes(name, l.name):
-			return l.n[outcomeNoError]+l.n[outcomeNXDomain] > 0
+			return l.n[bpf.DNSOutcomeNOERROR]+l.n[bpf.DNSOutcomeNXDOMAIN] > 0
 		case completes(l.name, name):
-			return l.n[outcomeNoError] > 0
+			return l.n[bpf.DNSOutcomeNOERROR] > 0
 		}
 		return false
 	})

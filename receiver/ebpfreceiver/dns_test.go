@@ -23,6 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/bpf"
 )
 
 // Lookups are counted by how they ended, for whom, of which name at which server, from connected and other sockets, over IPv4 and
@@ -473,10 +475,10 @@ func TestDomainName(t *testing.T) {
 // Resolvers complete names by the domains that they search: only the name that people know is told, and only if there is none of all.
 func TestSearched(t *testing.T) {
 	exists := func(name string) *lookups {
-		return &lookups{question: question{name: name}, n: [dnsOutcomes]uint64{outcomeNoError: 1}}
+		return &lookups{question: question{name: name}, n: [bpf.DNSOutcomeOUTCOMES]uint64{bpf.DNSOutcomeNOERROR: 1}}
 	}
 	isNot := func(name string) *lookups {
-		return &lookups{question: question{name: name}, n: [dnsOutcomes]uint64{outcomeNXDomain: 1}}
+		return &lookups{question: question{name: name}, n: [bpf.DNSOutcomeOUTCOMES]uint64{bpf.DNSOutcomeNXDOMAIN: 1}}
 	}
 	for _, c := range []struct {
 		name  string
@@ -497,10 +499,10 @@ func TestSearched(t *testing.T) {
 func TestWorstFailures(t *testing.T) {
 	var failed []lookupFailure
 	for i := range 40 {
-		l := lookups{question: question{name: fmt.Sprint("n", i)}, n: [dnsOutcomes]uint64{outcomeNXDomain: uint64(i + 1)}}
+		l := lookups{question: question{name: fmt.Sprint("n", i)}, n: [bpf.DNSOutcomeOUTCOMES]uint64{bpf.DNSOutcomeNXDOMAIN: uint64(i + 1)}}
 		failed = append(failed, l.failures(nil)...)
 	}
-	silent := lookups{question: question{name: "db.shop"}, n: [dnsOutcomes]uint64{0, 0, 0, 0, 0, 1}, slow: 0}
+	silent := lookups{question: question{name: "db.shop"}, n: [bpf.DNSOutcomeOUTCOMES]uint64{0, 0, 0, 0, 0, 1}, slow: 0}
 	told, more := worst(append(failed, silent.failures(nil)...))
 	require.Len(t, told, maxLookupFailures)
 	assert.Equal(t, 41-maxLookupFailures, more)

@@ -18,8 +18,8 @@ import (
 
 // Whatever the kernel hands over, it is told or refused, and never ends the collector.
 func FuzzOOM(f *testing.F) {
-	for _, record := range []any{bpf.OOMKill{Kind: oomKilled, Pid: 7, Limited: 1, Levels: 3, Victim: bpf.OOMTapioCgroup{Used: 1 << 30}},
-		bpf.OOMEnd{Kind: oomEnded, Pid: 7}} {
+	for _, record := range []any{bpf.OOMKill{Kind: bpf.OOMEventKILLED, Pid: 7, Limited: 1, Levels: 3, Victim: bpf.OOMTapioCgroup{Used: 1 << 30}},
+		bpf.OOMEnd{Kind: bpf.OOMEventENDED, Pid: 7}} {
 		var b bytes.Buffer
 		if err := binary.Write(&b, binary.NativeEndian, record); err != nil {
 			f.Fatal(err)
@@ -50,7 +50,7 @@ func FuzzOOM(f *testing.F) {
 }
 
 func FuzzProcess(f *testing.F) {
-	for _, x := range []bpf.ProcessExit{{Pid: 7, Code: 3 << 8}, {Pid: 7, Code: 11, HasSender: 1, Sent: bpf.ProcessSent{By: sentByFault, Address: 8}}, {Pid: 7, Code: 0x89, HasSender: 1}} {
+	for _, x := range []bpf.ProcessExit{{Pid: 7, Code: 3 << 8}, {Pid: 7, Code: 11, HasSender: 1, Sent: bpf.ProcessSent{By: bpf.ProcessSenderFAULT, Address: 8}}, {Pid: 7, Code: 0x89, HasSender: 1}} {
 		var b bytes.Buffer
 		if err := binary.Write(&b, binary.NativeEndian, x); err != nil {
 			f.Fatal(err)
@@ -76,7 +76,7 @@ func FuzzDomainName(f *testing.F) {
 		if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 			t.Fatalf("no text: %q", name)
 		}
-		if searched(name, []*lookups{{question: question{name: name}, n: [dnsOutcomes]uint64{1, 1, 1, 1, 1, 1}}}) {
+		if searched(name, []*lookups{{question: question{name: name}, n: [bpf.DNSOutcomeOUTCOMES]uint64{1, 1, 1, 1, 1, 1}}}) {
 			t.Fatal("a name is not its own completion")
 		}
 	})

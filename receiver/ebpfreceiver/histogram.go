@@ -7,10 +7,12 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/your-org/tapio/bpf"
 )
 
 // buckets is how many powers of two (µs) the kernel's programs sort durations into; the last has all that are longer.
-const buckets = 24
+const buckets = len(bpf.PerformanceDiskCounts{}.Buckets)
 
 // histogram is a distribution of durations among the counts of a group of probes: the sum at sum (µs), the buckets at from.
 type histogram struct {
@@ -20,10 +22,10 @@ type histogram struct {
 
 // histograms are those of a cgroup. (The metrics builder makes gauges and sums only.)
 var histograms = []histogram{
-	{"container.network.tcp.connect.duration", "Time that it took to connect.", "network", networkConnectUS, networkConnectBuckets},
-	{"container.network.tcp.rtt", "Smoothed round trip time of connections, as it was when they ended.", "network", networkRTTUS, networkRTTBuckets},
-	{"dns.lookup.duration", "Time from when a DNS server was asked until it answered, whatever the answer was.", "dns", dnsAnsweredUS, dnsAnsweredBuckets},
-	{"container.cpu.run_queue.duration", "Time that tasks waited for a CPU each time that they got one: of each task the mean of an interval.", "performance", performanceRunUS, performanceRunBuckets},
+	{"container.network.tcp.connect.duration", "Time that it took to connect.", "network", int(bpf.NetworkCountCONNECT_US), int(bpf.NetworkCountCONNECT_BUCKETS)},
+	{"container.network.tcp.rtt", "Smoothed round trip time of connections, as it was when they ended.", "network", int(bpf.NetworkCountRTT_US), int(bpf.NetworkCountRTT_BUCKETS)},
+	{"dns.lookup.duration", "Time from when a DNS server was asked until it answered, whatever the answer was.", "dns", int(bpf.DNSCountANSWERED_US), int(bpf.DNSCountANSWERED_BUCKETS)},
+	{"container.cpu.run_queue.duration", "Time that tasks waited for a CPU each time that they got one: of each task the mean of an interval.", "performance", int(bpf.PerformanceCountRUN_WAIT_US), int(bpf.PerformanceCountRUN_BUCKETS)},
 }
 
 // bounds are the upper bounds of all buckets but the last (s).

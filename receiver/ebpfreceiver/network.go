@@ -18,37 +18,21 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
 
-// The indices of a cgroup's counts, as bpf/network.bpf.c has them; the first are the outcomes.
-const (
-	networkOutcomes       = 8
-	networkRetransmits    = networkOutcomes
-	networkHeavy          = networkOutcomes + 1
-	networkResetsSent     = networkOutcomes + 2
-	networkResetsReceived = networkOutcomes + 3
-	networkDrops          = networkOutcomes + 4
-	networkConnectUS      = networkOutcomes + 5
-	networkConnectBuckets = networkOutcomes + 6
-	networkRTTUS          = networkConnectBuckets + buckets
-	networkRTTBuckets     = networkRTTUS + 1
-
-	outcomeCancelled = 6
-
-	eventConnectFailed = "kernel.connect_failed"
-)
+const eventConnectFailed = "kernel.connect_failed"
 
 // outcomes are how an attempt to connect can end, and the words for it in an event; those without are none.
-var outcomes = [networkOutcomes]struct {
+var outcomes = [bpf.NetworkOutcomeOUTCOMES]struct {
 	metadata.AttributeNetworkConnectOutcome
 	text string
 }{
-	{metadata.AttributeNetworkConnectOutcomeConnected, ""},
-	{metadata.AttributeNetworkConnectOutcomeRefused, "was refused: nothing listens there, or a firewall says so"},
-	{metadata.AttributeNetworkConnectOutcomeTimedOut, "got no answer until the kernel gave up"},
-	{metadata.AttributeNetworkConnectOutcomeUnreachable, "found no way there"},
-	{metadata.AttributeNetworkConnectOutcomeNoPorts, "found no free port on this side"},
-	{metadata.AttributeNetworkConnectOutcomeAbandoned, "got no answer until the program gave up"},
-	{metadata.AttributeNetworkConnectOutcomeCancelled, ""},
-	{metadata.AttributeNetworkConnectOutcomeFailed, "failed"},
+	bpf.NetworkOutcomeCONNECTED:   {metadata.AttributeNetworkConnectOutcomeConnected, ""},
+	bpf.NetworkOutcomeREFUSED:     {metadata.AttributeNetworkConnectOutcomeRefused, "was refused: nothing listens there, or a firewall says so"},
+	bpf.NetworkOutcomeTIMED_OUT:   {metadata.AttributeNetworkConnectOutcomeTimedOut, "got no answer until the kernel gave up"},
+	bpf.NetworkOutcomeUNREACHABLE: {metadata.AttributeNetworkConnectOutcomeUnreachable, "found no way there"},
+	bpf.NetworkOutcomeNO_PORTS:    {metadata.AttributeNetworkConnectOutcomeNoPorts, "found no free port on this side"},
+	bpf.NetworkOutcomeABANDONED:   {metadata.AttributeNetworkConnectOutcomeAbandoned, "got no answer until the program gave up"},
+	bpf.NetworkOutcomeCANCELLED:   {metadata.AttributeNetworkConnectOutcomeCancelled, ""},
+	bpf.NetworkOutcomeFAILED:      {metadata.AttributeNetworkConnectOutcomeFailed, "failed"},
 }
 
 func loadNetwork() (*ebpf.CollectionSpec, error) { return bpf.LoadNetwork() }
@@ -60,11 +44,11 @@ func recordNetwork(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint6
 		}
 		mb.RecordContainerNetworkTCPConnectsDataPoint(now, int64(n[i]), o.AttributeNetworkConnectOutcome)
 	}
-	mb.RecordContainerNetworkTCPRetransmitsDataPoint(now, int64(n[networkRetransmits]))
-	mb.RecordContainerNetworkTCPRetransmitsHeavyDataPoint(now, int64(n[networkHeavy]))
-	mb.RecordContainerNetworkTCPResetsDataPoint(now, int64(n[networkResetsSent]), metadata.AttributeNetworkIoDirectionTransmit)
-	mb.RecordContainerNetworkTCPResetsDataPoint(now, int64(n[networkResetsReceived]), metadata.AttributeNetworkIoDirectionReceive)
-	mb.RecordContainerNetworkTCPListenDropsDataPoint(now, int64(n[networkDrops]))
+	mb.RecordContainerNetworkTCPRetransmitsDataPoint(now, int64(n[bpf.NetworkCountRETRANSMITS]))
+	mb.RecordContainerNetworkTCPRetransmitsHeavyDataPoint(now, int64(n[bpf.NetworkCountRETRANSMITS_HEAVY]))
+	mb.RecordContainerNetworkTCPResetsDataPoint(now, int64(n[bpf.NetworkCountRESETS_SENT]), metadata.AttributeNetworkIoDirectionTransmit)
+	mb.RecordContainerNetworkTCPResetsDataPoint(now, int64(n[bpf.NetworkCountRESETS_RECEIVED]), metadata.AttributeNetworkIoDirectionReceive)
+	mb.RecordContainerNetworkTCPListenDropsDataPoint(now, int64(n[bpf.NetworkCountLISTEN_DROPS]))
 }
 
 // countDrops has the kernel count what listeners have dropped.
@@ -86,7 +70,7 @@ func countDrops(a *attached) error {
 // peer is one whom a container connects to, and how its attempts ended.
 type peer struct {
 	address netip.AddrPort
-	n       [networkOutcomes]uint64
+	n       [bpf.NetworkOutcomeOUTCOMES]uint64
 }
 
 func (p peer) attempts() (n uint64) {
@@ -116,7 +100,7 @@ func (p *probes) peers() (map[string][]peer, error) {
 		who     string
 		address netip.AddrPort
 	}
-	sums := map[whom]*[networkOutcomes]uint64{}
+	sums := map[whom]*[bpf.NetworkOutcomeOUTCOMES]uint64{}
 	id := func(key bpf.NetworkPeer) uint64 { return key.Cgroup }
 	err := owned(p.cgroups, a.Maps[bpf.NetworkMapPeers], id, func(who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts) {
 		if who == "/" {
@@ -124,7 +108,7 @@ func (p *probes) peers() (map[string][]peer, error) {
 		}
 		w := whom{who, netip.AddrPortFrom(addressOf(key.Family, key.Address), key.Port)}
 		if sums[w] == nil {
-			sums[w] = new([networkOutcomes]uint64)
+			sums[w] = new([bpf.NetworkOutcomeOUTCOMES]uint64)
 		}
 		for i, n := range counts.N {
 			sums[w][i] += n
@@ -168,7 +152,7 @@ func (f *failures) tell(ctx context.Context) error {
 		for _, p := range peers {
 			now[cgroup][p.address] = p
 			since := p.since(f.before[cgroup][p.address])
-			attempts := since.attempts() - since.n[outcomeCancelled]
+			attempts := since.attempts() - since.n[bpf.NetworkOutcomeCANCELLED]
 			for i, n := range since.n {
 				if n == 0 || outcomes[i].text == "" {
 					continue

@@ -19,9 +19,6 @@ import (
 )
 
 const (
-	// The kinds of records of bpf/oom.bpf.c.
-	oomKilled = 1
-	oomEnded  = 2
 	// oomPatience is how long the end of a victim is waited for before its kill is told. A task that hangs in the kernel does
 	// not end for as long as it hangs.
 	oomPatience = time.Second
@@ -51,8 +48,8 @@ func (h *oomHandler) take(ctx context.Context, raw []byte) error {
 	if len(raw) < 4 {
 		return fmt.Errorf("oom: a record of %d bytes", len(raw))
 	}
-	switch kind := binary.NativeEndian.Uint32(raw); kind {
-	case oomKilled:
+	switch kind := bpf.OOMEvent(binary.NativeEndian.Uint32(raw)); kind {
+	case bpf.OOMEventKILLED:
 		k := oomKill{until: time.Now().Add(oomPatience)}
 		if err := decode(raw, &k.OOMKill); err != nil {
 			return fmt.Errorf("oom: a kill: %w", err)
@@ -62,7 +59,7 @@ func (h *oomHandler) take(ctx context.Context, raw []byte) error {
 			h.waiting = h.waiting[1:]
 		}
 		h.waiting = append(h.waiting, k)
-	case oomEnded:
+	case bpf.OOMEventENDED:
 		var end bpf.OOMEnd
 		if err := decode(raw, &end); err != nil {
 			return fmt.Errorf("oom: an end: %w", err)

@@ -19,23 +19,14 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
 
-// The indices of a cgroup's counts, as bpf/performance.bpf.c has them.
-const (
-	performanceRunUS           = 0
-	performanceRunBuckets      = 1
-	performanceUninterruptible = performanceRunBuckets + buckets
-	performanceReclaims        = performanceUninterruptible + 1
-	performanceReclaimUS       = performanceUninterruptible + 2
-)
-
 func loadPerformance() (*ebpf.CollectionSpec, error) { return bpf.LoadPerformance() }
 
 func recordPerformance(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
 	seconds := func(us uint64) float64 { return float64(us) / 1e6 }
-	mb.RecordContainerCPURunQueueTimeDataPoint(now, seconds(n[performanceRunUS]))
-	mb.RecordContainerTaskUninterruptibleTimeDataPoint(now, seconds(n[performanceUninterruptible]))
-	mb.RecordContainerMemoryReclaimCountDataPoint(now, int64(n[performanceReclaims]))
-	mb.RecordContainerMemoryReclaimTimeDataPoint(now, seconds(n[performanceReclaimUS]))
+	mb.RecordContainerCPURunQueueTimeDataPoint(now, seconds(n[bpf.PerformanceCountRUN_WAIT_US]))
+	mb.RecordContainerTaskUninterruptibleTimeDataPoint(now, seconds(n[bpf.PerformanceCountUNINTERRUPTIBLE_US]))
+	mb.RecordContainerMemoryReclaimCountDataPoint(now, int64(n[bpf.PerformanceCountRECLAIMS]))
+	mb.RecordContainerMemoryReclaimTimeDataPoint(now, seconds(n[bpf.PerformanceCountRECLAIM_US]))
 }
 
 // look is the latest look at all tasks.

@@ -249,7 +249,7 @@ func (p *probes) observeUntold(ctx context.Context, o metric.Int64Observer) erro
 	var n uint64
 	for _, r := range all {
 		if c := r["process"]; c != nil {
-			n += c[processExitsUntold]
+			n += c[bpf.ProcessCountEXITS_UNTOLD]
 		}
 	}
 	o.Observe(int64(n))

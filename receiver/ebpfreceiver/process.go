@@ -17,30 +17,16 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
 
-// The indices of a cgroup's counts, and why a signal was sent, as bpf/process.bpf.c has them.
-const (
-	processForks = iota
-	processExecs
-	processExitsOK
-	processExitsFailed
-	processExitsSignaled
-	processExitsUntold
-
-	sentByUser   = 0
-	sentByKernel = 1
-	sentByFault  = 2
-)
-
 const eventProcessExit = "kernel.process_exit"
 
 func loadProcess() (*ebpf.CollectionSpec, error) { return bpf.LoadProcess() }
 
 func recordProcess(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
-	mb.RecordContainerProcessForksDataPoint(now, int64(n[processForks]))
-	mb.RecordContainerProcessExecsDataPoint(now, int64(n[processExecs]))
-	mb.RecordContainerProcessExitsDataPoint(now, int64(n[processExitsOK]), metadata.AttributeProcessExitOk)
-	mb.RecordContainerProcessExitsDataPoint(now, int64(n[processExitsFailed]), metadata.AttributeProcessExitFailed)
-	mb.RecordContainerProcessExitsDataPoint(now, int64(n[processExitsSignaled]), metadata.AttributeProcessExitSignaled)
+	mb.RecordContainerProcessForksDataPoint(now, int64(n[bpf.ProcessCountFORKS]))
+	mb.RecordContainerProcessExecsDataPoint(now, int64(n[bpf.ProcessCountEXECS]))
+	mb.RecordContainerProcessExitsDataPoint(now, int64(n[bpf.ProcessCountEXITS_OK]), metadata.AttributeProcessExitOk)
+	mb.RecordContainerProcessExitsDataPoint(now, int64(n[bpf.ProcessCountEXITS_FAILED]), metadata.AttributeProcessExitFailed)
+	mb.RecordContainerProcessExitsDataPoint(now, int64(n[bpf.ProcessCountEXITS_SIGNALED]), metadata.AttributeProcessExitSignaled)
 }
 
 // processHandler tells of processes that ended badly.
@@ -88,10 +74,10 @@ func (h processHandler) fill(r plog.LogRecord, x bpf.ProcessExit) {
 	if x.HasSender != 0 {
 		s := x.Sent
 		switch sender := text(s.Comm[:]); {
-		case s.By == sentByKernel:
+		case s.By == bpf.ProcessSenderKERNEL:
 			a.PutStr("signal.origin", "kernel")
 			body += ", which the kernel sent"
-		case s.By == sentByFault:
+		case s.By == bpf.ProcessSenderFAULT:
 			a.PutStr("signal.origin", "fault")
 			a.PutStr("signal.address", fmt.Sprintf("%#x", s.Address))
 			body += fmt.Sprintf(" at the address %#x", s.Address)

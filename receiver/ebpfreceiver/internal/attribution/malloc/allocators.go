@@ -12,20 +12,6 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
 )
 
-// Which function is called: the enumeration in bpf/malloc.bpf.c.
-const (
-	callMalloc = iota
-	callCalloc
-	callMemalign
-	callPosixMemalign
-	callRealloc
-	callFree
-	callMmap
-	callMremap
-	callSbrk
-	calls
-)
-
 // Sets of functions are watched together, each for as long as its price allows.
 const (
 	allocating = iota // bursts
@@ -37,49 +23,50 @@ const (
 
 // function is what is watched, by what it is called in C.
 type function struct {
-	name      string
-	call, set int
+	name string
+	call bpf.MallocCall
+	set  int
 }
 
 // functions in the order in which they are attached.
 var functions = []function{
-	{"free", callFree, freeing},
-	{"realloc", callRealloc, freeing},
-	{"malloc", callMalloc, allocating},
-	{"calloc", callCalloc, allocating},
-	{"memalign", callMemalign, allocating},
-	{"aligned_alloc", callMemalign, allocating},
-	{"posix_memalign", callPosixMemalign, allocating},
+	{"free", bpf.MallocCallFREE, freeing},
+	{"realloc", bpf.MallocCallREALLOC, freeing},
+	{"malloc", bpf.MallocCallMALLOC, allocating},
+	{"calloc", bpf.MallocCallCALLOC, allocating},
+	{"memalign", bpf.MallocCallMEMALIGN, allocating},
+	{"aligned_alloc", bpf.MallocCallMEMALIGN, allocating},
+	{"posix_memalign", bpf.MallocCallPOSIX_MEMALIGN, allocating},
 	// jemalloc, as Rust programs call it.
-	{"dallocx", callFree, freeing},
-	{"sdallocx", callFree, freeing},
-	{"rallocx", callRealloc, freeing},
-	{"mallocx", callMalloc, allocating},
+	{"dallocx", bpf.MallocCallFREE, freeing},
+	{"sdallocx", bpf.MallocCallFREE, freeing},
+	{"rallocx", bpf.MallocCallREALLOC, freeing},
+	{"mallocx", bpf.MallocCallMALLOC, allocating},
 	// C++, where the allocator has operators of its own: new, new[], delete and delete[].
-	{"_ZdlPv", callFree, freeing},
-	{"_ZdaPv", callFree, freeing},
-	{"_ZdlPvm", callFree, freeing},
-	{"_ZdaPvm", callFree, freeing},
-	{"_ZdlPvSt11align_val_t", callFree, freeing},
-	{"_ZdlPvmSt11align_val_t", callFree, freeing},
-	{"_ZdaPvSt11align_val_t", callFree, freeing},
-	{"_ZdaPvmSt11align_val_t", callFree, freeing},
-	{"_ZdlPvRKSt9nothrow_t", callFree, freeing},
-	{"_ZdaPvRKSt9nothrow_t", callFree, freeing},
-	{"_Znwm", callMalloc, allocating},
-	{"_Znam", callMalloc, allocating},
-	{"_ZnwmSt11align_val_t", callMalloc, allocating},
-	{"_ZnamSt11align_val_t", callMalloc, allocating},
-	{"_ZnwmRKSt9nothrow_t", callMalloc, allocating},
-	{"_ZnamRKSt9nothrow_t", callMalloc, allocating},
-	{"munmap", callFree, mapping},
-	{"mmap", callMmap, mapping},
-	{"mremap", callMremap, mapping},
-	{"sbrk", callSbrk, breaking},
+	{"_ZdlPv", bpf.MallocCallFREE, freeing},
+	{"_ZdaPv", bpf.MallocCallFREE, freeing},
+	{"_ZdlPvm", bpf.MallocCallFREE, freeing},
+	{"_ZdaPvm", bpf.MallocCallFREE, freeing},
+	{"_ZdlPvSt11align_val_t", bpf.MallocCallFREE, freeing},
+	{"_ZdlPvmSt11align_val_t", bpf.MallocCallFREE, freeing},
+	{"_ZdaPvSt11align_val_t", bpf.MallocCallFREE, freeing},
+	{"_ZdaPvmSt11align_val_t", bpf.MallocCallFREE, freeing},
+	{"_ZdlPvRKSt9nothrow_t", bpf.MallocCallFREE, freeing},
+	{"_ZdaPvRKSt9nothrow_t", bpf.MallocCallFREE, freeing},
+	{"_Znwm", bpf.MallocCallMALLOC, allocating},
+	{"_Znam", bpf.MallocCallMALLOC, allocating},
+	{"_ZnwmSt11align_val_t", bpf.MallocCallMALLOC, allocating},
+	{"_ZnamSt11align_val_t", bpf.MallocCallMALLOC, allocating},
+	{"_ZnwmRKSt9nothrow_t", bpf.MallocCallMALLOC, allocating},
+	{"_ZnamRKSt9nothrow_t", bpf.MallocCallMALLOC, allocating},
+	{"munmap", bpf.MallocCallFREE, mapping},
+	{"mmap", bpf.MallocCallMMAP, mapping},
+	{"mremap", bpf.MallocCallMREMAP, mapping},
+	{"sbrk", bpf.MallocCallSBRK, breaking},
 }
 
 // entries are the programs for kernels that attach them one by one.
-var entries = [calls]string{
+var entries = [bpf.MallocCallCALLS]string{
 	bpf.MallocProgTapioMalloc, bpf.MallocProgTapioCalloc, bpf.MallocProgTapioMemalign, bpf.MallocProgTapioPosixMemalign, bpf.MallocProgTapioRealloc,
 	bpf.MallocProgTapioFree, bpf.MallocProgTapioMmap, bpf.MallocProgTapioMremap, bpf.MallocProgTapioSbrk,
 }

@@ -60,7 +60,7 @@ func (w *watch) attachAll(set int) (links []io.Closer, err error) {
 			}
 			hooked[off] = true
 			at, which = append(at, off), append(which, uint64(fn.call))
-			if fn.call != callFree {
+			if fn.call != bpf.MallocCallFREE {
 				returns = append(returns, off)
 			}
 			if f.Stepped(off, uprobe.C) {
@@ -74,7 +74,7 @@ func (w *watch) attachAll(set int) (links []io.Closer, err error) {
 				return links, fmt.Errorf("attach to %s: %w", fn.name, err)
 			}
 			links = append(links, l)
-			if fn.call == callFree {
+			if fn.call == bpf.MallocCallFREE {
 				continue
 			}
 			if l, err = f.Return(off, uprobe.C, w.coll.Programs[bpf.MallocProgTapioMallocReturn], w.p.PID); err != nil {

@@ -49,11 +49,11 @@ func (w *watch) born(e *bpf.MallocSample) error {
 	delete(w.moved, e.Old)
 	set := allocating
 	switch e.Call {
-	case callRealloc:
+	case bpf.MallocCallREALLOC:
 		set = freeing
-	case callMmap, callMremap:
+	case bpf.MallocCallMMAP, bpf.MallocCallMREMAP:
 		set = mapping
-	case callSbrk:
+	case bpf.MallocCallSBRK:
 		set = breaking
 	}
 	if len(w.live) >= maxFollowed || set >= mapping && !w.meant(e) {
@@ -105,7 +105,7 @@ func (w *watch) caller(e *bpf.MallocSample) *allocator {
 // meant says whether memory was mapped for somebody: allocators also map it for themselves, to hand out pieces.
 func (w *watch) meant(e *bpf.MallocSample) bool {
 	a := w.caller(e)
-	return a == nil || a.maps && e.Call != callSbrk && e.Size >= large
+	return a == nil || a.maps && e.Call != bpf.MallocCallSBRK && e.Size >= large
 }
 
 // group is the index of a stack.

@@ -47,13 +47,6 @@ const (
 	steppedCost    = 40 * time.Microsecond // more, where the kernel single-steps the instruction that the probe stands on
 )
 
-// Events of bpf/malloc.bpf.c.
-const (
-	eventSample = 1
-	eventDeath  = 2
-	diedMoved   = 3
-)
-
 // Held is what one stack has allocated and the program keeps.
 type Held struct {
 	// Stack are addresses of the process, the innermost first: return addresses.
@@ -111,10 +104,10 @@ type watch struct {
 	queued             time.Duration // at the beginning
 	cost               [sets]time.Duration
 	// quiet are functions that the program does not call, stepped those whose probes stand badly.
-	quiet, stepped [calls]bool
+	quiet, stepped [bpf.MallocCallCALLS]bool
 	// last is what the shortest watch of a set would have cost when it was watched last, before what was spent until then.
 	last, before [sets]time.Duration
-	seen         [calls]bpf.MallocCounters
+	seen         [bpf.MallocCallCALLS]bpf.MallocCounters
 	burst        uint32
 	every        uint64 // bytes for each sample
 	allocated    uint64 // bytes, while that was watched
@@ -317,7 +310,7 @@ func (w *watch) tell() error {
 func (w *watch) account() error {
 	var bytes uint64
 	before := w.cost
-	for which := range uint32(calls) {
+	for which := range bpf.MallocCallCALLS {
 		var n bpf.MallocCounters
 		if err := w.coll.Maps[bpf.MallocMapCounts].Lookup(which, &n); err != nil {
 			return fmt.Errorf("read what the kernel has counted: %w", err)
@@ -325,13 +318,13 @@ func (w *watch) account() error {
 		called := n.Calls - w.seen[which].Calls
 		price, set := allocationCost, allocating
 		switch which {
-		case callFree:
+		case bpf.MallocCallFREE:
 			price, set = freeCost, freeing
-		case callRealloc:
+		case bpf.MallocCallREALLOC:
 			set = freeing
-		case callMmap, callMremap:
+		case bpf.MallocCallMMAP, bpf.MallocCallMREMAP:
 			set = mapping
-		case callSbrk:
+		case bpf.MallocCallSBRK:
 			set = breaking
 		}
 		if set == allocating {
@@ -415,19 +408,19 @@ func (w *watch) take(raw []byte) error {
 	if len(raw) < 4 {
 		return nil
 	}
-	switch binary.LittleEndian.Uint32(raw) {
-	case eventSample:
+	switch bpf.MallocEvent(binary.LittleEndian.Uint32(raw)) {
+	case bpf.MallocEventSAMPLE:
 		if err := bpf.EventInto(&w.event, raw); err != nil {
 			return err
 		}
 		return w.born(&w.event)
-	case eventDeath:
+	case bpf.MallocEventDEATH:
 		e, err := bpf.Event[bpf.MallocDeath](raw)
 		if err != nil {
 			return err
 		}
 		if s := w.live[e.Address]; s != nil {
-			if e.How == diedMoved {
+			if e.How == bpf.MallocEndMOVED {
 				delete(w.live, e.Address)
 				w.moved[e.Address] = s
 				return nil
