@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
@@ -18,20 +17,9 @@ import (
 	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
-	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/uprobe"
 )
 
 var errLayout = errors.New("the runtime's structures are not where this version has them")
-
-// The functions of the runtime that are watched.
-const (
-	funcSpan   = "runtime.(*mheap).setSpans"
-	funcMark   = "runtime.(*gcControllerState).startCycle"
-	funcMarked = "runtime.(*gcControllerState).resetLive"
-	// funcStart calls funcQueue with what it has made.
-	funcStart = "runtime.newproc.func1"
-	funcQueue = "runtime.runqput"
-)
 
 // Bounds of a watch.
 const (
@@ -49,14 +37,6 @@ const (
 	startDuty, markDuty = 0.25, 0.25
 	// leastCollections is how many collections are worth waiting for.
 	leastCollections = 2
-)
-
-// Events of bpf/goheap.bpf.c.
-const (
-	eventSpan    = 1
-	eventMarked  = 2
-	eventMarking = 3
-	eventStarted = 4
 )
 
 // Stack is a stack of return addresses, the innermost first.
@@ -150,163 +130,6 @@ func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, d
 	return w.result()
 }
 
-func (w *heapWatch) attach() error {
-	at, err := w.g.functions(funcSpan, funcMark, funcMarked)
-	if err != nil {
-		return err
-	}
-	spec, err := bpf.LoadGoHeap()
-	if err != nil {
-		return err
-	}
-	if w.coll, err = ebpf.NewCollection(spec); err != nil {
-		return fmt.Errorf("load the programs that watch Go's heap: %w", err)
-	}
-	l := w.g.layout.span
-	w.told = bpf.GoHeapTarget{
-		Sweepgen: uint32(l.sweepgen), Class: uint32(l.class), State: uint32(l.state), Goid: uint32(w.g.layout.g.goid), M: gM, Curg: uint32(w.g.layout.g.curg),
-	}
-	if err := w.g.serving(&w.told); err != nil {
-		return err
-	}
-	if err := w.target(1); err != nil {
-		return err
-	}
-	pid := uint32(w.g.PID)
-	if err := w.coll.Maps[bpf.GoHeapMapStates].Put(pid, bpf.GoHeapState{}); err != nil {
-		return fmt.Errorf("tell the kernel what to watch: %w", err)
-	}
-	if w.events, err = ringbuf.NewReader(w.coll.Maps[bpf.GoHeapMapEvents]); err != nil {
-		return fmt.Errorf("read events: %w", err)
-	}
-	f, err := uprobe.Open(w.g.file, w.g.Object.Machine)
-	if err != nil {
-		return err
-	}
-	enter := func(function, program string) (io.Closer, error) {
-		off, ok := at[function]
-		if !ok {
-			return nil, fmt.Errorf("the program has no function %s", function)
-		}
-		l, err := f.Enter(off, uprobe.Go, w.coll.Programs[program], w.g.PID)
-		if err != nil {
-			return nil, fmt.Errorf("attach to %s: %w", function, err)
-		}
-		return l, nil
-	}
-	w.marking = &throttled{cost: markCost, hits: func(s *bpf.GoHeapState) uint64 { return s.Marks }, attach: func() (io.Closer, error) {
-		mark, err := enter(funcMark, bpf.GoHeapProgTapioGoheapMark)
-		if err != nil {
-			return nil, err
-		}
-		marked, err := enter(funcMarked, bpf.GoHeapProgTapioGoheapMarked)
-		if err != nil {
-			return nil, errors.Join(err, mark.Close())
-		}
-		return both{mark, marked}, nil
-	}}
-	w.spans = &throttled{cost: hitCost, hits: func(s *bpf.GoHeapState) uint64 { return s.Spans }, attach: func() (io.Closer, error) {
-		return enter(funcSpan, bpf.GoHeapProgTapioGoheapSpan)
-	}}
-	if err := errors.Join(w.marking.start(), w.spans.start()); err != nil {
-		return err
-	}
-	return w.attachStarts(f)
-}
-
-// attachStarts attaches the probe where goroutines are started. A runtime in which that place is not found does without.
-func (w *heapWatch) attachStarts(f *uprobe.File) error {
-	entries, err := w.g.Object.Go.Entries(funcStart, funcQueue)
-	if err != nil {
-		return err
-	}
-	entry, ok := entries[funcStart]
-	off, inFile := w.g.Object.Offset(entry)
-	if !ok || !inFile {
-		return nil
-	}
-	_, end, err := w.g.Object.Go.Bounds(entry)
-	if err != nil || end-entry > 4096 {
-		return nil //nolint:nilerr // not what it is taken for
-	}
-	code := make([]byte, end-entry)
-	n, _ := w.g.Object.At(entry).ReadAt(code, 0)
-	at, ok := call(code[:n], entry, entries[funcQueue], w.g.Object.Machine)
-	if !ok {
-		return nil
-	}
-	w.started = &throttled{cost: hitCost, hits: func(s *bpf.GoHeapState) uint64 { return s.Started }, attach: func() (io.Closer, error) {
-		l, err := f.Enter(off+uint64(at), uprobe.Go, w.coll.Programs[bpf.GoHeapProgTapioGoheapStarted], w.g.PID)
-		if err != nil {
-			return nil, fmt.Errorf("attach to %s: %w", funcStart, err)
-		}
-		return l, nil
-	}}
-	return w.started.start()
-}
-
-// both are two probes that come and go together.
-type both [2]io.Closer
-
-func (b both) Close() error { return errors.Join(b[0].Close(), b[1].Close()) }
-
-const (
-	// hitCost is what a hit costs the program, twice what was measured; markCost what one does that wakes somebody while the world is stopped.
-	hitCost, markCost = 4 * time.Microsecond, 20 * time.Microsecond
-	// leastOn is how long the probe stays before it is judged.
-	leastOn = 100 * time.Millisecond
-	// turn is how often it is read what the kernel has told without waking anybody.
-	turn = leastOn / 4
-	// wakeEvery is how often it wakes at most (bpf/goheap.bpf.c).
-	wakeEvery = 5 * time.Millisecond
-)
-
-// throttled is a probe that is taken away for a while when it costs more than it may. What lives is not overlooked meanwhile:
-// there are fewer samples.
-type throttled struct {
-	attach func() (io.Closer, error)
-	hits   func(*bpf.GoHeapState) uint64
-	cost   time.Duration // of a hit
-	on     io.Closer     // nil while it rests
-	turned time.Time     // when it was attached, or is to be again
-	before uint64        // hits then
-}
-
-func (t *throttled) start() (err error) {
-	if t.on, err = t.attach(); err == nil {
-		t.turned = time.Now()
-	}
-	return err
-}
-
-func (t *throttled) step(state *bpf.GoHeapState, duty float64) error {
-	now := time.Now()
-	if t.on == nil {
-		if now.Before(t.turned) {
-			return nil
-		}
-		t.before = t.hits(state)
-		return t.start()
-	}
-	if now.Sub(t.turned) < leastOn {
-		return nil
-	}
-	hits := t.hits(state) - t.before
-	t.before = t.hits(state)
-	cost := time.Duration(hits) * t.cost
-	if cost.Seconds() <= duty*now.Sub(t.turned).Seconds() {
-		t.turned = now
-		return nil
-	}
-	// Until it is gone it costs on; afterwards the program catches up.
-	err := t.on.Close()
-	t.on = nil
-	on := time.Since(t.turned)
-	cost = time.Duration(float64(cost) * on.Seconds() / now.Sub(t.turned).Seconds())
-	t.turned = time.Now().Add(time.Duration(cost.Seconds()/duty*float64(time.Second)) - on)
-	return err
-}
-
 // throttle sees to it that neither the program nor this one has more to do than they can.
 func (w *heapWatch) throttle(now time.Time) error {
 	if now.Before(w.eased) {
@@ -334,15 +157,6 @@ func (w *heapWatch) throttle(now time.Time) error {
 		err = errors.Join(err, w.started.step(&state, w.duty*startDuty))
 	}
 	return errors.Join(err, w.spans.step(&state, rest))
-}
-
-// target says where fields are, and in how many pages one is sampled.
-func (w *heapWatch) target(oneIn uint32) error {
-	w.told.OneIn = oneIn
-	if err := w.coll.Maps[bpf.GoHeapMapTargets].Put(uint32(w.g.PID), w.told); err != nil {
-		return fmt.Errorf("tell the kernel what to watch: %w", err)
-	}
-	return nil
 }
 
 // follow takes events in until the window ends.
@@ -438,14 +252,14 @@ func (w *heapWatch) take(raw []byte) error {
 	if len(raw) < 4 {
 		return nil
 	}
-	switch binary.LittleEndian.Uint32(raw) {
-	case eventSpan:
+	switch bpf.GoHeapEvent(binary.LittleEndian.Uint32(raw)) {
+	case bpf.GoHeapEventSPAN:
 		e, err := bpf.Event[bpf.GoHeapSpan](raw)
 		if err != nil {
 			return err
 		}
 		return w.span(e)
-	case eventStarted:
+	case bpf.GoHeapEventSTARTED:
 		e, err := bpf.Event[bpf.GoHeapStarted](raw)
 		if err != nil {
 			return err
@@ -461,12 +275,12 @@ func (w *heapWatch) take(raw []byte) error {
 			st.Route = &r
 		}
 		w.starts[e.Goroutine] = st
-	case eventMarked, eventMarking:
+	case bpf.GoHeapEventMARKED, bpf.GoHeapEventMARKING:
 		e, err := bpf.Event[bpf.GoHeapMarked](raw)
 		if err != nil {
 			return err
 		}
-		if e.Kind == eventMarking {
+		if e.Kind == bpf.GoHeapEventMARKING {
 			w.due = time.Now() // all is swept by now, and will not be again before what lives is marked
 			return nil
 		}

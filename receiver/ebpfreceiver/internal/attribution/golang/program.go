@@ -171,7 +171,11 @@ func (g *Program) functions(names ...string) (map[string]uint64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find functions of the Go runtime: %w", err)
 	}
-	for name, at := range entries {
+	for _, name := range names {
+		at, ok := entries[name]
+		if !ok {
+			return nil, fmt.Errorf("the program has no function %s", name)
+		}
 		off, ok := g.Object.Offset(at)
 		if !ok {
 			return nil, fmt.Errorf("find functions of the Go runtime: %s is at %#x, which is not in the file", name, at)
