@@ -93,9 +93,14 @@ func TestMain(m *testing.M) {
 	if programs, err = os.MkdirTemp("", "attribution"); err != nil {
 		panic(err)
 	}
-	// The cases wait more than they compute: more of them at once than there are CPUs. With too many none of them gets on.
+	// The cases wait more than they compute: more of them at once than there are CPUs. With too many none of them gets on, and on a
+	// machine that is emulated one is work enough.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	atOnce := "16"
+	if os.Getenv(programsVariable) != "" {
+		atOnce = "1"
+	}
+	if err := flag.Set("test.parallel", atOnce); err != nil {
 		panic(err)
 	}
 	status := m.Run()

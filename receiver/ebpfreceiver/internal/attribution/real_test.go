@@ -26,10 +26,11 @@ const (
 	lookVariable = "TAPIO_TEST_LOOK"
 )
 
-// These tests run one after the other: under a kernel that is emulated one of them is work enough, and what takes 10 seconds here takes longer.
+// What takes 10 seconds here takes longer under a kernel that is emulated.
 var patient = Options{Window: 10 * time.Second, Longest: time.Minute, Duty: Duty}
 
 func TestRealC(t *testing.T) {
+	t.Parallel()
 	w := start(t, 30*megabyte, inCStatic.build(t), "malloc", "2000")
 	p := w.lookFor(t, patient)
 	holds(t, p, "malloc_keep ← work ← main")
@@ -37,6 +38,7 @@ func TestRealC(t *testing.T) {
 }
 
 func TestRealGo(t *testing.T) {
+	t.Parallel()
 	w := start(t, 60*megabyte, goleak.build(t), "-every", "20ms")
 	p := w.lookFor(t, patient)
 	holds(t, p, "main.(*SessionCache).Put ← main.users")
@@ -48,6 +50,7 @@ const nobody = 65534
 // It takes CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, as no particular user, and CAP_DAC_READ_SEARCH where a program is not
 // everybody's to read. Where one is missing the answer says which.
 func TestRealPrivileges(t *testing.T) {
+	t.Parallel()
 	b, err := os.ReadFile(inCStatic.build(t))
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "native")
