@@ -256,6 +256,13 @@ func value(t *testing.T, md pmetric.Metrics, cgroup, name string, values ...stri
 // startEvents starts the logs half of the receiver and waits until it watches.
 func startEvents(t *testing.T, cfg *Config, set receiver.Settings, through ...func(consumer.Logs) consumer.Logs) *consumertest.LogsSink {
 	t.Helper()
+	_, sink := startReceiver(t, cfg, set, through...)
+	return sink
+}
+
+// startReceiver is startEvents for tests that look into the receiver.
+func startReceiver(t *testing.T, cfg *Config, set receiver.Settings, through ...func(consumer.Logs) consumer.Logs) (*eventsReceiver, *consumertest.LogsSink) {
+	t.Helper()
 	sink := new(consumertest.LogsSink)
 	var next consumer.Logs = sink
 	for _, wrap := range through {
@@ -274,7 +281,7 @@ func startEvents(t *testing.T, cfg *Config, set receiver.Settings, through ...fu
 		time.Sleep(20 * time.Millisecond)
 		return len(events(sink, eventRemoved)) > 0
 	}, patience, time.Millisecond)
-	return sink
+	return r.(*eventsReceiver), sink
 }
 
 // event is what the tests look at of a log event.

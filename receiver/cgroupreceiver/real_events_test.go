@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,6 +152,72 @@ func TestRealExclude(t *testing.T) {
 	}
 	assert.Equal(t, []event{{cgroup: yes.path, count: 1}}, await(t, sink, eventOOMKill, 1))
 	assert.NotContains(t, await(t, sink, eventRemoved, 2), event{cgroup: no.path})
+}
+
+// Of a cgroup that is gone no watch is left, neither the kernel's nor ours, and one that takes its place has its own.
+func TestRealWatchesOfWhatIsGone(t *testing.T) {
+	const cgroups = 100
+	root := realCgroup(t)
+	root.delegate(t)
+	set, _ := settings(t)
+	r, sink := startReceiver(t, root.below(), set)
+	watched := func(c cgroup) func() bool {
+		info, err := os.Stat(c.h.memory.of(c.path))
+		require.NoError(t, err)
+		return func() bool { return slices.Contains(inotifyInodes(t), inode(info)) }
+	}
+	onlyTheRoot := func() bool {
+		want := 1
+		if root.h.memory.v2 {
+			want = 2 // memory.events
+		}
+		return len(r.folders.WatchList()) == want && len(inotifyInodes(t)) == want
+	}
+	require.Eventually(t, onlyTheRoot, patience, poll, "before")
+	var children []cgroup
+	for i := range cgroups {
+		children = append(children, root.child(t, fmt.Sprintf("child%d", i)))
+	}
+	for _, c := range children {
+		require.Eventually(t, watched(c), patience, poll)
+	}
+	for _, c := range children {
+		c.remove(t)
+	}
+	await(t, sink, eventRemoved, cgroups)
+	require.Eventually(t, onlyTheRoot, patience, poll, "after many were removed")
+
+	again := root.child(t, "again")
+	for range cgroups {
+		require.Eventually(t, watched(again), patience, poll)
+		again.remove(t)
+		require.NoError(t, again.make(t)) // at once: it may be seen before the end of the one before it is
+	}
+	require.Eventually(t, watched(again), patience, poll)
+	again.remove(t)
+	require.Eventually(t, onlyTheRoot, patience, poll, "after one was removed and made again many times")
+}
+
+// inotifyInodes are the inodes that this process watches, as the kernel has them.
+func inotifyInodes(t *testing.T) []uint64 {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/fdinfo/*")
+	require.NoError(t, err)
+	var inodes []uint64
+	for _, file := range files {
+		info, err := os.ReadFile(file)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		for line := range strings.Lines(string(info)) {
+			var wd int
+			var ino uint64
+			if n, _ := fmt.Sscanf(line, "inotify wd:%x ino:%x", &wd, &ino); n == 2 {
+				inodes = append(inodes, ino)
+			}
+		}
+	}
+	return inodes
 }
 
 // An event is not lost when the next component refuses it for a while.

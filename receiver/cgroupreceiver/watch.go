@@ -184,6 +184,18 @@ func (r *eventsReceiver) notify(cgroup string) error {
 	return errors.Join(r.folders.Add(folder), r.folders.Add(folder+"/memory.events"))
 }
 
+// unnotify gives back what notify took, also where it had only a part of it. The kernel does not do so by itself: to inotify, what
+// is removed from a cgroup file system was not deleted.
+func (r *eventsReceiver) unnotify(cgroup string) {
+	folder := r.h.memory.folder + cgroup
+	_ = r.folders.Remove(folder) // or it was not watched
+	if r.ooms != nil {
+		r.ooms.remove(cgroup)
+	} else {
+		_ = r.folders.Remove(folder + "/memory.events")
+	}
+}
+
 func (r *eventsReceiver) unnotified(ctx context.Context, err error) {
 	r.telemetry.ReceiverCgroupUnwatched.Add(ctx, 1)
 	if !r.refused {
@@ -249,9 +261,7 @@ func (r *eventsReceiver) bury(ctx context.Context, cgroup string) {
 	if w.notified {
 		r.notified--
 	}
-	if r.ooms != nil {
-		r.ooms.remove(cgroup)
-	}
+	r.unnotify(cgroup)
 	r.lost(ctx, parent(cgroup), cgroup, w.identity)
 	if !w.identity.Inside(cgroup) {
 		r.tellRemoved(ctx, cgroup, w.identity)
