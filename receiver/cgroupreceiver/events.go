@@ -46,17 +46,29 @@ type eventsReceiver struct {
 	// notified counts those of them that the kernel notifies of.
 	notified int
 	mark     int
-	first    bool
+	// complete says that the last scan left no cgroup out: one that the next finds is new.
+	complete bool
 	refused  bool
 }
 
 // Start opens the hierarchy and begins to watch.
 func (r *eventsReceiver) Start(context.Context, component.Host) error {
+	if err := r.open(); err != nil || r.folders == nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel, r.done = cancel, make(chan struct{})
+	go r.run(ctx)
+	return nil
+}
+
+// open opens what the loop works with: nothing where there is no memory controller.
+func (r *eventsReceiver) open() error {
 	h, err := open(r.cfg)
 	if err != nil {
 		return err
 	}
-	r.h, r.watched, r.first = h, map[string]*watched{}, true
+	r.h, r.watched = h, map[string]*watched{}
 	if h.memory.folder == "" {
 		r.set.Logger.Warn("this host has no memory controller: there are no OOM kills to be told of", zap.String("mount", r.cfg.Mount))
 		return nil
@@ -72,9 +84,6 @@ func (r *eventsReceiver) Start(context.Context, component.Host) error {
 			return errors.Join(fmt.Errorf("watch for OOM events: %w", err), r.folders.Close(), r.reader.close())
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel, r.done = cancel, make(chan struct{})
-	go r.run(ctx)
 	return nil
 }
 
@@ -86,6 +95,10 @@ func (r *eventsReceiver) Shutdown(context.Context) error {
 	}
 	r.cancel()
 	<-r.done
+	return r.close()
+}
+
+func (r *eventsReceiver) close() error {
 	err := errors.Join(r.folders.Close(), r.reader.close())
 	if r.ooms != nil {
 		err = errors.Join(err, r.ooms.close())
@@ -106,7 +119,6 @@ func (r *eventsReceiver) run(ctx context.Context) {
 		ooms = r.ooms.events
 	}
 	r.scan(ctx)
-	r.first = false
 	for {
 		select {
 		case <-ctx.Done():

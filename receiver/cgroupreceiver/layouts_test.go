@@ -12,6 +12,7 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/pmetrictest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/consumer/consumertest"
 	"golang.org/x/tools/txtar"
 )
 
@@ -131,6 +132,23 @@ func TestBrokenFiles(t *testing.T) {
 			})
 		}
 	}
+	t.Run("memory.events, where kills are looked for", func(t *testing.T) {
+		cfg := createDefaultConfig().(*Config)
+		cfg.Mount = unpack(t, "docker-v2-systemd")
+		for _, name := range []string{"memory.events", "memory.events.local"} {
+			require.NoError(t, os.WriteFile(cfg.Mount+"/system.slice/docker-"+idA+".scope/"+name, []byte("oom_kill x"), 0o600))
+		}
+		set, tel := settings(t)
+		logs, err := NewFactory().CreateLogs(t.Context(), set, cfg, consumertest.NewNop())
+		require.NoError(t, err)
+		r := logs.(*eventsReceiver)
+		require.NoError(t, r.open())
+		for i := range 3 {
+			r.scan(t.Context())
+			assert.EqualValues(t, 2*(i+1), counted(tel, "receiver_cgroup_read_errors"))
+		}
+		require.NoError(t, r.close())
+	})
 	t.Run("larger than 1 MiB", func(t *testing.T) {
 		cfg := createDefaultConfig().(*Config)
 		cfg.Mount = unpack(t, "docker-v2-systemd")

@@ -150,8 +150,10 @@ func (r *reader) read(cgroup string, below bool) (readings, bool) {
 	return x, x.usage.known || x.pids.known || x.cpuUser.known
 }
 
-// kills reads how many processes the kernel killed in a cgroup so far, or in those below it as well, which v1 does not count.
+// kills reads how many processes the kernel killed in a cgroup so far, or in those below it as well, which v1 does not count. What
+// could not be read or parsed is in r.errs.
 func (r *reader) kills(cgroup string, below bool) (int64, bool) {
+	r.errs = r.errs[:0]
 	r.enter(cgroup)
 	defer r.leave()
 	var x readings

@@ -15,7 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"golang.org/x/sys/unix"
 )
 
 // tight is a limit that holds the workload, but not what it is told to allocate.
@@ -103,6 +105,56 @@ func TestRealKillsBeforeTheReceiver(t *testing.T) {
 	}
 	assert.EqualValues(t, 2, kills)
 	assert.EqualValues(t, 2, value(t, scrape(t, s), young.path, "container.memory.events", "oom_kill"), "counted from zero")
+}
+
+// Nor are those news that a cgroup had before it was followed, when it was left out at first: there were too many, or the look
+// through them failed.
+func TestRealKillsBeforeACgroupIsFollowed(t *testing.T) {
+	for name, c := range map[string]struct {
+		most int
+		scan func(*eventsReceiver) // the first, which leaves it out
+	}{
+		"too many": {1, func(r *eventsReceiver) { r.scan(t.Context()) }},
+		"a scan that failed": {10, func(r *eventsReceiver) {
+			var limit unix.Rlimit
+			require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+			require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}))
+			r.scan(t.Context())
+			require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := realCgroup(t)
+			first, late := root.child(t, "first"), root.child(t, "late")
+			inner := first.child(t, "inner")
+			kill := func() {
+				late.limit(t, tight)
+				startWorkload(t, late).dieOf(t, "anon", 2*tight)
+			}
+			kill()
+			kill()
+			cfg := root.below()
+			cfg.Roots, cfg.MaxCgroups = []string{first.path, late.path}, c.most
+			set, _ := settings(t)
+			sink := new(consumertest.LogsSink)
+			receiver, err := NewFactory().CreateLogs(t.Context(), set, cfg, sink)
+			require.NoError(t, err)
+			r := receiver.(*eventsReceiver)
+			require.NoError(t, r.open())
+			defer func() { require.NoError(t, r.close()) }()
+			c.scan(r)
+			require.NotContains(t, r.watched, late.path)
+			inner.remove(t)
+			first.remove(t)
+			r.scan(t.Context())
+			r.scan(t.Context())
+			require.Contains(t, r.watched, late.path)
+			assert.Empty(t, events(sink, eventOOMKill))
+			kill()
+			r.scan(t.Context())
+			assert.Equal(t, []event{{cgroup: late.path, count: 1}}, events(sink, eventOOMKill))
+		})
+	}
 }
 
 // No more than max_watches cgroups are watched; the others are counted, and looked at every second instead. No more than

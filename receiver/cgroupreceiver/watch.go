@@ -17,7 +17,7 @@ import (
 type watched struct {
 	identity cgroupid.Identity
 	inode    uint64
-	// kills are those in the cgroup itself that were told, or that happened before the receiver began.
+	// kills are those in the cgroup itself that were told, or that happened before it was followed.
 	kills int64
 	// below are the same with those in all cgroups below it, gone ones too. It is kept on cgroup v2 only, whose
 	// memory.events has that sum; parent says that there were any.
@@ -29,6 +29,8 @@ type watched struct {
 
 // scan looks at every cgroup: new ones are adopted, vanished ones buried, and kills that no notification told are told.
 func (r *eventsReceiver) scan(ctx context.Context) {
+	found := !r.complete // what was left out before may be found now; it is not new
+	r.complete = true
 	r.mark++
 	if slices.Contains(r.cfg.Roots, "/") {
 		if err := r.folders.Add(r.h.memory.folder); err != nil {
@@ -39,16 +41,17 @@ func (r *eventsReceiver) scan(ctx context.Context) {
 	var dropped int64
 	err := walk(trees, r.cfg.Roots, r.cfg.Exclude, func(cgroup string, inode uint64) bool {
 		w := r.watched[cgroup]
+		old := found
 		if w != nil && w.inode != inode {
 			r.bury(ctx, cgroup) // another has taken its place
-			w = nil
+			w, old = nil, false
 		}
-		if w == nil {
-			if w = r.adopt(ctx, cgroup, inode); w == nil && len(r.watched) >= r.cfg.MaxCgroups {
-				dropped++
-			}
-		} else {
+		if w != nil {
 			r.look(ctx, cgroup)
+		} else if len(r.watched) >= r.cfg.MaxCgroups {
+			dropped++
+		} else if w = r.adopt(ctx, cgroup, inode, old); w == nil && len(r.reader.errs) > 0 {
+			r.complete = false
 		}
 		if w != nil {
 			w.mark = r.mark
@@ -56,9 +59,11 @@ func (r *eventsReceiver) scan(ctx context.Context) {
 		return ctx.Err() == nil
 	})
 	if dropped > 0 {
+		r.complete = false
 		r.telemetry.ReceiverCgroupDropped.Add(ctx, dropped)
 	}
 	if err != nil {
+		r.complete = false
 		r.set.Logger.Warn("cannot look through the cgroups", zap.Error(err))
 		return
 	}
@@ -96,7 +101,7 @@ func (r *eventsReceiver) born(ctx context.Context, cgroup string) {
 	if w := r.watched[cgroup]; w != nil && w.inode != inode(info) {
 		r.bury(ctx, cgroup)
 	}
-	if r.watched[cgroup] == nil && r.adopt(ctx, cgroup, inode(info)) == nil {
+	if r.watched[cgroup] == nil && r.adopt(ctx, cgroup, inode(info), false) == nil {
 		return // the next scan tries again
 	}
 	// Its children are listed after it is watched, so that none is born unseen in between.
@@ -143,19 +148,20 @@ func (r *eventsReceiver) follows(cgroup string) bool {
 	return true
 }
 
-// adopt begins to follow a cgroup. It returns nil when there are too many, or when it is gone or has no memory controller.
-func (r *eventsReceiver) adopt(ctx context.Context, cgroup string, inode uint64) *watched {
+// adopt begins to follow a cgroup; what an old one counted before is no news. It returns nil when there are too many, or when it is
+// gone or has no memory controller.
+func (r *eventsReceiver) adopt(ctx context.Context, cgroup string, inode uint64, old bool) *watched {
 	if len(r.watched) >= r.cfg.MaxCgroups {
 		return nil
 	}
-	kills, ok := r.reader.kills(cgroup, false)
+	kills, ok := r.kills(ctx, cgroup, false)
 	if !ok {
 		return nil
 	}
 	w := &watched{identity: cgroupid.Of(cgroup), inode: inode, mark: r.mark}
-	if r.first {
-		w.kills = kills // it counted these before we looked
-		w.below, _ = r.reader.kills(cgroup, true)
+	if old {
+		w.kills = kills
+		w.below, _ = r.kills(ctx, cgroup, true)
 	}
 	r.watched[cgroup] = w
 	if p := r.watched[parent(cgroup)]; p != nil {
@@ -204,13 +210,22 @@ func (r *eventsReceiver) unnotified(ctx context.Context, err error) {
 	}
 }
 
+// kills reads how many processes the kernel killed in a cgroup so far, or in those below it as well.
+func (r *eventsReceiver) kills(ctx context.Context, cgroup string, below bool) (int64, bool) {
+	n, ok := r.reader.kills(cgroup, below)
+	if failed := len(r.reader.errs); failed > 0 {
+		r.telemetry.ReceiverCgroupReadErrors.Add(ctx, int64(failed))
+	}
+	return n, ok
+}
+
 // look tells what was killed since the last look.
 func (r *eventsReceiver) look(ctx context.Context, cgroup string) {
 	w := r.watched[cgroup]
 	if w == nil {
 		return
 	}
-	kills, ok := r.reader.kills(cgroup, false)
+	kills, ok := r.kills(ctx, cgroup, false)
 	if !ok || kills <= w.kills {
 		return
 	}
@@ -225,10 +240,10 @@ func (r *eventsReceiver) lost(ctx context.Context, above, cgroup string, id cgro
 	if len(r.cfg.Exclude) > 0 {
 		return
 	}
-	total, ok := r.reader.kills(above, true)
+	total, ok := r.kills(ctx, above, true)
 	for !ok && above != "/" { // that is gone as well
 		above = parent(above)
-		total, ok = r.reader.kills(above, true)
+		total, ok = r.kills(ctx, above, true)
 	}
 	w := r.watched[above]
 	if w == nil || total <= w.below {
@@ -239,7 +254,7 @@ func (r *eventsReceiver) lost(ctx context.Context, above, cgroup string, id cgro
 			r.look(ctx, other)
 		}
 	}
-	if total, ok := r.reader.kills(above, true); ok && total > w.below {
+	if total, ok := r.kills(ctx, above, true); ok && total > w.below {
 		r.killed(ctx, cgroup, id, total-w.below)
 	}
 }
