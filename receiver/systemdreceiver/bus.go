@@ -82,13 +82,14 @@ type listed struct {
 	JobPath                                                        dbus.ObjectPath
 }
 
-// list returns all units that systemd has loaded.
-func (b *bus) list(ctx context.Context) ([]listed, error) {
+// list returns all units that systemd has loaded, and which signals are older than its answer: those with a smaller number.
+func (b *bus) list(ctx context.Context) ([]listed, dbus.Sequence, error) {
 	var units []listed
-	if err := b.manager.CallWithContext(ctx, managerFace+".ListUnits", 0).Store(&units); err != nil {
-		return nil, fmt.Errorf("list units: %w", err)
+	call := b.manager.CallWithContext(ctx, managerFace+".ListUnits", 0)
+	if err := call.Store(&units); err != nil {
+		return nil, 0, fmt.Errorf("list units: %w", err)
 	}
-	return units, nil
+	return units, call.ResponseSequence, nil
 }
 
 // all returns the properties that one interface of a unit has.

@@ -42,9 +42,11 @@ type tracker struct {
 	failure error // why
 	// reloading says that systemd makes all its units anew, which is nothing that happens to them.
 	reloading bool
+	// listed is the number of the latest list of all units: signals with a smaller one are older.
+	listed dbus.Sequence
 	// synced says that all units were read before: one that is not known then is new.
 	synced bool
-	// failing are the units that failed just now, since when; it belongs to the loop, as reloading does.
+	// failing are the units that failed just now, since when; it belongs to the loop, as reloading and listed do.
 	failing map[dbus.ObjectPath]time.Time
 	units   map[dbus.ObjectPath]*unit
 }
@@ -97,7 +99,7 @@ func (t *tracker) session(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = b.close() }()
-	t.reloading, t.failing = false, map[dbus.ObjectPath]time.Time{}
+	t.failing = map[dbus.ObjectPath]time.Time{}
 	t.telemetry.ReceiverSystemdConnects.Add(ctx, 1)
 	if err := t.sync(ctx, b); err != nil {
 		t.lost(err)
@@ -168,10 +170,12 @@ func (t *tracker) sync(ctx context.Context, b *bus) error {
 			drained = true
 		}
 	}
-	all, err := b.list(call)
+	all, listed, err := b.list(call)
 	if err != nil {
 		return err
 	}
+	// systemd does not answer while it reloads, and what came before the answer is in it: also a Reloading that was dropped.
+	t.listed, t.reloading = listed, false
 	seen := map[dbus.ObjectPath]bool{}
 	for _, l := range all {
 		seen[l.Path] = true
@@ -258,6 +262,9 @@ func face(unit string) string {
 func (t *tracker) take(ctx context.Context, b *bus, s *dbus.Signal) error {
 	var name string
 	var at dbus.ObjectPath
+	if s.Sequence < t.listed && s.Name != changedSignal {
+		return nil // which units there are was answered since
+	}
 	switch s.Name {
 	case managerFace + ".Reloading":
 		if dbus.Store(s.Body, &t.reloading) == nil && !t.reloading {
