@@ -227,11 +227,11 @@ func TestReloads(t *testing.T) {
 		knows                  []string
 	}{
 		"a unit is unloaded and loaded again": {after: anew, told: story, knows: []string{a}},
-		"one reload":                           {before: append(append([]signal{reloading(true)}, anew...), reloading(false)), knows: []string{a}},
-		"a reload begins before the look":      {waiting: []signal{reloading(true)}, during: anew, after: []signal{reloading(false)}, knows: []string{a}},
-		"all of a reload is before the look":   {waiting: append(append([]signal{reloading(true)}, anew...), reloading(false)), after: anew, told: story, knows: []string{a}},
-		"a reload begins during the look":      {during: append([]signal{reloading(true)}, anew...), after: append(anew[1:], reloading(false)), knows: []string{a}},
-		"a reload begins after the look":       {after: append(append([]signal{reloading(true)}, anew...), reloading(false)), knows: []string{a}},
+		"one reload":                          {before: append(append([]signal{reloading(true)}, anew...), reloading(false)), knows: []string{a}},
+		"a reload begins before the look":     {waiting: []signal{reloading(true)}, during: anew, after: []signal{reloading(false)}, knows: []string{a}},
+		"all of a reload is before the look":  {waiting: append(append([]signal{reloading(true)}, anew...), reloading(false)), after: anew, told: story, knows: []string{a}},
+		"a reload begins during the look":     {during: append([]signal{reloading(true)}, anew...), after: append(anew[1:], reloading(false)), knows: []string{a}},
+		"a reload begins after the look":      {after: append(append([]signal{reloading(true)}, anew...), reloading(false)), knows: []string{a}},
 		"the end of a reload was dropped": {before: []signal{reloading(true)}, after: []signal{loaded(b)}, told: []string{b + " " + eventFailed},
 			knows: []string{a, b}},
 		"the beginning of a reload was dropped": {waiting: anew, during: anew, after: []signal{reloading(false)}, knows: []string{a}},
@@ -263,4 +263,20 @@ func TestReloads(t *testing.T) {
 			assert.ElementsMatch(t, c.knows, knows)
 		})
 	}
+}
+
+// A unit that waited for its restart when it was read, and is failed then, was given up at its start limit.
+func TestStartLimitAfterTheUnitWasRead(t *testing.T) {
+	const a = "a.service"
+	f := newFakeBus(t)
+	u := crashed()
+	u[unitFace] = map[string]any{"ActiveState": "activating", "SubState": "auto-restart"}
+	u[serviceFace]["Result"] = "exit-code"
+	f.have(a, u)
+	ft := newFakeTracker(t, f)
+	f.emit(changed(a, unitFace, map[string]any{"ActiveState": "failed", "SubState": "failed"}))
+	ft.await(t, 1)
+	ft.takeAll(t)
+	ft.settle(t.Context(), time.Now().Add(settled))
+	assert.Equal(t, []string{a + " " + eventStartLimit, a + " " + eventFailed}, ft.told)
 }

@@ -209,7 +209,8 @@ func (t *tracker) adopt(ctx context.Context, b *bus, name string, at dbus.Object
 	if known != nil {
 		u.waits, u.mainPID = known.waits, known.mainPID
 	}
-	for _, face := range []string{unitFace, face(name)} {
+	// The type's own come first, as in systemd's signals: a new main process, then that the unit waits to be started again.
+	for _, face := range []string{face(name), unitFace} {
 		call, cancel := context.WithTimeout(ctx, patience)
 		props, err := b.all(call, at, face)
 		cancel()
