@@ -63,7 +63,7 @@ func (b *batches) metric(m pmetric.Metric, measures []measure) {
 		}
 		for _, ms := range measures {
 			// Only the time that is left can be less than nothing.
-			if !ms.chooses(p.Attributes()) || value < 0 && ms.kind != signal.CertificateLeft {
+			if !ms.chooses(p.Attributes()) || value < 0 && ms.kind != signal.CertificateLeft || value == 0 && ms.zeroIsNone {
 				continue
 			}
 			s := signal.Signal{Time: p.Timestamp().AsTime(), Kind: ms.kind, Layer: finding.LayerCgroup, Shape: signal.Gauge, Value: value, Unit: units[ms.kind]}
@@ -88,6 +88,9 @@ func (b *batches) metric(m pmetric.Metric, measures []measure) {
 }
 
 func (ms measure) chooses(attrs pcommon.Map) bool {
+	if ms.about.writable && readOnly(attrs) {
+		return false
+	}
 	switch ms.attribute {
 	case "":
 		return true
@@ -98,6 +101,14 @@ func (ms measure) chooses(attrs pcommon.Map) bool {
 	}
 	v, ok := attrs.Get(ms.attribute)
 	return ok && text(v) == ms.value
+}
+
+// readOnly says whether a data point of hostmetrics' filesystem scraper is about what nobody can write to. What the kernel itself made
+// read-only, because of an error, is still mounted "rw".
+func readOnly(attrs pcommon.Map) bool {
+	mode, _ := attrs.Get("mode")
+	kind, _ := attrs.Get("type")
+	return text(mode) == "ro" || images[text(kind)]
 }
 
 // text is an attribute's value; the zero Value of a missing attribute has none.

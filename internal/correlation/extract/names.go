@@ -35,6 +35,8 @@ type measure struct {
 	about about
 	// approximate marks what is not, or may not be, all of what the kernel accounts.
 	approximate bool
+	// zeroIsNone marks a limit whose source says 0 where there is none.
+	zeroIsNone bool
 }
 
 // about is what a metric is about where its resource alone does not say it.
@@ -45,13 +47,15 @@ type about struct {
 	node bool
 	// needs is a resource attribute without which the metric says nothing; empty: none.
 	needs string
-	layer finding.Layer
+	// writable says that it means something only of what can be written to: an image is full from the day it was made.
+	writable bool
+	layer    finding.Layer
 }
 
 var (
 	cadvisor    = about{layer: finding.LayerCgroup, labels: cadvisorLabels}
 	host        = about{layer: finding.LayerHost, node: true}
-	filesystem  = about{layer: finding.LayerHost, node: true, labels: map[string]string{entity.AttrMountpoint: "mountpoint"}}
+	filesystem  = about{layer: finding.LayerHost, node: true, writable: true, labels: map[string]string{entity.AttrMountpoint: "mountpoint"}}
 	served      = about{layer: finding.LayerHost, labels: map[string]string{entity.AttrTLSTarget: "http.url"}}
 	certificate = about{layer: finding.LayerHost, labels: map[string]string{entity.AttrTLSTarget: "tlscheck.target"}}
 	kubelet     = about{layer: finding.LayerKubernetes}
@@ -99,14 +103,14 @@ var metrics = map[string][]measure{
 
 	"container_memory_rss":                      {{kind: anon, approximate: true, about: cadvisor}},
 	"container_memory_cache":                    {{kind: signal.MemoryFile, approximate: true, about: cadvisor}},
-	"container_spec_memory_limit_bytes":         {{kind: signal.MemoryLimit, approximate: true, about: cadvisor}},
+	"container_spec_memory_limit_bytes":         {{kind: signal.MemoryLimit, approximate: true, zeroIsNone: true, about: cadvisor}},
 	"container_memory_failcnt":                  {{kind: signal.MemoryLimitHits, counter: true, about: cadvisor}},
 	"container_oom_events_total":                {{kind: signal.OOMKill, counter: true, about: cadvisor}},
 	"container_cpu_cfs_periods_total":           {{kind: signal.CPUPeriods, counter: true, about: cadvisor}},
 	"container_cpu_cfs_throttled_periods_total": {{kind: signal.CPUThrottledPeriods, counter: true, about: cadvisor}},
 	"container_cpu_cfs_throttled_seconds_total": {{kind: signal.CPUThrottledTime, counter: true, about: cadvisor}},
 	"container_threads":                         {{kind: signal.PIDsUsed, about: cadvisor}},
-	"container_threads_max":                     {{kind: signal.PIDsLimit, about: cadvisor}},
+	"container_threads_max":                     {{kind: signal.PIDsLimit, zeroIsNone: true, about: cadvisor}},
 
 	// Our eBPF receiver's.
 	"container.cpu.run_queue.time":            {{kind: signal.CPURunDelay, counter: true, about: kernels}},
@@ -152,6 +156,10 @@ var metrics = map[string][]measure{
 	"process_open_fds": {{kind: signal.FilesUsed, about: process}},
 	"process_max_fds":  {{kind: signal.FilesLimit, about: process}},
 }
+
+// images are types of file systems that nobody can write to, however they are mounted: the mount's own mode is "rw" where nobody asked
+// for "ro".
+var images = map[string]bool{"squashfs": true, "erofs": true, "iso9660": true, "cramfs": true, "romfs": true}
 
 // cadvisorLabels are cAdvisor's labels under the names of resource attributes: its data points each name their own container.
 var cadvisorLabels = map[string]string{
