@@ -149,9 +149,16 @@ func (f *failures) tell(ctx context.Context) error {
 	now, told := map[string]map[netip.AddrPort]peer{}, 0
 	for cgroup, peers := range all {
 		now[cgroup] = map[netip.AddrPort]peer{}
+		lately := map[netip.AddrPort]peer{}
 		for _, p := range peers {
 			now[cgroup][p.address] = p
-			since := p.since(f.before[cgroup][p.address])
+			lately[p.address] = p.since(f.before[cgroup][p.address])
+		}
+		for _, p := range peers {
+			since := lately[p.address]
+			if p.address.Addr() == netip.IPv6Loopback() {
+				since = since.triedAgain(lately[netip.AddrPortFrom(loopback, p.address.Port())])
+			}
 			attempts := since.attempts() - since.n[bpf.NetworkOutcomeCANCELLED]
 			for i, n := range since.n {
 				if n == 0 || outcomes[i].text == "" {
@@ -176,6 +183,16 @@ func (p peer) since(before peer) peer {
 			p.n[i] -= n
 		}
 	}
+	return p
+}
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// triedAgain leaves out the refusals at the loopback address of IPv6 after which the one of IPv4 was tried: `localhost` stands for both,
+// and it is told how that ended.
+func (p peer) triedAgain(ipv4 peer) peer {
+	refused := &p.n[bpf.NetworkOutcomeREFUSED]
+	*refused -= min(*refused, ipv4.attempts())
 	return p
 }
 

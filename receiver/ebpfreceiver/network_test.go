@@ -75,6 +75,62 @@ func TestRealUnreachable(t *testing.T) {
 	})
 }
 
+// Who is refused at the loopback address of IPv6 and goes on to that of IPv4 has tried one place, `localhost`: it is told how that ended.
+func TestRealLocalhost(t *testing.T) {
+	sink := startEvents(t, createDefaultConfig().(*Config))
+	c, id := realCgroup(t, 256*mib)
+	require.NoError(t, workload(t, c, "localhost").Wait())
+	told := map[string]int64{}
+	tell := func() {
+		clear(told)
+		for _, e := range sink.named(eventConnectFailed) {
+			if e.resource["container.id"] == id {
+				told[e.attribute("network.peer.address").Str()+" "+e.attribute("network.peer.port").AsString()] += e.attribute("network.connect.count").Int()
+			}
+		}
+	}
+	require.Eventually(t, func() bool { tell(); return len(told) >= 2 }, patience, 100*time.Millisecond, "%v", told)
+	assert.Equal(t, map[string]int64{"127.0.0.1 7002": 3, "::1 7003": 3}, told, "nothing of 7001, which is there")
+}
+
+// tryLocalhost connects three times to each of three ports: 7001, at which 127.0.0.1 listens, and 7002, at which nobody does, by way of
+// [::1]; and to [::1] only, at 7003.
+func tryLocalhost() error {
+	if err := ownNamespace(); err != nil {
+		return err
+	}
+	server, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	loopback := [4]byte{127, 0, 0, 1}
+	if err := errors.Join(unix.Bind(server, &unix.SockaddrInet4{Addr: loopback, Port: 7001}), unix.Listen(server, 16)); err != nil {
+		return err
+	}
+	connect := func(family int, to unix.Sockaddr) error {
+		fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Connect(fd, to)
+	}
+	for range 3 {
+		for port, want := range map[int]error{7001: nil, 7002: syscall.ECONNREFUSED, 7003: syscall.ECONNREFUSED} {
+			if err := connect(unix.AF_INET6, &unix.SockaddrInet6{Addr: [16]byte{15: 1}, Port: port}); !errors.Is(err, syscall.ECONNREFUSED) {
+				return fmt.Errorf("[::1]:%d: want a refusal, got %v", port, err)
+			}
+			if port == 7003 {
+				continue
+			}
+			if err := connect(unix.AF_INET, &unix.SockaddrInet4{Addr: loopback, Port: port}); !errors.Is(err, want) {
+				return fmt.Errorf("127.0.0.1:%d: want %v, got %v", port, want, err)
+			}
+		}
+	}
+	return nil
+}
+
 // connectInVain connects to an address that there is no way to.
 func connectInVain(address string) error {
 	if c, err := net.Dial("tcp", address); !errors.Is(err, syscall.EHOSTUNREACH) {

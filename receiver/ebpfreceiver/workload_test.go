@@ -141,6 +141,8 @@ func serveWorkload() {
 		}
 	case "network":
 		try(useNetwork())
+	case "localhost":
+		try(tryLocalhost())
 	case "connect": // to ADDRESS, to which there is no way
 		try(connectInVain(words[2]))
 	case "uninterruptible": // for DURATION
