@@ -23,7 +23,8 @@ const (
 	// ProbeFailed is an event: a probe failed; the value is how often. Attributes: `probe` (liveness, readiness, startup), `message`,
 	// `check` (the probe in words).
 	ProbeFailed = "k8s.container.probe_failed"
-	// ProbeKilled is an event: the kubelet restarts a container because of a probe.
+	// ProbeKilled is a container that the kubelet restarts because of a probe, until it has been well for ten minutes. Attributes: `probe`
+	// (liveness, startup), `check`, `restarts`, `allowed` (how long the probe lets it fail), `declared`.
 	ProbeKilled = "k8s.container.probe_killed"
 
 	// Unschedulable is a pod that no node can take. Attributes: `message`, `nodes`, `problem` (the reason of most nodes), and each

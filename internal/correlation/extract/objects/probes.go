@@ -18,7 +18,7 @@ var probeRE = regexp.MustCompile(`(Liveness|Readiness|Startup) probe (?:failed|e
 // probes tells the probes of a container that failed lately. It returns true when the kubelet ends the container because of one.
 func (t *telling) probes(pod object, e entity.Entity, status, spec, ended object) bool {
 	started := status.time("state", "running", "startedAt")
-	killed := false
+	var killing object // the latest
 	for _, ev := range t.told("Pod", pod, t.now.Add(-lately)) {
 		if !about(ev, e.Container) {
 			continue
@@ -39,18 +39,25 @@ func (t *telling) probes(pod object, e entity.Entity, status, spec, ended object
 			if t.now.Sub(occurred(ev)) > recent && status.yes("ready") && t.now.Sub(started) > recent {
 				continue
 			}
-			kind := "liveness"
-			if strings.Contains(said(ev), "startup probe") {
-				kind = "startup"
-			}
-			killed = true
-			facts := map[string]string{"probe": kind, "check": check(spec.child(kind + "Probe")), "restarts": strconv.Itoa(int(status.num(0, "restartCount"))),
-				"allowed": allowed(spec.child(kind + "Probe")).String(), "declared": undeclared(spec, spec.child(kind+"Probe"))}
-			t.blame(pod, began(ev), facts)
-			t.event(e, signal.ProbeKilled, ev, "the kubelet restarts the container because its "+kind+" probe failed", facts)
+			killing = ev
 		}
 	}
-	return killed
+	if killing.ok {
+		t.killed(pod, e, status, spec, killing)
+	}
+	return killing.ok
+}
+
+// killed tells of a container that the kubelet ended because of a probe.
+func (t *telling) killed(pod object, e entity.Entity, status, spec, killing object) {
+	kind := "liveness"
+	if strings.Contains(said(killing), "startup probe") {
+		kind = "startup"
+	}
+	probe, restarts := spec.child(kind+"Probe"), status.num(0, "restartCount")
+	facts := map[string]string{"probe": kind, "check": check(probe), "restarts": whole(restarts), "allowed": allowed(probe).String(), "declared": undeclared(spec, probe)}
+	t.blame(pod, began(killing), facts)
+	t.state(e, signal.ProbeKilled, began(killing), "the kubelet restarts the container because its "+kind+" probe failed", facts)
 }
 
 // notReady tells of a container that runs and does not get ready, or no longer is.
