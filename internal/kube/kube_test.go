@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -138,10 +139,15 @@ func TestExpiredPages(t *testing.T) {
 	assert.EqualValues(t, 1, asked.Load())
 }
 
-// Nobody reads who changed an object when; what is of no known type comes as a map.
+// Nobody reads who changed an object when, but where a controller ought to have seen that; what is of no known type comes as a map.
 func TestSlim(t *testing.T) {
 	managed := []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
 	assert.Equal(t, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, slim(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x", ManagedFields: managed}}))
+	seen, unseen := int64(2), int64(1)
+	for _, observed := range []int64{seen, unseen} {
+		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "x", Generation: 2, ManagedFields: managed}, Status: appsv1.DeploymentStatus{ObservedGeneration: observed}}
+		assert.Equal(t, observed == unseen, len(slim(d).(*appsv1.Deployment).ManagedFields) > 0)
+	}
 	scheme, err := known()
 	require.NoError(t, err)
 	json := codecs(scheme).SupportedMediaTypes()[0].Serializer

@@ -76,7 +76,9 @@ func tombstone(k key, uid string) unstructured.Unstructured {
 // trim takes off what is large and says nothing, and every value that may be a secret.
 func (s *source) trim(o map[string]any) {
 	if meta, ok := o["metadata"].(map[string]any); ok {
-		delete(meta, "managedFields")
+		if !s.unheeded(meta, o) {
+			delete(meta, "managedFields")
+		}
 		if notes, ok := meta["annotations"].(map[string]any); ok {
 			delete(notes, "kubectl.kubernetes.io/last-applied-configuration")
 		}
@@ -102,6 +104,17 @@ func (s *source) trim(o map[string]any) {
 			s.disguise(pod)
 		}
 	}
+}
+
+// unheeded says whether a workload has a change that its controller has not seen. Then it matters when that was made.
+func (s *source) unheeded(meta, o map[string]any) bool {
+	switch s.resource.Name {
+	case "deployments", "statefulsets", "daemonsets":
+		seen, _, _ := unstructured.NestedInt64(o, "status", "observedGeneration")
+		generation, ok := meta["generation"].(int64)
+		return ok && generation > seen
+	}
+	return false
 }
 
 // disguise puts hashes in the place of the values of environment variables: whether they changed can be seen, what they are can't.

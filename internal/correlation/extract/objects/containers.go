@@ -28,6 +28,9 @@ func (t *telling) container(pod object, of entity.Entity, status object, init bo
 	e.Kind, e.Container = entity.Container, status.str("name")
 	e.ID = entity.ID("container:" + pod.uid() + "/" + e.Container)
 	spec := specOf(pod, e.Container)
+	if finished(pod, status, spec, init) {
+		return // however it got there
+	}
 	if limit := quantity(spec, "resources", "limits", "memory"); limit > 0 && status.num(0, "restartCount") > 0 {
 		t.reading(e, signal.MemoryLimit, limit, "By", time.Time{}, "", nil)
 	}
@@ -67,6 +70,20 @@ func (t *telling) container(pod object, of entity.Entity, status object, init bo
 	if !init && !killed {
 		t.notReady(pod, e, status, spec)
 	}
+}
+
+// finished says whether a container has done its work and is not started again: an init container that is no sidecar, or one of a pod
+// that restarts only what fails.
+func finished(pod, status, spec object, init bool) bool {
+	ended := status.child("state", "terminated")
+	if !ended.ok || ended.num(0, "exitCode") != 0 {
+		return false
+	}
+	if init {
+		return spec.str("restartPolicy") != "Always"
+	}
+	policy := pod.str("spec", "restartPolicy")
+	return policy == "OnFailure" || policy == "Never"
 }
 
 // createProblems are by the words of the kubelet and the runtime on a container that they cannot make.

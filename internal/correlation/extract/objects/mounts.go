@@ -51,6 +51,9 @@ var attachedToRE = regexp.MustCompile(`already (?:used by pod\(s\) (.+?)$|exclus
 
 // setUp tells what keeps a pod's containers from being made at all: its volumes, and its network.
 func (t *telling) setUp(pod object, e entity.Entity) {
+	if pod.condition("PodReadyToStartContainers").str("status") == "True" {
+		return // both are there, whatever failed before: what it waits for is its image, mostly
+	}
 	waits := false
 	pod.each(func(s object) {
 		reason := s.str("state", "waiting", "reason")

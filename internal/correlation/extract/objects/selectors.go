@@ -32,11 +32,17 @@ func labelled(s k8slabels.Selector, o object) bool {
 func (t *telling) selected(namespace string, s k8slabels.Selector) []object {
 	var found []object
 	for _, pod := range t.pods(namespace) {
-		if phase := pod.str("status", "phase"); phase != "Succeeded" && phase != "Failed" && !pod.leaving() && labelled(s, pod) {
+		if !over(pod) && !pod.leaving() && labelled(s, pod) {
 			found = append(found, pod)
 		}
 	}
 	return found
+}
+
+// over says whether all containers of a pod have ended for good.
+func over(pod object) bool {
+	phase := pod.str("status", "phase")
+	return phase == "Succeeded" || phase == "Failed"
 }
 
 // readyPod says whether a pod is ready.

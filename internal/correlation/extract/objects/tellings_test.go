@@ -59,6 +59,21 @@ func TestTellings(t *testing.T) {
 	}
 	creating := `{metadata: {name: api, namespace: shop, uid: u1}, spec: {nodeName: n1, containers: [{name: api}]}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "True",
 		lastTransitionTime: "2026-11-23T11:30:00Z"}, {type: PodReadyToStartContainers, status: "%s"}], containerStatuses: [{name: api, state: {waiting: {reason: ContainerCreating}}}]}}`
+	// Its status is written all the time, its spec was at the time.
+	unseen := func(at string) string {
+		return `, generation: 2, managedFields: [{time: "2026-11-23T11:00:00Z"}, {time: "2026-11-23T` + at + `Z"}, {time: "2026-11-23T11:59:00Z", subresource: status}]`
+	}
+	initialised := `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, initContainers: [{name: i%s}], containers: [{name: a}]}, status: {phase: Pending,
+		initContainerStatuses: [{name: i, restartCount: 3, state: %s, lastState: {terminated: {exitCode: 1, reason: OOMKilled, finishedAt: "2026-11-23T11:57:00Z"}}}]}}`
+	done := `{terminated: {exitCode: 0, reason: Completed, finishedAt: "2026-11-23T11:58:00Z"}}`
+	worked := `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, restartPolicy: %s, containers: [{name: a}]}, status: {phase: Running,
+		containerStatuses: [{name: a, restartCount: 3, state: ` + done + `}]}}`
+	probed := func(ready, killed, started string) []string {
+		return []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, containers: [{name: a}]}, status: {phase: Running,
+			containerStatuses: [{name: a, ready: ` + ready + `, restartCount: 1, state: {running: {startedAt: "2026-11-23T` + started + `Z"}}, lastState: {terminated: {exitCode: 137}}}]}}`,
+			"events", `{metadata: {name: e, uid: e}, reason: Killing, message: "Container a failed liveness probe, will be restarted", lastTimestamp: "2026-11-23T` + killed + `Z",
+			involvedObject: {kind: Pod, name: a, namespace: shop, fieldPath: "spec.containers{a}"}}`}
+	}
 	for _, tt := range []struct {
 		name    string
 		objects []string
@@ -88,7 +103,9 @@ func TestTellings(t *testing.T) {
 		{"an autoscaler whose pods are new", []string{"horizontalpodautoscalers", fmt.Sprintf(hpa, "ScalingActive", "False", "FailedGetResourceMetric", "no metrics returned from resource metrics API", "11:59")}, nil},
 		{"an autoscaler of what is scaled to zero", []string{"horizontalpodautoscalers", fmt.Sprintf(hpa, "ScalingActive", "False", "ScalingDisabled", "x", "11:30")}, nil},
 		{"an autoscaler at its minimum", []string{"horizontalpodautoscalers", fmt.Sprintf(hpa, "ScalingLimited", "True", "TooFewReplicas", "x", "11:30")}, nil},
-		{"a change that nobody takes up", []string{"deployments", fmt.Sprintf(deployment, ", generation: 2", "", "")}, []string{"deployment:shop/api k8s.workload.short unseen"}},
+		{"a change that nobody takes up", []string{"deployments", fmt.Sprintf(deployment, unseen("11:58:30"), "", "")}, []string{"deployment:shop/api k8s.workload.short unseen"}},
+		{"a change that was made just now", []string{"deployments", fmt.Sprintf(deployment, unseen("11:59:59"), "", "")}, nil},
+		{"a change of which nobody knows when it was made", []string{"deployments", fmt.Sprintf(deployment, ", generation: 2", "", "")}, nil},
 		{"a deployment that is short for long", []string{"deployments", fmt.Sprintf(deployment, "", "", `, conditions: [{type: Available, status: "False", lastTransitionTime: "2026-11-23T11:50:00Z"}]`)},
 			[]string{"deployment:shop/api k8s.workload.short unavailable"}},
 		{"one that is short since just now", []string{"deployments", fmt.Sprintf(deployment, "", "", `, conditions: [{type: Available, status: "False", lastTransitionTime: "2026-11-23T11:57:00Z"}]`)}, nil},
@@ -122,7 +139,9 @@ func TestTellings(t *testing.T) {
 			[]string{"pod:u1 k8s.pod.sandbox_failed runtime_class"}},
 		{"a network that is not ready", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "NetworkNotReady", "network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized")},
 			[]string{"pod:u1 k8s.pod.sandbox_failed no_network"}},
-		{"a share that does not answer", []string{"pods", fmt.Sprintf(creating, "True"), "events", event("Pod", "api", "FailedMount", `MountVolume.SetUp failed for volume "nfs" : mount failed: exit status 32 Output: mount.nfs: Connection timed out`)},
+		{"an image that takes long, of a pod whose secret came late", []string{"pods", fmt.Sprintf(creating, "True"), "events", event("Pod", "api", "FailedMount", `MountVolume.SetUp failed for volume "tls" : secret "tls" not found`)}, nil},
+		{"an image that takes long, of a pod whose network came late", []string{"pods", fmt.Sprintf(creating, "True"), "events", event("Pod", "api", "FailedCreatePodSandBox", "plugin type=\"calico\" failed (add): connection refused")}, nil},
+		{"a share that does not answer", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedMount", `MountVolume.SetUp failed for volume "nfs" : mount failed: exit status 32 Output: mount.nfs: Connection timed out`)},
 			[]string{"pod:u1 k8s.pod.mount_failed unreachable"}},
 		{"a service account that is named and not there", []string{"replicasets", `{metadata: {name: a, namespace: shop}, status: {conditions: [{type: ReplicaFailure, status: "True", message: 'pods "a-" is forbidden: error looking up service account shop/a: serviceaccount "a" not found'}]}}`},
 			[]string{"replicaset:shop/a k8s.workload.pods_refused service_account"}},
@@ -146,6 +165,15 @@ func TestTellings(t *testing.T) {
 		{"a route to pods that are not ready", []string{"gateways", `{metadata: {name: web, namespace: shop}, spec: {gatewayClassName: nginx}}`, "gatewayclasses", `{metadata: {name: nginx}}`, "services", shopAPI, "pods", ill,
 			"httproutes", `{metadata: {name: web, namespace: shop}, spec: {parentRefs: [{name: web}], rules: [{backendRefs: [{name: api, port: 80}]}]}}`},
 			[]string{"httproute:shop/web k8s.gateway.broken endpoints", "service:shop/api k8s.service.no_endpoints not_ready"}},
+		{"an init container that failed and then succeeded", []string{"pods", fmt.Sprintf(initialised, "", done)}, nil},
+		{"an init container that failed last", []string{"pods", fmt.Sprintf(initialised, "", "{waiting: {reason: CrashLoopBackOff}}")},
+			[]string{"container:u1/i k8s.container.crash_loop signal", "container:u1/i k8s.container.oom_killed "}},
+		{"a sidecar that ends", []string{"pods", fmt.Sprintf(initialised, ", restartPolicy: Always", done)}, []string{"container:u1/i k8s.container.crash_loop completed"}},
+		{"the container of a job that failed and then succeeded", []string{"pods", fmt.Sprintf(worked, "OnFailure")}, nil},
+		{"a server that ends", []string{"pods", fmt.Sprintf(worked, "Always")}, []string{"container:u1/a k8s.container.crash_loop completed"}},
+		{"a container that a probe restarted just now", probed("true", "11:58:00", "11:58:02"), []string{"container:u1/a k8s.container.probe_killed "}},
+		{"one that has been well since", probed("true", "11:48:00", "11:48:02"), nil},
+		{"one that does not get ready since", probed("false", "11:48:00", "11:48:02"), []string{"container:u1/a k8s.container.probe_killed "}},
 		{"a sidecar that runs on", []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, initContainers: [{name: proxy, restartPolicy: Always}]}, status: {phase: Running,
 			initContainerStatuses: [{name: proxy, state: {running: {startedAt: "2026-11-23T10:00:00Z"}}}]}}`}, nil},
 	} {
@@ -157,6 +185,48 @@ func TestTellings(t *testing.T) {
 			slices.Sort(got)
 			assert.Equal(t, tt.want, got)
 		})
+	}
+}
+
+// Since when a workload is short, its pods say. Where none does, nobody knows: it is not since the workload was made.
+func TestSinceWhenAWorkloadIsShort(t *testing.T) {
+	db := `{metadata: {name: db, namespace: shop, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: {replicas: 3, selector: {matchLabels: {app: db}}},
+		status: {replicas: %d, readyReplicas: 2}}`
+	agent := `{metadata: {name: db, namespace: shop, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: {selector: {matchLabels: {app: db}}},
+		status: {desiredNumberScheduled: 3, currentNumberScheduled: 3, numberReady: 1}}`
+	pod := func(name, more, conditions string) string {
+		return `{metadata: {name: ` + name + `, namespace: shop, uid: ` + name + `, labels: {app: db}, creationTimestamp: "2026-11-23T11:50:00Z", ownerReferences: [{name: db, controller: true}]` + more + `},
+			spec: {nodeName: n1}, status: {phase: Running, conditions: [` + conditions + `]}}`
+	}
+	ready := func(is, since string) string {
+		return `{type: Ready, status: "` + is + `", lastTransitionTime: "` + since + `"}`
+	}
+	well := ready("True", "2026-11-01T00:00:00Z")
+	leaving := func(at string) string { return `, deletionTimestamp: "2026-11-23T` + at + `Z"` }
+	const sts, ds = "statefulsets", "daemonsets"
+	for _, tt := range []struct {
+		name, kind, set string
+		pods            []string
+		since           time.Duration // 0: nothing is told
+		waits           string
+	}{
+		{"a pod that is replaced", sts, fmt.Sprintf(db, 3), []string{pod("db-0", "", well), pod("db-1", "", well), pod("db-2", leaving("12:00:20"), well)}, 0, ""},
+		{"a pod that is gone and not made again yet", sts, fmt.Sprintf(db, 2), []string{pod("db-0", "", well), pod("db-1", "", well)}, 0, ""},
+		{"a pod that does not go", sts, fmt.Sprintf(db, 3), []string{pod("db-0", "", well), pod("db-1", "", well), pod("db-2", leaving("11:40:00"), well)}, 20 * time.Minute, ""},
+		{"a pod that the kubelet has said nothing of", sts, fmt.Sprintf(db, 3), []string{pod("db-0", "", well), pod("db-1", "", well), pod("db-2", "", "")}, 10 * time.Minute, ""},
+		{"a pod that keeps the next one waiting", sts, fmt.Sprintf(db, 2), []string{pod("db-0", "", well), pod("db-1", "", ready("False", "2026-11-23T11:00:00Z"))}, time.Hour, "db-1"},
+		{"a pod that is not ready since just now", sts, fmt.Sprintf(db, 3), []string{pod("db-2", "", ready("False", "2026-11-23T11:59:00Z"))}, 0, ""},
+		{"a pod for long, and another since just now", ds, agent, []string{pod("db-0", "", ready("False", "2026-11-20T12:00:00Z")), pod("db-1", "", ready("False", "2026-11-23T11:59:00Z"))}, 72 * time.Hour, ""},
+		{"pods that are replaced", ds, agent, []string{pod("db-0", leaving("12:00:20"), well), pod("db-1", "", ready("False", "2026-11-23T11:59:00Z"))}, 0, ""},
+		{"a pod that is another's", sts, fmt.Sprintf(db, 3), []string{strings.Replace(pod("x", "", ready("False", "2026-11-20T12:00:00Z")), "name: db, controller", "name: other, controller", 1)}, 0, ""},
+	} {
+		objects := []string{tt.kind, tt.set}
+		for _, p := range tt.pods {
+			objects = append(objects, "pods", p)
+		}
+		s := tell(seen(t, objects...))[strings.TrimSuffix(tt.kind, "s")+":shop/db "+signal.WorkloadShort]
+		assert.Equal(t, tt.since, time.Duration(s.Value)*time.Second, tt.name)
+		assert.Equal(t, tt.waits, s.Attributes["waits_for"], tt.name)
 	}
 }
 

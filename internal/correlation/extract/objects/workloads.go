@@ -41,32 +41,6 @@ func (t *telling) deployment(d object) {
 	}
 }
 
-// unseen tells of a change that no controller has taken up.
-func (t *telling) unseen(o object, e entity.Entity, facts map[string]string) {
-	if o.num(0, "metadata", "generation") > o.num(0, "status", "observedGeneration") && t.now.Sub(o.created()) > starting {
-		facts["problem"] = "unseen"
-		t.short(e, time.Time{}, facts)
-	}
-}
-
-// short tells of a workload that has fewer ready pods than it wants, whatever the reason.
-func (t *telling) short(e entity.Entity, since time.Time, facts map[string]string) {
-	t.state(e, signal.WorkloadShort, since, facts["ready"]+" of "+facts["desired"]+" pods are ready", facts)
-}
-
-// slowest is the longest that the probes of a workload's pods let these take to start.
-func slowest(o object) time.Duration {
-	most := time.Duration(o.num(0, "spec", "minReadySeconds")) * time.Second
-	o.each(func(c object) {
-		for _, probe := range []string{"startupProbe", "readinessProbe"} {
-			if p := c.child(probe); p.ok {
-				most = max(most, allowed(p))
-			}
-		}
-	}, "spec", "template", "spec", "containers")
-	return most
-}
-
 // replicaSet tells of the pods of a ReplicaSet that is nobody's.
 func (t *telling) replicaSet(o object) {
 	if o.leaving() || o.controller().ok {
@@ -96,22 +70,11 @@ func (t *telling) statefulSet(s object) {
 		}
 		t.unseen(s, e, facts)
 	default:
-		since := s.created()
-		for _, pod := range t.selected(s.namespace(), selector(s.child("spec", "selector"))) {
-			if pod.controller().str("name") != s.name() || readyPod(pod) {
-				continue
-			}
-			if at := pod.condition("Ready").time("lastTransitionTime"); !at.IsZero() {
-				since = at
-			}
-			if made < desired && s.str("spec", "podManagementPolicy") != "Parallel" {
-				facts["problem"], facts["waits_for"] = "ordered", pod.name()
-			}
-			break
+		first, since := t.unready(s)
+		if first.ok && made < desired && s.str("spec", "podManagementPolicy") != "Parallel" {
+			facts["problem"], facts["waits_for"] = "ordered", first.name()
 		}
-		if t.now.Sub(since) > max(starting, slowest(s)) {
-			t.short(e, since, facts)
-		}
+		t.shortSince(s, e, since, facts)
 	}
 }
 
@@ -134,15 +97,8 @@ func (t *telling) daemonSet(d object) {
 		t.unseen(d, e, facts)
 		return
 	}
-	since := d.created()
-	for _, pod := range t.selected(d.namespace(), selector(d.child("spec", "selector"))) {
-		if at := pod.condition("Ready").time("lastTransitionTime"); !readyPod(pod) && at.After(since) {
-			since = at
-		}
-	}
-	if t.now.Sub(since) > max(starting, slowest(d)) {
-		t.short(e, since, facts)
-	}
+	_, since := t.unready(d)
+	t.shortSince(d, e, since, facts)
 }
 
 func whole(n float64) string { return strconv.Itoa(int(n)) }
