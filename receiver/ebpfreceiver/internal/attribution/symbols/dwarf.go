@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"debug/dwarf"
 	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -30,12 +29,13 @@ const (
 // debugInfo tells where in the source code is, and what the compiler has put into it.
 type debugInfo struct {
 	data  *dwarf.Data
-	units []dwarf.Offset // of their first entries
-	lines []byte         // .debug_line
-	kept  map[dwarf.Offset]*unit
-	held  int // rows and ranges of those
-	spent time.Duration
-	until time.Time // of the look-up that is going on
+	units []dwarf.Offset // of the first entries of those with code
+	// Sections .debug_line, .debug_str and .debug_line_str.
+	lines, str, lineStr []byte
+	kept                map[dwarf.Offset]*unit
+	held                int // rows and ranges of those
+	spent               time.Duration
+	until               time.Time // of the look-up that is going on
 }
 
 // unit is what is needed of a compilation unit.
@@ -99,7 +99,8 @@ func newDebug(sections map[string][]byte) (d *debugInfo) {
 			d = nil
 		}
 	}()
-	if len(sections["info"]) == 0 {
+	units := unitsOf(sections["info"])
+	if len(units) == 0 || !abbreviated(sections["abbrev"], units) || !shortTexts(sections["str"]) || !shortTexts(sections["line_str"]) {
 		return nil
 	}
 	data, err := dwarf.New(sections["abbrev"], nil, nil, sections["info"], sections["line"], nil, sections["ranges"], sections["str"])
@@ -111,27 +112,13 @@ func newDebug(sections map[string][]byte) (d *debugInfo) {
 			return nil
 		}
 	}
-	return &debugInfo{data: data, units: unitsOf(sections["info"]), lines: sections["line"], kept: map[dwarf.Offset]*unit{}}
-}
-
-// unitsOf goes over the headers of compilation units (DWARF 5, 7.5.1).
-func unitsOf(info []byte) (all []dwarf.Offset) {
-	for at := uint64(0); at+12 <= uint64(len(info)) && len(all) < maxUnits; {
-		b := info[at:]
-		size, header := uint64(binary.LittleEndian.Uint32(b)), uint64(11)
-		if size >= 0xfffffff0 {
-			return all // 64-bit DWARF: nobody's compiler writes it by itself
+	d = &debugInfo{data: data, lines: sections["line"], str: sections["str"], lineStr: sections["line_str"], kept: map[dwarf.Offset]*unit{}}
+	for _, u := range units {
+		if u.compiled {
+			d.units = append(d.units, dwarf.Offset(u.at))
 		}
-		compiled := true
-		if version := binary.LittleEndian.Uint16(b[4:]); version >= 5 {
-			header, compiled = 12, b[6] == 1 || b[6] == 3 // DW_UT_compile, DW_UT_partial
-		}
-		if compiled {
-			all = append(all, dwarf.Offset(at+header))
-		}
-		at += 4 + size
 	}
-	return all
+	return d
 }
 
 // lookup tells the functions at an address, the innermost first, and the line in each. The last has no name where the program has not
@@ -214,7 +201,8 @@ func (d *debugInfo) unit(pc uint64) *unit {
 // read reads what is needed of a unit.
 func (d *debugInfo) read(e *dwarf.Entry, ranges [][2]uint64) (*unit, error) {
 	u := &unit{ranges: ranges}
-	if at, ok := e.Val(dwarf.AttrStmtList).(int64); ok && !believable(d.lines, at) {
+	folder, _ := e.Val(dwarf.AttrCompDir).(string)
+	if at, ok := e.Val(dwarf.AttrStmtList).(int64); ok && !d.believable(at, folder) {
 		return u, nil
 	}
 	lines, err := d.data.LineReader(e)

@@ -10,8 +10,12 @@ import (
 	"sort"
 )
 
-// maxSymbols bounds what is kept of a symbol table: 24 bytes each.
-const maxSymbols = 500_000
+const (
+	// maxSymbols bounds what is kept of a symbol table: 24 bytes each.
+	maxSymbols = 500_000
+	// maxTable bounds how much of one is looked through: 24 bytes a symbol. The file may have a hole there.
+	maxTable = 128 << 20
+)
 
 // symbols are the functions of a symbol table, by address.
 type symbols struct {
@@ -59,8 +63,9 @@ func (o *Object) each(table string, f func(elf.Sym64) bool) (names io.ReaderAt, 
 		return nil, false
 	}
 	buf := make([]byte, 24*4096)
-	for at := uint64(0); at+24 <= s.FileSize; {
-		b := buf[:min(uint64(len(buf)), (s.FileSize-at)/24*24)]
+	size := min(s.FileSize, maxTable)
+	for at := uint64(0); at+24 <= size; {
+		b := buf[:min(uint64(len(buf)), (size-at)/24*24)]
 		if _, err := s.ReadAt(b, int64(at)); err != nil {
 			return nil, false
 		}

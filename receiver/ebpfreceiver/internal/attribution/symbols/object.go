@@ -32,6 +32,9 @@ type Frame struct {
 const (
 	maxSections = 8192
 	maxNote     = 1 << 16
+	maxHeaders  = 8 << 20   // bytes of the headers of sections and segments, and of the sections' names
+	maxInfo     = 64 << 20  // bytes that are read to find which toolchain has made it, and of what
+	maxSearched = 256 << 20 // bytes that are looked through for Go's function table, or for names in it
 )
 
 // Object is a program or a library.
@@ -61,10 +64,15 @@ type Object struct {
 // Open reads an ELF file's headers.
 func Open(r io.ReaderAt) (o *Object, err error) {
 	defer recovered(&err)
-	f, err := elf.NewFile(r)
+	if err := checkNames(r); err != nil {
+		return nil, fmt.Errorf("read ELF: %w", err)
+	}
+	limited := &limitedReader{ReaderAt: r, left: maxHeaders}
+	f, err := elf.NewFile(limited)
 	if err != nil {
 		return nil, fmt.Errorf("read ELF: %w", err)
 	}
+	limited.lifted = true
 	if f.Class != elf.ELFCLASS64 || f.ByteOrder != binary.LittleEndian {
 		return nil, fmt.Errorf("read ELF: %v %v is not supported: 64-bit little-endian is", f.Class, f.Data)
 	}
@@ -77,7 +85,7 @@ func Open(r io.ReaderAt) (o *Object, err error) {
 		if t, err := NewGoTable(table, size, 0); err == nil {
 			o.Go, o.GoTableAt = t, at
 		}
-		if info, err := buildinfo.Read(r); err == nil {
+		if info, err := buildinfo.Read(&limitedReader{ReaderAt: r, left: maxInfo}); err == nil {
 			o.GoVersion, _, _ = strings.Cut(info.GoVersion, " ")
 			o.GoModules = append(o.GoModules, info.Main.Path)
 			for _, dep := range info.Deps {
@@ -87,6 +95,48 @@ func Open(r io.ReaderAt) (o *Object, err error) {
 		}
 	}
 	return o, nil
+}
+
+// limitedReader reads no more than so many bytes of a file in all, until the limit is lifted.
+type limitedReader struct {
+	io.ReaderAt
+	left   int64
+	lifted bool
+}
+
+var errTooMuch = errors.New("it claims to have more headers than is believed")
+
+func (l *limitedReader) ReadAt(b []byte, at int64) (int, error) {
+	if !l.lifted {
+		if l.left -= int64(len(b)); l.left < 0 {
+			return 0, errTooMuch
+		}
+	}
+	return l.ReaderAt.ReadAt(b, at)
+}
+
+// checkNames refuses a file whose sections' names are compressed, which nobody's linker does: debug/elf makes room for as much as they
+// claim to be.
+func checkNames(r io.ReaderAt) error {
+	var h elf.Header64
+	if err := binary.Read(io.NewSectionReader(r, 0, int64(binary.Size(h))), binary.LittleEndian, &h); err != nil {
+		return err
+	}
+	if h.Shoff == 0 || elf.Class(h.Ident[elf.EI_CLASS]) != elf.ELFCLASS64 || elf.Data(h.Ident[elf.EI_DATA]) != elf.ELFDATA2LSB {
+		return nil // there are none, or it is refused for what it is
+	}
+	if h.Shnum == 0 { // more than 65,279
+		return fmt.Errorf("more than %d sections", maxSections)
+	}
+	var s elf.Section64
+	at := int64(h.Shoff) + int64(h.Shstrndx)*int64(h.Shentsize)
+	if err := binary.Read(io.NewSectionReader(r, at, int64(binary.Size(s))), binary.LittleEndian, &s); err != nil {
+		return err
+	}
+	if elf.SectionFlag(s.Flags)&elf.SHF_COMPRESSED != 0 {
+		return errors.New("the names of its sections are compressed")
+	}
+	return nil
 }
 
 // recovered turns a panic of a parser of the standard library, which a hostile file might find, into an error.
@@ -113,25 +163,28 @@ func (o *Object) findGoTable() (at uint64, r io.ReaderAt, size int64, ok bool) {
 	if len(o.file.Sections) > 1 {
 		return 0, nil, 0, false
 	}
+	left := int64(maxSearched)
 	for _, p := range o.file.Progs {
 		if p.Type != elf.PT_LOAD || p.Filesz == 0 {
 			continue
 		}
-		if off, ok := findTable(p.ReaderAt, int64(p.Filesz)); ok {
+		off, ok := findTable(p.ReaderAt, int64(p.Filesz), &left)
+		if ok {
 			return p.Vaddr + uint64(off), io.NewSectionReader(p.ReaderAt, off, int64(p.Filesz)-off), int64(p.Filesz) - off, true
 		}
 	}
 	return 0, nil, 0, false
 }
 
-// findTable looks for the beginning of a function table, which is aligned.
-func findTable(r io.ReaderAt, size int64) (int64, bool) {
+// findTable looks for the beginning of a function table, which is aligned, in as many bytes as are left to be looked through.
+func findTable(r io.ReaderAt, size int64, left *int64) (int64, bool) {
 	buf := make([]byte, chunk)
-	for at := int64(0); at < size; at += chunk {
+	for at := int64(0); at < size && *left > 0; at += chunk {
 		n, err := r.ReadAt(buf[:min(chunk, size-at)], at)
-		if err != nil && !errors.Is(err, io.EOF) {
+		if n == 0 || err != nil && !errors.Is(err, io.EOF) {
 			return 0, false
 		}
+		*left -= int64(n)
 		for i := 0; i+8 <= n; i += 16 {
 			if b := buf[i:]; b[1] == 0xff && b[2] == 0xff && b[3] == 0xff && (b[0] == 0xf0 || b[0] == 0xf1) && b[4] == 0 && b[5] == 0 {
 				if t, err := NewGoTable(io.NewSectionReader(r, at+int64(i), size-at-int64(i)), size-at-int64(i), 0); err == nil && t.nfunc > 0 {

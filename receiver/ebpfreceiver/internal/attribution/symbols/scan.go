@@ -38,6 +38,7 @@ func (t *GoTable) nameOffsets(names []string) (map[uint32]string, error) {
 	if end <= t.names {
 		end = t.size
 	}
+	end = min(end, t.names+maxSearched)
 	found := map[uint32]string{}
 	overlap := 0
 	for _, name := range names {

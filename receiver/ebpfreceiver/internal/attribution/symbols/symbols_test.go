@@ -143,31 +143,6 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// A table of lines that claims more files than it has.
-func TestBelievable(t *testing.T) {
-	header := func(folders, files byte) []byte {
-		b := make([]byte, 18)
-		b[4], b[17] = 5, 1
-		b = append(b, 1, 1, 0x08, folders)
-		for range min(folders, 3) {
-			b = append(b, 'd', 0)
-		}
-		b = append(b, 2, 1, 0x08, 2, 0x0f, files)
-		for range min(files, 3) {
-			b = append(b, 'f', 0, 0)
-		}
-		return append(b, make([]byte, 8)...)
-	}
-	assert.True(t, believable(header(2, 3), 0))
-	assert.False(t, believable(header(2, 100), 0))
-	assert.False(t, believable(header(100, 3), 0))
-	none := header(0, 0)
-	none[18], none[19] = 0, 127 // entries of no form, which take no bytes
-	assert.False(t, believable(append(none[:20], none[22:]...), 0))
-	assert.False(t, believable(header(1, 1), 1<<40))
-	assert.False(t, believable(nil, 0))
-}
-
 // FuzzDebug reads DWARF that is anybody's.
 func FuzzDebug(f *testing.F) {
 	if b, at := tinyProgram(f); b != nil {
