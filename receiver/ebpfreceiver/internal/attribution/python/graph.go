@@ -75,10 +75,16 @@ type graph struct {
 	index   map[uint64]int32
 	leaves  [1 << 14]uint64 // objects that hold no others, seen lately
 	partial bool            // not all was looked at
+	slots   map[slotAt]string
+	// until is when names are no longer looked for, in this thread's CPU time; 0 is never.
+	until time.Duration
 }
 
+// slotAt is a slot of a class, by the class and the offset in its objects.
+type slotAt struct{ typ, at uint64 }
+
 func newGraph(m memory, at offsets) *graph {
-	return &graph{memory: m, at: at, types: map[uint64]*typ{}}
+	return &graph{memory: m, at: at, types: map[uint64]*typ{}, slots: map[slotAt]string{}}
 }
 
 // link is a reference that is to be followed.
@@ -345,6 +351,9 @@ func (g *graph) enclosed(o object, each func(ref, key uint64, s step)) {
 		i++
 	})
 }
+
+// late says that no more names are to be looked for.
+func (g *graph) late() bool { return g.until > 0 && used() > g.until }
 
 // used is what CPU time this thread has used.
 func used() time.Duration {

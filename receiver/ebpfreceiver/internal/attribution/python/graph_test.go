@@ -234,6 +234,50 @@ func FuzzWalk(f *testing.F) {
 	})
 }
 
+// counted counts how often its memory is read.
+type counted struct {
+	made
+	reads *int
+}
+
+func (c counted) ReadAt(b []byte, addr int64) (int, error) {
+	*c.reads++
+	return c.made.ReadAt(b, addr)
+}
+
+// Of a list of very many linked objects only what is told is read, a class's slots once, and nothing when the time is over.
+func TestLongPath(t *testing.T) {
+	m, main := world()
+	m.typ("member_descriptor", 72, flagGC)
+	def := m.alloc(24)
+	m.put(def, 16, 24) // offset
+	descriptor := m.object("member_descriptor", 72)
+	m.put(descriptor, 40, def)
+	var pairs []uint64
+	for range 9 {
+		pairs = append(pairs, m.str("other"), m.str("no slot"))
+	}
+	linked := m.typ("app.Node", 32, flagGC|flagHeapType)
+	m.put(linked, 264, m.dict(append(pairs, m.str("next"), descriptor)...))
+	var reads int
+	g := newGraph(counted{m.made, &reads}, offsets311)
+	g.roots = []root{root{name: "app", addr: main}.identified()}
+	typ := g.typeOf(linked)
+	require.NotNil(t, typ)
+	g.nodes = append(g.nodes, node{addr: main, typ: typ, parent: -1, step: stepRoot})
+	for i := range int32(50_000) {
+		g.nodes = append(g.nodes, node{addr: madeAt, key: 24, typ: typ, parent: i, step: stepField})
+	}
+	reads = 0
+	name, _ := g.path(50_000, true)
+	assert.Equal(t, "app"+strings.Repeat(".next", 8)+"…"+strings.Repeat(".next", 8), name)
+	assert.Less(t, reads, 200)
+
+	g.until = 1
+	name, _ = g.path(50_000, true)
+	assert.Equal(t, "?", name)
+}
+
 // A path of very many steps is told by its ends.
 func TestReversed(t *testing.T) {
 	parts := make([]string, 1000)
@@ -241,6 +285,6 @@ func TestReversed(t *testing.T) {
 		parts[i] = ".next"
 	}
 	parts[0], parts[999] = ".last", ".first"
-	text := reversed(parts)
+	text := reversed(len(parts), func(i int) string { return parts[i] })
 	assert.Equal(t, ".first"+strings.Repeat(".next", 7)+"…"+strings.Repeat(".next", 7)+".last", text)
 }

@@ -10,44 +10,58 @@ import (
 // path says how an object is reached from a module, as it is written in Python: "app.SESSIONS", "app.Registry.items", "sessions in main()".
 // exact also says which items of containers are meant. from is where that begins.
 func (g *graph) path(n int32, exact bool) (name string, from root) {
-	var parts []string // the last first
-	for range g.nodes {
+	var steps []int32 // that are told, the last first
+	told := func() string {
+		return reversed(len(steps), func(i int) string { return g.part(g.nodes[steps[i]], exact) })
+	}
+	for i := range g.nodes {
+		if i%256 == 0 && g.late() {
+			break
+		}
 		of := g.nodes[n]
-		if of.typ.class == typeObject && len(parts) > 0 {
+		if of.typ.class == typeObject && len(steps) > 0 {
 			// A class is known by its own name, wherever it was reached.
 			if t := g.typeOf(of.addr); t != nil {
-				return g.fullName(t) + reversed(parts), g.rootOf(n)
+				return g.fullName(t) + told(), g.rootOf(n)
 			}
 		}
 		switch of.step {
 		case stepRoot:
 			from = g.roots[of.key]
-			return within(from.name+reversed(parts), from), from
-		case stepNamespace:
-			if len(parts) == 0 {
-				parts = append(parts, ".__dict__")
-			}
-		case stepAttribute:
-			parts = append(parts, "."+g.key(of))
+			return within(from.name+told(), from), from
 		case stepLocal:
 			if from, ok := g.running(g.nodes[of.parent].addr); ok {
-				return within(g.key(of)+reversed(parts), from), from
+				return within(g.key(of)+told(), from), from
 			}
-			parts = append(parts, "."+g.key(of))
-		case stepItem:
-			part := "[…]"
-			if key, ok := g.str(of.key); ok && exact && len(key) <= 40 {
-				part = fmt.Sprintf("[%q]", key)
+			steps = append(steps, n)
+		case stepNamespace:
+			if len(steps) == 0 {
+				steps = append(steps, n)
 			}
-			parts = append(parts, part)
-		case stepField:
-			parts = append(parts, g.field(of))
-		case stepDefaults:
-			parts = append(parts, ".__defaults__")
+		case stepAttribute, stepItem, stepField, stepDefaults:
+			steps = append(steps, n)
 		}
 		n = of.parent
 	}
-	return "?" + reversed(parts), from
+	return "?" + told(), from
+}
+
+// part is one step of a path.
+func (g *graph) part(of node, exact bool) string {
+	switch of.step {
+	case stepNamespace:
+		return ".__dict__"
+	case stepItem:
+		if key, ok := g.str(of.key); ok && exact && len(key) <= 40 {
+			return fmt.Sprintf("[%q]", key)
+		}
+		return "[…]"
+	case stepField:
+		return g.field(of)
+	case stepDefaults:
+		return ".__defaults__"
+	}
+	return "." + g.key(of)
 }
 
 func within(name string, r root) string {
@@ -111,11 +125,24 @@ func (g *graph) field(of node) string {
 	return ".<" + g.fullName(of.typ) + ">"
 }
 
+// maxSlots bounds how many slots' names are remembered.
+const maxSlots = 4096
+
 // slot names the slot of a class (__slots__) that is at an offset.
 func (g *graph) slot(t *typ, at uint64) (name string) {
+	of := slotAt{t.addr, at}
+	if name, ok := g.slots[of]; ok {
+		return name
+	}
 	for range maxBases {
+		if g.late() {
+			return ""
+		}
 		if space, ok := g.object(t.namespce); ok && space.typ.class == dict {
 			g.entries(space, func(key, value uint64) {
+				if name != "" {
+					return
+				}
 				o, ok := g.object(value)
 				if !ok || o.typ.name != "member_descriptor" {
 					return
@@ -130,21 +157,25 @@ func (g *graph) slot(t *typ, at uint64) (name string) {
 			break
 		}
 	}
+	if len(g.slots) < maxSlots {
+		g.slots[of] = name
+	}
 	return name
 }
 
 // maxParts is how many steps of a path are told from either end.
 const maxParts = 8
 
-func reversed(parts []string) string {
+// reversed is a path of n parts, the last of which is part(0). Only those that are told are asked for.
+func reversed(n int, part func(i int) string) string {
 	var b strings.Builder
-	for i := len(parts) - 1; i >= 0; i-- {
-		if skipped := i - maxParts; skipped > 0 && len(parts)-i > maxParts {
+	for i := n - 1; i >= 0; i-- {
+		if skipped := i - maxParts; skipped > 0 && n-i > maxParts {
 			b.WriteString("…")
 			i -= skipped
 			continue
 		}
-		b.WriteString(parts[i])
+		b.WriteString(part(i))
 	}
 	return b.String()
 }

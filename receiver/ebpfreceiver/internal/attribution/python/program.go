@@ -3,9 +3,11 @@
 package python
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"runtime"
 	"strings"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
@@ -54,7 +56,7 @@ func Open(p *process.Process, m *modules.Modules) (*Program, error) {
 		}
 		g := &Program{Process: p, Version: fmt.Sprintf("3.%d", o.minor), at: o, runtime: runtime, files: map[uint64]string{}}
 		// What must be true of it: there are modules, with builtins and sys among them.
-		roots, err := g.roots(newGraph(p, o))
+		roots, _, err := g.roots(context.Background(), newGraph(p, o))
 		if err != nil {
 			return nil, err
 		}
@@ -74,12 +76,15 @@ const (
 	maxRoots        = 20_000
 )
 
-// roots are the modules of all interpreters, and the variables of functions that run.
-func (p *Program) roots(g *graph) ([]root, error) {
-	var all []root
+// roots are the modules of all interpreters, and the variables of functions that run. whole says that it had the time to find all.
+func (p *Program) roots(ctx context.Context, g *graph) (all []root, whole bool, err error) {
+	runtime.LockOSThread() // its CPU time is bounded
+	defer runtime.UnlockOSThread()
+	until := used() + rootsTime
+	late := func() bool { return used() > until || ctx.Err() != nil }
 	interpreter, err := p.Uint64(p.runtime + p.at.interpreters)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for range maxInterpreters {
 		if !place(interpreter) {
@@ -87,7 +92,7 @@ func (p *Program) roots(g *graph) ([]root, error) {
 		}
 		table, err := p.Uint64(interpreter + p.at.modules)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		found := p.modules(g, table)
 		if len(found) == 0 {
@@ -96,25 +101,25 @@ func (p *Program) roots(g *graph) ([]root, error) {
 		all = append(all, found...)
 		thread, err := p.Uint64(interpreter + p.at.threads)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		for range maxThreads {
-			if !place(thread) || len(all) >= maxRoots {
+			if !place(thread) || len(all) >= maxRoots || late() {
 				break
 			}
 			if of, err := p.Uint64(thread + p.at.threadInterp); err != nil || of != interpreter {
 				break
 			}
-			all = append(all, p.frames(g, thread)...)
+			all = append(all, p.frames(g, thread, late)...)
 			if thread, err = p.Uint64(thread + p.at.threadNext); err != nil {
 				break
 			}
 		}
 		if interpreter, err = p.Uint64(interpreter + p.at.next); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return all[:min(len(all), maxRoots)], nil
+	return all[:min(len(all), maxRoots)], !late(), nil
 }
 
 // modules are those in sys.modules; none when it is not what it must be.
@@ -171,14 +176,14 @@ func (r root) identified() root {
 }
 
 // frames are the variables of the functions that a thread runs.
-func (p *Program) frames(g *graph, thread uint64) []root {
+func (p *Program) frames(g *graph, thread uint64, late func() bool) []root {
 	var all []root
 	frame, err := p.Uint64(thread + p.at.frame)
 	if err == nil && p.at.between {
 		frame, err = p.Uint64(frame + p.at.betweenFrame)
 	}
 	for range maxFrames {
-		if err != nil || !place(frame) {
+		if err != nil || !place(frame) || late() {
 			break
 		}
 		of, e := p.Uint64(frame + p.at.code)

@@ -34,6 +34,9 @@ func (g *graph) named(n int32) uint64 {
 func (g *graph) users(names []uint64) map[uint64][]string {
 	found := map[uint64][]string{}
 	for i, n := range g.nodes {
+		if n.typ.class == function && g.late() {
+			return nil // there may be others
+		}
 		if n.typ.class != function || g.rootOf(int32(i)).rank != ofProgram {
 			continue
 		}

@@ -25,6 +25,8 @@ const (
 	leastEntries = 8
 	// walkTime is what CPU time one of the three walks may take.
 	walkTime = time.Second
+	// rootsTime is what it may take to find where it begins, namesTime to find out what all is called that has grown.
+	rootsTime, namesTime = time.Second, time.Second
 )
 
 // Holder is what keeps ever more objects: it is alive, can be reached, and has grown all the time.
@@ -148,11 +150,11 @@ func (w *watch) begin(ctx context.Context) error {
 func (w *watch) count(ctx context.Context) error { return w.walk(ctx, nil) }
 
 func (w *watch) walk(ctx context.Context, visit func(int32, object)) error {
-	roots, err := w.p.roots(w.g)
+	roots, whole, err := w.p.roots(ctx, w.g)
 	if err != nil {
 		return err
 	}
-	w.g.roots = roots
+	w.g.roots, w.partial = roots, w.partial || !whole
 	counts := map[kin]int{}
 	w.tops = w.tops[:0]
 	err = w.g.walk(ctx, walkTime, func(n int32, o object) {
@@ -220,6 +222,7 @@ func (w *watch) end(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{Objects: len(w.g.nodes), Partial: w.partial}
+	w.g.until = used() + measureTime + namesTime
 	m := measure{g: w.g, old: w.old, seen: map[uint64]bool{}, until: used() + measureTime}
 	grown := w.grown()
 	for _, of := range grown {
