@@ -25,6 +25,7 @@ type adopted struct {
 func (e *Engine) Adopt(now time.Time, f finding.Finding, id entity.ID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	now = wall(now)
 	known := e.adopted[f.ID]
 	switch {
 	case known == nil && f.State == finding.Resolved && e.lives[ID(f.Pattern, id)] == nil:

@@ -51,7 +51,8 @@ type Engine struct {
 	epochs map[origin]time.Time
 	// forgotten is when the last of the forgotten entities was heard of: it may come back, with counters from before.
 	forgotten time.Time
-	// now is the latest time that the engine was told.
+	// now is the latest time that the engine was told, by the wall clock alone: what it keeps is held against the times of others and
+	// outlives this process, and a clock that was set back is one whose monotonic reading went on.
 	now time.Time
 	// links say what depends on what; nil: nobody knows, and no finding is told as the effect of another.
 	links func() causes.Links

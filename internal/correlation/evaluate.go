@@ -18,7 +18,7 @@ import (
 func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.pass(now)
+	now = e.pass(now)
 	e.release(now)
 	e.expire(now)
 	alive := map[entity.ID]bool{}

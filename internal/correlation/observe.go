@@ -17,7 +17,7 @@ const maxAhead = 5 * time.Minute
 func (e *Engine) Observe(now time.Time, b signal.Batch) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.pass(now)
+	now = e.pass(now)
 	if b.Signals = e.cover(now, b); len(b.Signals) == 0 {
 		return
 	}
@@ -29,6 +29,7 @@ func (e *Engine) observe(now time.Time, b signal.Batch) {
 	s := e.subject(now, b.Entity)
 	for _, sig := range b.Signals {
 		e.stats.Signals++
+		sig.Time = wall(sig.Time)
 		if sig.Time.Sub(now) > maxAhead {
 			e.stats.SignalsDropped++
 			continue
@@ -75,8 +76,13 @@ func (e *Engine) epoch(now time.Time, from origin) time.Time {
 // each other.
 const clockStep = 10 * time.Second
 
-// pass notes the time. When the clock was set back, everything known is moved to now, or all that follows would look late.
-func (e *Engine) pass(now time.Time) {
+// wall is a time by the wall clock alone.
+func wall(t time.Time) time.Time { return t.Round(0) }
+
+// pass notes the time, and returns it by the wall clock. When the clock was set back, everything known is moved to now, or all that
+// follows would look late.
+func (e *Engine) pass(now time.Time) time.Time {
+	now = wall(now)
 	if e.now.Sub(now) > clockStep {
 		for at := e.recent.Front(); at != nil; at = at.Next() {
 			at.Value.(*subject).rewind(now)
@@ -90,15 +96,23 @@ func (e *Engine) pass(now time.Time) {
 		for from, at := range e.epochs {
 			e.epochs[from] = earlier(at, now)
 		}
+		for part, c := range e.covers {
+			c.at = earlier(c.at, now)
+			e.covers[part] = c
+		}
+		for _, a := range e.adopted {
+			a.heard = earlier(a.heard, now)
+		}
 		e.forgotten = earlier(e.forgotten, now)
-		e.victims = newVictims()
+		e.victims.rewind(now)
 		for at := range Shards {
 			e.touch(at)
 		}
 	} else if !now.After(e.now) {
-		return
+		return now
 	}
 	e.now = now
+	return now
 }
 
 func earlier(a, b time.Time) time.Time {

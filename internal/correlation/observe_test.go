@@ -119,6 +119,30 @@ func TestTheClockIsSetBack(t *testing.T) {
 	assert.NotNil(t, w.find("oom-killed", e))
 }
 
+// A clock that is set back goes on by its monotonic reading: a time that kept that would never be seen to lie behind another.
+func TestTheWallClockCounts(t *testing.T) {
+	w := newWorld(t, hot(t, ""))
+	w.now = time.Now()
+	e := w.cgroup("/app")
+	w.pass(15*time.Second, func(int) { w.observe(e, gauge("heat", 2)) })
+	f := w.find("hot", e)
+	require.NotNil(t, f)
+	for _, at := range []time.Time{f.FirstSeen, f.LastSeen, f.Evidence[0].Time, w.engine.Status(w.now).Time} {
+		assert.NotContains(t, at.String(), "m=")
+	}
+}
+
+// What waits for its owner when the clock is set back is told all the same.
+func TestTheClockIsSetBackWhileAKillWaits(t *testing.T) {
+	w := newWorld(t, settings(t))
+	n, ok := entity.New(attributes{"host.name": "n1"}, w.machine)
+	require.True(t, ok)
+	w.observe(n, signal.Signal{Kind: signal.KernelOOMKill, Shape: signal.Event, Value: 1, Attributes: map[string]string{"pid": "77", "comm": "java"}})
+	w.now = w.now.Add(-time.Hour)
+	w.pass(time.Minute, nil)
+	assert.NotNil(t, w.find("process-oom-killed", n))
+}
+
 func TestASignalOfAWrongClockIsDropped(t *testing.T) {
 	w := newWorld(t, hot(t, ""))
 	e := w.cgroup("/app")

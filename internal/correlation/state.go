@@ -68,15 +68,15 @@ type savedSubject struct {
 	Entity   entity.Entity           `json:"entity"`
 	Timeline timeline.State          `json:"timeline"`
 	Outlooks map[string]savedOutlook `json:"outlooks,omitempty"`
-	Heard    time.Time               `json:"heard"`
-	Gone     bool                    `json:"gone,omitempty"`
+	// Heard is when it was last heard of, by the clock of here.
+	Heard time.Time `json:"heard"`
+	Gone  bool      `json:"gone,omitempty"`
 }
 
 type savedOutlook struct {
 	// Series is stored as it says itself.
 	Series  *forecast.Series `json:"series,omitempty"`
 	History timeline.History `json:"history"`
-	Sampled time.Time        `json:"sampled"`
 }
 
 // touch notes that what is stored about an entity or a workload is not what is known.
@@ -247,7 +247,7 @@ func (e *Engine) encodeEntity(id entity.ID, told bool) ([]byte, error) {
 		saved.Timeline = s.timeline.State(e.now)
 	}
 	for name, o := range s.outlooks {
-		saved.Outlooks[name] = savedOutlook{Series: &o.series, History: o.history, Sampled: o.sampled}
+		saved.Outlooks[name] = savedOutlook{Series: &o.series, History: o.history}
 	}
 	return json.Marshal(saved)
 }
@@ -260,6 +260,7 @@ func (e *Engine) Restore(now time.Time, saved map[Shard][]byte) map[Shard]error 
 	var known []savedSubject
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	now = wall(now)
 	for at, b := range saved {
 		st, subjects, err := decode(b)
 		if err != nil {
@@ -336,6 +337,9 @@ func (e *Engine) take(now time.Time, saved savedSubject) {
 	s = e.subject(heard, saved.Entity)
 	s.timeline, s.restored, s.gone = timeline.Restore(now, saved.Timeline), now, saved.Gone
 	clear(s.outlooks)
+	if saved.Heard.After(now) {
+		return // the clock was set back in between: the samples are of another one, and new ones would look late
+	}
 	for name, o := range saved.Outlooks {
 		if res, ok := resources[name]; ok {
 			if !o.History.Valid() {

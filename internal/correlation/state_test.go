@@ -242,6 +242,21 @@ func TestARestoredPredictionWaitsToBeJudged(t *testing.T) {
 	})
 }
 
+// The clock may be set back while nobody watches: what was sampled is of another one, and a leak is seen by what comes now.
+func TestTheClockIsSetBackBetweenARestart(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	w.leak(e, 64*mi, time.Minute)
+	w.saveAll()
+	again := w.restart(settings(t), -2*time.Hour)
+	again.leak(e, 124*mi, 6*time.Minute)
+	f := again.find("memory-exhaustion", e)
+	require.NotNil(t, f)
+	assert.Equal(t, finding.Active, f.State)
+	assert.True(t, f.Forecast.At.Before(start))
+	assert.True(t, f.Series.Start.Before(start))
+}
+
 func TestFindingsOfPatternsThatAreGoneAreLeftOut(t *testing.T) {
 	w := newWorld(t, settings(t))
 	w.observe(w.cgroup("/app"), counter(signal.OOMKill, 0, time.Time{}))

@@ -17,6 +17,7 @@ const maxLearning = 20
 func (e *Engine) Status(now time.Time) finding.Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	now = wall(now)
 	st := finding.Status{Time: now, Watched: map[string]int{}}
 	st.Coverage = e.coverage(now)
 	told := map[entity.ID]bool{}

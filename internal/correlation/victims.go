@@ -57,6 +57,16 @@ func newVictims() *victims {
 	return &victims{owned: map[process]*list.Element{}, order: list.New(), groups: map[string]owner{}}
 }
 
+// rewind moves what waits to now: the clock was set back. Whose the processes were is not known by this clock.
+func (v *victims) rewind(now time.Time) {
+	kept := v.waiting
+	*v = *newVictims()
+	for _, w := range kept {
+		w.signal.Time, w.since = earlier(w.signal.Time, now), earlier(w.since, now)
+		v.waiting = append(v.waiting, w)
+	}
+}
+
 // unowned says whether a signal is about a process of which the kernel told the pid only.
 func unowned(e entity.Entity, s signal.Signal) bool {
 	return e.Kind == entity.Node && (s.Kind == signal.KernelOOMKill || s.Kind == signal.Segfault) && s.Attributes["pid"] != ""
