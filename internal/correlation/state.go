@@ -12,6 +12,7 @@ import (
 
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/forecast"
+	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/timeline"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -77,6 +78,8 @@ type savedOutlook struct {
 	// Series is stored as it says itself.
 	Series  *forecast.Series `json:"series,omitempty"`
 	History timeline.History `json:"history"`
+	// Ended is when the life before this one ended: that is noted once.
+	Ended time.Time `json:"ended,omitzero"`
 }
 
 // touch notes that what is stored about an entity or a workload is not what is known.
@@ -247,7 +250,7 @@ func (e *Engine) encodeEntity(id entity.ID, told bool) ([]byte, error) {
 		saved.Timeline = s.timeline.State(e.now)
 	}
 	for name, o := range s.outlooks {
-		saved.Outlooks[name] = savedOutlook{Series: &o.series, History: o.history}
+		saved.Outlooks[name] = savedOutlook{Series: &o.series, History: o.history, Ended: o.ended}
 	}
 	return json.Marshal(saved)
 }
@@ -345,7 +348,7 @@ func (e *Engine) take(now time.Time, saved savedSubject) {
 			if !o.History.Valid() {
 				o.History = timeline.History{}
 			}
-			restored := &outlook{resource: res, history: o.History}
+			restored := &outlook{resource: res, history: o.History, ended: o.Ended}
 			if o.Series != nil {
 				restored.series = *o.Series
 			}
@@ -371,18 +374,33 @@ func (l *life) validate(id string) error {
 	return l.Finding.Validate()
 }
 
-// unjudged says that a prediction was taken up from before a restart and there are too few samples yet to confirm or withdraw
-// it: it then stays as it is, as long as its entity is there and for a bounded time.
+// unjudged says that a finding was taken up from before a restart and cannot be confirmed or withdrawn yet: it then stays as it is, as
+// long as its entity is there and for a bounded time.
 func (e *Engine) unjudged(now time.Time, l *life) bool {
 	p, s := e.pattern(l.Pattern), e.subjects[l.Entity]
-	if l.Stage != active || p.Forecast == nil || s == nil || s.gone || s.restored.IsZero() || now.Sub(s.restored) >= grace {
+	if l.Stage != active || l.Adopted || s == nil || s.gone || s.restored.IsZero() {
 		return false
 	}
-	o := s.outlooks[p.Forecast.Resource]
-	heard := o != nil && !o.sampled.IsZero()
-	if heard && o.last.Samples >= forecast.Needed || !heard && now.Sub(s.restored) >= silentAfter {
-		return false
+	since, waits := now.Sub(s.restored), false
+	if p.Forecast == nil {
+		waits = since < silentAfter && s.unread(p)
+	} else if o := s.outlooks[p.Forecast.Resource]; o == nil || o.sampled.IsZero() {
+		waits = since < silentAfter
+	} else {
+		waits = since < grace && o.last.Samples < forecast.Needed
 	}
-	l.Held = now // what is kept after the conditions ceased to hold is kept from when that can be known
-	return true
+	if waits {
+		l.Held = now // what is kept after the conditions ceased to hold is kept from when that can be known
+	}
+	return waits
+}
+
+// unread says that a reading which a pattern looks at was taken before the restart, and not since.
+func (s *subject) unread(p *pattern.Pattern) bool {
+	return slices.ContainsFunc(p.Signals, func(c *pattern.Clause) bool {
+		return slices.ContainsFunc(c.Any, func(kind string) bool {
+			r, ok := s.timeline.Latest(kind)
+			return ok && !r.Time.After(s.restored)
+		})
+	})
 }

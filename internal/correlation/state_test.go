@@ -257,6 +257,77 @@ func TestTheClockIsSetBackBetweenARestart(t *testing.T) {
 	assert.True(t, f.Series.Start.Before(start))
 }
 
+// A kill ends a life once, though the finding about it goes on after a restart: what is told of the next life since is gone on with.
+func TestALifeEndsOnce(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	kills := func(n float64) func(int) { return func(int) { w.observe(e, counter(signal.OOMKill, n, time.Time{})) } }
+	w.pass(time.Second, kills(0))
+	w.leak(e, 64*mi, 5*time.Minute)
+	w.pass(time.Second, kills(1))
+	w.leak(e, 64*mi, time.Minute)
+	require.Equal(t, finding.Active, w.find("oom-killed", e).State)
+	require.Empty(t, w.engine.Status(w.now).Learning)
+	w.saveAll()
+	again := w.restart(settings(t), 2*time.Second)
+	again.leak(e, 124*mi, 4*time.Second)
+	require.Equal(t, finding.Active, again.find("oom-killed", e).State)
+	assert.Empty(t, again.engine.Status(again.now).Learning)
+	again.saveAll()
+	var pasts string
+	for _, b := range again.stored {
+		_, found, _ := strings.Cut(string(b), `"pasts":`)
+		found, _, _ = strings.Cut(found, `"known":`)
+		pasts += found
+	}
+	assert.Equal(t, 1, strings.Count(pasts, `"killed":true`), pasts)
+}
+
+// What rests on a reading is not judged by one from before the restart: the next is waited for, for a while.
+func TestARestoredDiagnosisWaitsToBeJudged(t *testing.T) {
+	s := hot(t, "")
+	s.Patterns[0].Keep = 0
+	heat := func(v float64) func(*world, int) {
+		return func(w *world, second int) {
+			if second >= 20 {
+				w.observe(w.cgroup("/app"), gauge("heat", v))
+			}
+		}
+	}
+	for name, tt := range map[string]struct {
+		each               func(w *world, second int)
+		soon, in55s, in70s finding.State
+	}{
+		"it is as before":          {heat(2), finding.Active, finding.Active, finding.Active},
+		"it is over":               {heat(0), finding.Active, finding.Resolved, finding.Resolved},
+		"it is never read again":   {func(*world, int) {}, finding.Active, finding.Active, finding.Resolved},
+		"only something else is":   {func(w *world, _ int) { w.observe(w.cgroup("/app"), gauge(signal.MemoryUsed, 1)) }, finding.Active, finding.Active, finding.Resolved},
+		"what it is about is gone": {func(w *world, _ int) { w.gone(w.cgroup("/app")) }, finding.Resolved, finding.Resolved, finding.Resolved},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, s)
+			e := w.cgroup("/app")
+			w.pass(15*time.Second, func(int) { w.observe(e, gauge("heat", 2)) })
+			before := w.find("hot", e)
+			require.NotNil(t, before)
+			w.saveAll()
+			again, second := w.restart(s, 2*time.Minute), 0
+			for _, at := range []struct {
+				second int
+				want   finding.State
+			}{{10, tt.soon}, {55, tt.in55s}, {70, tt.in70s}} {
+				again.pass(time.Duration(at.second-second)*time.Second, func(i int) { tt.each(again, second+i) })
+				second = at.second
+				assert.Equal(t, at.want, again.find("hot", e).State, "after %d s", second)
+			}
+			if tt.in70s == finding.Active {
+				assert.Equal(t, "active warning", again.history())
+				assert.Equal(t, before.FirstSeen, again.find("hot", e).FirstSeen)
+			}
+		})
+	}
+}
+
 func TestFindingsOfPatternsThatAreGoneAreLeftOut(t *testing.T) {
 	w := newWorld(t, settings(t))
 	w.observe(w.cgroup("/app"), counter(signal.OOMKill, 0, time.Time{}))
