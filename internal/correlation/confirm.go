@@ -70,6 +70,7 @@ func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life)
 	l.changed = true
 	pl.Finding.Effects = []string{l.Finding.ID}
 	pl.resolve(now)
+	pl.changed = pl.Stage == resolved // also where it was withdrawn just before: it came true after all
 }
 
 func outcome(pl *life, at time.Time) *finding.Outcome {

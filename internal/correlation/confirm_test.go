@@ -84,6 +84,33 @@ func TestConfirm(t *testing.T) {
 	assert.Contains(t, d.Explanation, "It was foreseen")
 }
 
+// At the limit a workload may live on for a while, and the prediction is withdrawn: when it comes true after all, that is told.
+func TestConfirmOfWhatWasWithdrawn(t *testing.T) {
+	w := newWorld(t, settings(t))
+	e := w.cgroup("/app")
+	w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
+	w.leak(e, 64*mi, 7*time.Minute)
+	require.Equal(t, finding.Active, w.find("memory-exhaustion", e).State)
+	for w.find("memory-exhaustion", e).State == finding.Active {
+		w.pass(time.Second, func(int) {
+			w.observe(e, gauge(signal.MemoryUsed, 400*mi), gauge(signal.MemoryLimit, 512*mi), counter(signal.OOMKill, 0, time.Time{}))
+		})
+	}
+	require.Less(t, w.now.Sub(start), 10*time.Minute)
+	w.pass(time.Second, nil)
+	w.observe(e, counter(signal.OOMKill, 1, time.Time{}))
+	w.look()
+	p, d := w.find("memory-exhaustion", e), w.find("oom-killed", e)
+	require.NotNil(t, d.Outcome)
+	told := map[string]finding.Finding{}
+	for _, f := range w.told {
+		told[f.ID] = f
+	}
+	assert.Equal(t, finding.Resolved, told[p.ID].State)
+	assert.Equal(t, []string{d.ID}, told[p.ID].Effects)
+	assert.NotEmpty(t, w.engine.Unsaved())
+}
+
 func TestAKillThatWasNotForeseenSaysNothingOfThat(t *testing.T) {
 	w := newWorld(t, settings(t))
 	e := w.cgroup("/app")
