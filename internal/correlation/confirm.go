@@ -14,8 +14,8 @@ import (
 const lately = 2 * time.Minute
 
 // predictionOf returns the prediction that a diagnosis about the subject makes true, or nil.
-func (e *Engine) predictionOf(s *subject, p *pattern.Pattern, at time.Time) *life {
-	l := e.lives[ID(p.Confirms, s.entity.ID)]
+func (e *Engine) predictionOf(s *subject, c *pattern.Confirmation, at time.Time) *life {
+	l := e.lives[ID(c.Prediction, s.entity.ID)]
 	if l == nil || l.First == nil || l.Finding.FirstSeen.After(at) {
 		return nil
 	}
@@ -26,12 +26,14 @@ func (e *Engine) predictionOf(s *subject, p *pattern.Pattern, at time.Time) *lif
 }
 
 // foreseen says in a sentence how right the prediction was that the diagnosis makes true.
-func (e *Engine) foreseen(s *subject, p *pattern.Pattern, known *life) string {
+func (e *Engine) foreseen(s *subject, p *pattern.Pattern, c *pattern.Confirmation, known *life) string {
 	var o *finding.Outcome
 	if known != nil && known.Finding.Outcome != nil {
 		o = known.Finding.Outcome
-	} else if pl := e.predictionOf(s, p, s.latest(p)); pl != nil && !s.vague(p) {
-		o = outcome(pl, s.latest(p))
+	} else if at := s.latest(p, c.Shows); !s.vague(p, c) {
+		if pl := e.predictionOf(s, c, at); pl != nil {
+			o = outcome(pl, at)
+		}
 	}
 	if o == nil {
 		return ""
@@ -52,21 +54,21 @@ func (e *Engine) foreseen(s *subject, p *pattern.Pattern, known *life) string {
 
 // confirm joins a new diagnosis with the prediction that preceded it: the diagnosis says how right it was, and the prediction,
 // having come true, is over.
-func (e *Engine) confirm(now time.Time, s *subject, p *pattern.Pattern, l *life) {
-	at := s.latest(p)
-	if predicts := e.patterns[p.Confirms]; predicts != nil {
+func (e *Engine) confirm(now time.Time, s *subject, m match, c *pattern.Confirmation) {
+	l, at := m.life, s.latest(m.pattern, c.Shows)
+	if predicts := e.patterns[c.Prediction]; predicts != nil {
 		if o := s.outlooks[predicts.Forecast.Resource]; o != nil && !o.resource.dated {
 			e.end(s, o, at, true)
 		}
 	}
-	pl := e.predictionOf(s, p, at)
-	if pl == nil || l.Finding.Outcome != nil || slices.Contains(l.Finding.Causes, pl.Finding.ID) {
+	pl := e.predictionOf(s, c, at)
+	if pl == nil || slices.Contains(l.Finding.Causes, pl.Finding.ID) {
 		return
 	}
-	if !s.vague(p) {
+	if l.Finding.Outcome == nil && !s.vague(m.pattern, c) {
 		l.Finding.Outcome = outcome(pl, at)
 	}
-	l.Finding.Causes = []string{pl.Finding.ID}
+	l.Finding.Causes = append(slices.Clip(l.Finding.Causes), pl.Finding.ID)
 	l.changed = true
 	pl.Finding.Effects = []string{l.Finding.ID}
 	pl.resolve(now)
@@ -82,11 +84,11 @@ func outcome(pl *life, at time.Time) *finding.Outcome {
 
 // vague says that it is not known when what a diagnosis' triggers counted happened: how right a prediction was cannot be
 // told then.
-func (s *subject) vague(p *pattern.Pattern) bool {
+func (s *subject) vague(p *pattern.Pattern, of *pattern.Confirmation) bool {
 	counted := false
 	for _, c := range p.Signals {
 		events := s.timeline.Events(time.Time{}, c.Any...)
-		if c.Role != pattern.Trigger || len(events) == 0 {
+		if !of.Shows(c) || len(events) == 0 {
 			continue
 		}
 		if !events[len(events)-1].Vague() {
@@ -97,13 +99,13 @@ func (s *subject) vague(p *pattern.Pattern) bool {
 	return counted
 }
 
-// latest is the time of the first event of the latest run of a diagnosis' triggers: when it happened. Of several triggers that
-// tell the same, the first to do so is the most exact; one that tells of an earlier time only has not told of this yet.
-func (s *subject) latest(p *pattern.Pattern) time.Time {
+// latest is the time of the first event of the latest run of those of a diagnosis' triggers that count: when it happened. Of several
+// triggers that tell the same, the first to do so is the most exact; one that tells of an earlier time only has not told of this yet.
+func (s *subject) latest(p *pattern.Pattern, counts func(*pattern.Clause) bool) time.Time {
 	var at time.Time
 	var each []time.Time
 	for _, c := range p.Signals {
-		if c.Role != pattern.Trigger {
+		if !counts(c) {
 			continue
 		}
 		events := s.timeline.Events(time.Time{}, c.Any...)
@@ -122,7 +124,7 @@ func (s *subject) latest(p *pattern.Pattern) time.Time {
 	// Of a state, such as a file system that is full, the reading that shows it is the time.
 	for _, c := range p.Signals {
 		for _, kind := range c.Any {
-			if r, ok := s.timeline.Latest(kind); ok && c.Role == pattern.Trigger && r.Time.After(at) {
+			if r, ok := s.timeline.Latest(kind); ok && counts(c) && r.Time.After(at) {
 				at = r.Time
 			}
 		}

@@ -111,6 +111,21 @@ func TestConfirmOfWhatWasWithdrawn(t *testing.T) {
 	assert.NotEmpty(t, w.engine.Unsaved())
 }
 
+// The victim of a machine that is out of memory was not killed for its own limit: a higher one would not help.
+func TestAKillByTheMachine(t *testing.T) {
+	for scope, want := range map[string]int{"cgroup": 1, "node": 0} {
+		w := newWorld(t, settings(t))
+		e := w.cgroup("/app")
+		w.leak(e, 64*mi, 7*time.Minute)
+		w.observe(e, signal.Signal{Kind: signal.KernelOOMKill, Shape: signal.Event, Value: 1, Attributes: map[string]string{"pid": "77", "scope": scope}})
+		w.look()
+		d := w.find("oom-killed", e)
+		require.NotNil(t, d)
+		assert.Len(t, d.Remedies, want, scope)
+		assert.Equal(t, want == 1, d.Outcome != nil, scope)
+	}
+}
+
 func TestAKillThatWasNotForeseenSaysNothingOfThat(t *testing.T) {
 	w := newWorld(t, settings(t))
 	e := w.cgroup("/app")

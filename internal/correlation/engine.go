@@ -115,8 +115,10 @@ func Check(patterns []*pattern.Pattern) error {
 		kinds[p.Name] = p.Kind
 	}
 	for _, p := range patterns {
-		if k := kinds[p.Confirms]; p.Confirms != "" && k != finding.Prediction {
-			errs = append(errs, fmt.Errorf("pattern %s: confirms is %q, want the name of a pattern of kind prediction", p.Name, p.Confirms))
+		for _, c := range p.Confirms {
+			if kinds[c.Prediction] != finding.Prediction {
+				errs = append(errs, fmt.Errorf("pattern %s: confirms is %q, want the name of a pattern of kind prediction", p.Name, c.Prediction))
+			}
 		}
 	}
 	return errors.Join(append(errs, checkResources(patterns))...)

@@ -56,9 +56,10 @@ func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 
 // match is a pattern that holds for an entity, and what there is to say of it.
 type match struct {
-	pattern *pattern.Pattern
-	life    *life
-	finding finding.Finding
+	pattern  *pattern.Pattern
+	life     *life
+	finding  finding.Finding
+	confirms []*pattern.Confirmation
 }
 
 // rests says that a look at an entity would find nothing else than the last one.
@@ -88,8 +89,8 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 		} else {
 			o = s.outlooks[memory]
 		}
-		if p.Confirms != "" {
-			in.Foreseen = e.foreseen(s, p, l)
+		if len(p.Confirms) > 0 {
+			in.Foreseen = func(c *pattern.Confirmation) string { return e.foreseen(s, p, c, l) }
 		}
 		m, until, err := p.Evaluate(in)
 		s.until = earlier(s.until, until)
@@ -116,7 +117,7 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 		if o != nil {
 			f.Series = o.history.Series(o.resource.name, o.resource.unit)
 		}
-		found := match{p, l, f}
+		found := match{p, l, f, m.Confirms}
 		s.matches = append(s.matches, found)
 		e.hold(now, s, found, held)
 	}
@@ -126,8 +127,10 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 func (e *Engine) hold(now time.Time, s *subject, m match, held map[string]bool) {
 	held[m.life.Finding.ID] = true
 	m.life.hold(now, m.pattern, m.finding)
-	if m.pattern.Confirms != "" && m.life.Stage == active {
-		e.confirm(now, s, m.pattern, m.life)
+	for _, c := range m.confirms {
+		if m.life.Stage == active {
+			e.confirm(now, s, m, c)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -55,7 +56,8 @@ func (e *Engine) same(inner, outer *life) bool {
 		return overlap(a, b)
 	}
 	p := e.patterns[inner.Pattern]
-	a, b := e.subjects[inner.Entity].latest(p), e.subjects[outer.Entity].latest(p)
+	trigger := func(c *pattern.Clause) bool { return c.Role == pattern.Trigger }
+	a, b := e.subjects[inner.Entity].latest(p, trigger), e.subjects[outer.Entity].latest(p, trigger)
 	return a.Sub(b).Abs() <= together
 }
 

@@ -2,6 +2,7 @@ package correlation
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
@@ -200,7 +201,8 @@ func (e *Engine) drop(s *subject) {
 // remove notes that an entity is gone: what was predicted for it will not happen any more. A notice that comes late, when
 // the next one of its name is there already, leaves that one alone.
 func (e *Engine) remove(s *subject, at time.Time) {
-	killed := len(s.timeline.Events(at.Add(-lately), signal.OOMKill)) > 0
+	killed := len(s.timeline.Events(at.Add(-lately), signal.OOMKill)) > 0 &&
+		!slices.ContainsFunc(s.timeline.Events(at.Add(-lately), signal.KernelOOMKill), func(e timeline.Event) bool { return e.Attributes["scope"] == "node" })
 	s.timeline.Forget(at)
 	s.gone = true
 	for name, o := range s.outlooks {

@@ -66,6 +66,16 @@ func TestThePastOfAWorkload(t *testing.T) {
 				w.gone(w.replica(id))
 			}
 		},
+		// It is the machine that was out of memory; this one's limit was far.
+		"killed by the machine": func(w *world) {
+			for _, id := range []string{"a1", "a2", "a3"} {
+				w.grow(w.replica(id), 480, time.Minute)
+				w.observe(w.replica(id), signal.Signal{Kind: signal.KernelOOMKill, Shape: signal.Event, Value: 1, Attributes: map[string]string{"scope": "node"}},
+					signal.Signal{Kind: signal.OOMKill, Shape: signal.Event, Value: 1})
+				w.look()
+				w.gone(w.replica(id))
+			}
+		},
 		// The container is gone before anybody looked at the kill.
 		"killed and gone at once": func(w *world) {
 			for _, id := range []string{"a1", "a2", "a3"} {
@@ -89,5 +99,6 @@ func TestThePastOfAWorkload(t *testing.T) {
 	}
 	assert.Greater(t, leads["killed"], leads["none"]+30*time.Second)
 	assert.InDelta(t, leads["killed"].Seconds(), leads["killed and gone at once"].Seconds(), 5)
+	assert.InDelta(t, leads["stayed"].Seconds(), leads["killed by the machine"].Seconds(), 5)
 	assert.Less(t, leads["stayed"], leads["none"]-20*time.Second)
 }

@@ -35,8 +35,19 @@ func page(env cli.Env, p *pattern.Pattern) string {
 		}
 		section("What explains it", cli.Wrap("It is told as an effect where something is wrong with what it depends on: "+strings.Join(kinds, ", ")+".", "  ", env.Width))
 	}
-	if p.Confirms != "" {
-		section("What foresees it", "  "+p.Confirms)
+	var foreseen []string
+	for _, c := range p.Confirms {
+		text := "  " + c.Prediction
+		if len(c.By) > 0 {
+			text += ", as " + strings.Join(c.By, " or ") + " shows"
+		}
+		if c.When != "" {
+			text += ", where " + flat(c.When)
+		}
+		foreseen = append(foreseen, text)
+	}
+	if len(foreseen) > 0 {
+		section("What foresees it", strings.Join(foreseen, "\n"))
 	}
 	if len(p.Remedies) > 0 {
 		var lines []string

@@ -124,6 +124,9 @@ func (p *Pattern) compile() error {
 		}
 		f.when, f.until = cond(whole, "forecast.when", f.When), cond(whole, "forecast.until", f.Until)
 	}
+	for i := range p.Confirms {
+		p.Confirms[i].when = cond(whole, fmt.Sprintf("confirms[%d].when", i), p.Confirms[i].When)
+	}
 	if p.Ask != nil {
 		p.Ask.when = cond(ask, "ask.when", p.Ask.When)
 	}

@@ -85,6 +85,18 @@ func shape(t reflect.Type) string {
 	return "text"
 }
 
+// UnmarshalJSON reads a list, or the name of one prediction that every trigger shows.
+func (c *Confirmations) UnmarshalJSON(b []byte) error {
+	var name string
+	if json.Unmarshal(b, &name) == nil {
+		*c = Confirmations{{Prediction: name}}
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode((*[]Confirmation)(c))
+}
+
 // Duration is a time.Duration that reads "10s" or "5m" in YAML.
 type Duration time.Duration
 

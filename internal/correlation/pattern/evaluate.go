@@ -32,8 +32,8 @@ type Input struct {
 	Confidence float64
 	Rate       float64
 	Reached    string
-	// Foreseen says how right the prediction was that this diagnosis makes true; empty where there was none.
-	Foreseen string
+	// Foreseen says how right a prediction was that this diagnosis makes true; empty where there was none. Nil: nobody knows.
+	Foreseen func(*Confirmation) string
 	// Evicted finds the pods of a node that would be evicted first for want of memory; nil but of a node's memory. It looks at
 	// every entity, so it is asked only when a text tells of them.
 	Evicted func() []Candidate
@@ -60,6 +60,8 @@ type Match struct {
 	Peer string
 	// OwnCause says that nothing else explains it.
 	OwnCause bool
+	// Confirms are the predictions that it makes true, of those that the pattern may.
+	Confirms []*Confirmation
 	Evidence []finding.Evidence
 	Remedies []finding.Remedy
 }
@@ -150,7 +152,13 @@ func (p *Pattern) evaluate(in Input, clk *clock) (*Match, error) {
 			break
 		}
 	}
-	return m, p.describe(m, &story{in: in, clock: clk, matched: matched}, vars)
+	for i := range p.Confirms {
+		c := &p.Confirms[i]
+		if slices.ContainsFunc(p.Signals, func(by *Clause) bool { return matched[by.ID] != nil && c.Shows(by) }) && holds(c.when, vars) {
+			m.Confirms = append(m.Confirms, c)
+		}
+	}
+	return m, p.describe(m, &story{in: in, clock: clk, matched: matched, confirms: m.Confirms}, vars)
 }
 
 // Asks says whether now is the time to find out what the pattern asks for.

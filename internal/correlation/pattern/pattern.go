@@ -48,8 +48,8 @@ type Pattern struct {
 	For Duration `json:"for,omitempty"`
 	// Keep is how long the finding stays active after the conditions ceased to hold.
 	Keep Duration `json:"keep,omitempty"`
-	// Confirms names the prediction that this diagnosis makes true.
-	Confirms string `json:"confirms,omitempty"`
+	// Confirms are the predictions that this diagnosis makes true. In YAML the name of one is enough.
+	Confirms Confirmations `json:"confirms,omitempty"`
 	// ExplainedBy are the kinds of entities of which a finding may be the cause of this one, where the entity depends on them. It is
 	// then told as that finding's effect.
 	ExplainedBy []entity.Kind `json:"explained_by,omitempty"`
@@ -99,6 +99,26 @@ type Ask struct {
 	When string `json:"when,omitempty"`
 
 	when cel.Program
+}
+
+// Confirmations are the predictions that a diagnosis makes true.
+type Confirmations []Confirmation
+
+// Confirmation is a prediction that a diagnosis makes true.
+type Confirmation struct {
+	// Prediction is the name of its pattern.
+	Prediction string `json:"prediction"`
+	// By are the ids of the triggers that show it; empty: any does.
+	By []string `json:"by,omitempty"`
+	// When is a CEL condition beside that.
+	When string `json:"when,omitempty"`
+
+	when cel.Program
+}
+
+// Shows says whether a clause, where it matches, shows that the prediction came true.
+func (c *Confirmation) Shows(by *Clause) bool {
+	return by.Role == Trigger && (len(c.By) == 0 || slices.Contains(c.By, by.ID))
 }
 
 // Clause is one piece of evidence.

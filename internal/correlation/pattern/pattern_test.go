@@ -85,6 +85,11 @@ func TestErrors(t *testing.T) {
 		{"a clause's condition", "within: 1m", "when: count > heat", "signals[0].when: ERROR: <input>:1:9: undeclared reference to 'heat'"},
 		{"a text that is none", "title: too hot", "title: '{{.Entity'", "title: template: title:1: unclosed action"},
 		{"a text with what there is not", "- run: open window", "- run: '{{shout 3}}'", `remedies[0].commands[0].run: template: remedies[0].commands[0].run:1: function "shout" not defined`},
+		{"what confirms nothing", "for: 10s", "confirms: [{by: [heat]}]", "confirms[0].prediction is empty, want the name of a pattern of kind prediction"},
+		{"what confirms by what there is not", "for: 10s", "confirms: [{prediction: x, by: [cold]}]", `confirms[0].by[0] is "cold", want the id of a signal of role trigger`},
+		{"what confirms under no condition", "for: 10s", "confirms: [{prediction: x, when: eta}]", "confirms[0].when: gives double, want a condition"},
+		{"what confirms otherwise", "for: 10s", "confirms: [{prediction: x, if: heat}]", `there is no field "if"; patterns/README.md lists those there are`},
+		{"what confirms a number", "for: 10s", "confirms: 3", "confirms is a number, want a list"},
 		{"a file too large", "title: too hot", "title: " + strings.Repeat("hot ", 1<<17), "bytes, want at most 262144"},
 	}
 	_, err := pattern.Parse([]byte(good))

@@ -17,6 +17,8 @@ type story struct {
 	in      Input
 	clock   *clock
 	matched map[string]*seen
+	// confirms are the predictions that came true.
+	confirms []*Confirmation
 }
 
 // Entity is what the finding is about.
@@ -58,7 +60,17 @@ func (s *story) Increase(of, over string) float64 {
 }
 
 // Foreseen says how right the preceding prediction was; empty where there was none.
-func (s *story) Foreseen() string { return s.in.Foreseen }
+func (s *story) Foreseen() string {
+	for _, c := range s.confirms {
+		if s.in.Foreseen == nil {
+			break
+		}
+		if said := s.in.Foreseen(c); said != "" {
+			return said
+		}
+	}
+	return ""
+}
 
 // Evicted are the pods of a node that would be evicted first for want of memory.
 func (s *story) Evicted() []Candidate {

@@ -84,6 +84,16 @@ func (p *Pattern) validate() error {
 			bad("signals[%d].within is negative", i)
 		}
 	}
+	for i, c := range p.Confirms {
+		if c.Prediction == "" {
+			bad("confirms[%d].prediction is empty, want the name of a pattern of kind prediction", i)
+		}
+		for j, id := range c.By {
+			if !slices.ContainsFunc(p.Signals, func(c *Clause) bool { return c != nil && c.ID == id && c.Role == Trigger }) {
+				bad("confirms[%d].by[%d] is %q, want the id of a signal of role trigger", i, j, id)
+			}
+		}
+	}
 	for i, r := range p.Remedies {
 		if !nameRE.MatchString(r.ID) || r.Title == "" {
 			bad("remedies[%d]: id (kebab-case) and title are needed", i)
