@@ -37,7 +37,17 @@ func (e *Engine) Adopt(now time.Time, f finding.Finding, id entity.ID) {
 		known.heard = now // told again out of order
 		return
 	}
+	if known != nil && known.entity != id {
+		e.disown(now, known)
+	}
 	e.adopted[f.ID] = &adopted{f, id, now}
+}
+
+// disown ends what was told of a finding of another engine before it was known which entity it is about.
+func (e *Engine) disown(now time.Time, a *adopted) {
+	if l := e.lives[ID(a.finding.Pattern, a.entity)]; l != nil && l.Adopted {
+		l.resolve(now)
+	}
 }
 
 // adopt holds what other engines have found beside what this one has.
@@ -80,7 +90,7 @@ func (e *Engine) adopt(now time.Time, held map[string]bool) {
 				l = &life{Pattern: f.Pattern, Entity: a.entity, Finding: finding.Finding{ID: id}}
 				e.lives[id] = l
 			}
-			l.adopt(now, f)
+			l.adopt(now, a.heard, f)
 			held[id] = true
 		}
 	}
@@ -101,15 +111,15 @@ func rename(ids []string, names map[string]string) []string {
 	return out
 }
 
-// adopt takes a finding of another engine as it is.
-func (l *life) adopt(now time.Time, f finding.Finding) {
+// adopt takes a finding of another engine as it is, which was heard of last at a time.
+func (l *life) adopt(now, heard time.Time, f finding.Finding) {
 	news := f.Forecast != nil && !f.LastSeen.Equal(l.Finding.LastSeen) // the time left is another one
 	if l.Stage != active {
 		l.Stage, l.Since, l.Pending, l.changed = active, now, time.Time{}, true
 	} else if l.Finding.FirstSeen.Before(f.FirstSeen) {
 		f.FirstSeen = l.Finding.FirstSeen
 	}
-	l.Held, l.Finding, l.Adopted = now, f, true
+	l.Held, l.Finding, l.Adopted = heard, f, true
 	l.changed = l.changed || news
 }
 

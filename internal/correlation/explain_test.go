@@ -190,6 +190,34 @@ func TestAdoptedAlone(t *testing.T) {
 	assert.Empty(t, w.after(time.Second))
 }
 
+// One that is not heard of any more is over after two minutes.
+func TestAdoptedFromWhatFellSilent(t *testing.T) {
+	w := newRelated(t)
+	w.engine.Adopt(w.now, ofNode("broken", "there", w.now), aPod.ID)
+	for second := range 130 {
+		told := w.after(time.Second)
+		for _, f := range told {
+			assert.Equal(t, second+1 >= 120, f.State == finding.Resolved, "after %d s", second+1)
+		}
+		if second+1 == 120 {
+			assert.Len(t, told, 1)
+		}
+	}
+}
+
+// A node may tell of a pod before the cluster's view has it: what was told by then is over as soon as it is known whose it is.
+func TestAdoptedOfWhatIsKnownLater(t *testing.T) {
+	w := newRelated(t)
+	w.engine.Adopt(w.now, ofNode("broken", "there", w.now), "elsewhere:there")
+	require.Len(t, w.after(time.Second), 1)
+	w.engine.Adopt(w.now, ofNode("broken", "there", w.now), aPod.ID)
+	states := map[string]finding.State{}
+	for _, f := range w.after(time.Second) {
+		states[f.ID] = f.State
+	}
+	assert.Equal(t, map[string]finding.State{correlation.ID("broken", "elsewhere:there"): finding.Resolved, correlation.ID("broken", aPod.ID): finding.Active}, states)
+}
+
 // The findings of other engines are bounded as all are.
 func TestAdoptedAreBounded(t *testing.T) {
 	s := related(t)

@@ -109,7 +109,7 @@ func (l *life) lapse(now time.Time, p *pattern.Pattern, retention time.Duration)
 	l.Pending = time.Time{}
 	keep := time.Duration(p.Keep)
 	if l.Adopted {
-		keep = max(keep, adoptedFor)
+		keep = adoptedFor // it was kept there
 	}
 	if l.Stage == active && now.Sub(l.Held) >= keep {
 		l.resolve(now)

@@ -30,7 +30,8 @@ type Config struct {
 	Storage *component.ID `mapstructure:"storage"`
 	// SaveInterval is how often the rest of the state is stored; findings are stored before they are told.
 	SaveInterval time.Duration `mapstructure:"save_interval"`
-	// Refresh is how often an active finding is told again though nothing about it changed.
+	// Refresh is how often an active finding is told again though nothing about it changed. Who hears nothing of one for two minutes
+	// takes it for over, so it is a minute at most.
 	Refresh time.Duration `mapstructure:"refresh"`
 	// Retention is how long a resolved finding is remembered.
 	Retention time.Duration `mapstructure:"retention"`
@@ -65,15 +66,19 @@ func (c *Config) Validate() error {
 		field string
 		value time.Duration
 		least time.Duration
+		most  time.Duration // 0: there is none
 	}{
-		{"interval", c.Interval, 100 * time.Millisecond},
-		{"save_interval", c.SaveInterval, time.Second},
-		{"refresh", c.Refresh, time.Second},
-		{"retention", c.Retention, time.Minute},
-		{"entity_ttl", c.EntityTTL, time.Minute},
+		{"interval", c.Interval, 100 * time.Millisecond, 0},
+		{"save_interval", c.SaveInterval, time.Second, 0},
+		{"refresh", c.Refresh, time.Second, time.Minute},
+		{"retention", c.Retention, time.Minute, 0},
+		{"entity_ttl", c.EntityTTL, time.Minute, 0},
 	} {
 		if d.value < d.least {
 			errs = append(errs, fmt.Errorf("%s is %s, want at least %s", d.field, d.value, d.least))
+		}
+		if d.most > 0 && d.value > d.most {
+			errs = append(errs, fmt.Errorf("%s is %s, want at most %s", d.field, d.value, d.most))
 		}
 	}
 	if c.MaxEntities < 1 || c.MaxEntities > 1_000_000 {

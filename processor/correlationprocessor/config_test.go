@@ -33,6 +33,7 @@ func TestBadConfig(t *testing.T) {
 		{"interval", func(c *Config) { c.Interval = 0 }, []string{"interval is 0s, want at least 100ms"}},
 		{"save_interval", func(c *Config) { c.SaveInterval = time.Millisecond }, []string{"save_interval is 1ms, want at least 1s"}},
 		{"refresh", func(c *Config) { c.Refresh = -time.Second }, []string{"refresh is -1s, want at least 1s"}},
+		{"refresh is too rare", func(c *Config) { c.Refresh = 2 * time.Minute }, []string{"refresh is 2m0s, want at most 1m0s"}},
 		{"retention", func(c *Config) { c.Retention = time.Second }, []string{"retention is 1s, want at least 1m0s"}},
 		{"entity_ttl", func(c *Config) { c.EntityTTL = time.Second }, []string{"entity_ttl is 1s, want at least 1m0s"}},
 		{"max_entities", func(c *Config) { c.MaxEntities = 0 }, []string{"max_entities is 0, want 1 to 1000000"}},
