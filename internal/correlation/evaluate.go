@@ -18,8 +18,21 @@ import (
 func (e *Engine) Evaluate(now time.Time) []finding.Finding {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.look(now, late)
+}
+
+// Settle is the last Evaluate before an end: nothing waits any longer for what others may say of it. What it finds is in what Save
+// returns then, and told after Restore.
+func (e *Engine) Settle(now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.look(now, 0)
+}
+
+// look is a look at everything. wait is how long a signal waits for its owner.
+func (e *Engine) look(now time.Time, wait time.Duration) []finding.Finding {
 	now = e.pass(now)
-	e.release(now)
+	e.release(now, wait)
 	e.expire(now)
 	alive := map[entity.ID]bool{}
 	for _, l := range e.lives {

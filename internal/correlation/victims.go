@@ -155,10 +155,10 @@ func (o owner) take(s signal.Signal) signal.Batch {
 
 // release ends the waiting of what has waited for long enough: it is of the one entity of which another layer shows a kill at
 // that time that nothing else explains, or else of the node.
-func (e *Engine) release(now time.Time) {
+func (e *Engine) release(now time.Time, wait time.Duration) {
 	kept := e.victims.waiting[:0]
 	for _, w := range e.victims.waiting {
-		if now.Sub(w.since) < late {
+		if now.Sub(w.since) < wait {
 			kept = append(kept, w)
 			continue
 		}

@@ -153,6 +153,7 @@ func (c *correlator) leave(ctx context.Context, remove func()) error {
 	if c.forget != nil {
 		c.forget()
 	}
+	c.engine.Settle(time.Now()) // what came since the last look is not lost
 	var err error
 	for turn := range correlation.Turns {
 		err = errors.Join(err, c.save(ctx, c.engine.Touched(turn)))

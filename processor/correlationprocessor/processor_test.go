@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -168,6 +170,33 @@ func TestFindingsOutliveARestart(t *testing.T) {
 	assert.True(t, before.FirstSeen.Equal(after.FirstSeen))
 	assert.Equal(t, finding.Active, after.State)
 	assert.Equal(t, before.Evidence[0].Time, after.Evidence[0].Time)
+	again.stop(l, ext)
+}
+
+// A kill of which the kernel told the pid only waits for who knows the process; where the collector ends first, it is told after the
+// restart, of the machine.
+func TestWhatWaitsOutlivesARestart(t *testing.T) {
+	folder := t.TempDir()
+	r := newRig(t, stored)
+	ext := r.storage(folder)
+	var out sink
+	l := r.logs(&out)
+	ld := plog.NewLogs()
+	rec := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+	rec.SetTimestamp(pcommon.NewTimestampFromTime(time.Now()))
+	rec.Body().SetStr("Memory cgroup out of memory: Killed process 4488 (java) total-vm:1358024kB, anon-rss:131328kB, file-rss:1796kB, shmem-rss:0kB, UID:0")
+	rec.Attributes().PutStr("systemd.journal._transport", "kernel")
+	rec.Attributes().PutStr("systemd.journal.syslog_facility", "0")
+	require.NoError(t, l.ConsumeLogs(ctx, ld))
+	r.stop(l, ext)
+	require.Empty(t, out.found())
+
+	again := newRig(t, stored)
+	ext = again.storage(folder)
+	var later sink
+	l = again.logs(&later)
+	eventually(t, "it is told after the restart", func() bool { return len(later.found()) == 1 })
+	assert.Equal(t, "the kernel killed java on n1 for want of memory", later.found()["process-oom-killed"].Title)
 	again.stop(l, ext)
 }
 
