@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"time"
 
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 
 	"github.com/your-org/tapio/internal/cgroupid"
+	"github.com/your-org/tapio/internal/deliver"
 	"github.com/your-org/tapio/receiver/cgroupreceiver/internal/metadata"
 )
 
@@ -56,18 +56,8 @@ func (r *eventsReceiver) tell(ctx context.Context, cgroup string, id cgroupid.Id
 	rec.SetTimestamp(now)
 	rec.SetObservedTimestamp(now)
 	fill(rec)
-	// An event is told once. A consumer that refuses it for now is asked again until it takes it or the receiver stops.
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := r.next.ConsumeLogs(ctx, ld)
-		if err == nil || consumererror.IsPermanent(err) || ctx.Err() != nil {
-			if err != nil {
-				r.set.Logger.Error("an event of a cgroup was lost", zap.String("cgroup", cgroup), zap.Error(err))
-			}
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+	if err := deliver.Logs(ctx, r.next, ld); err != nil {
+		r.telemetry.ReceiverCgroupLost.Add(ctx, 1)
+		r.set.Logger.Error("an event of a cgroup was lost", zap.String("cgroup", cgroup), zap.Error(err))
 	}
 }

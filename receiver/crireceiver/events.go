@@ -7,11 +7,11 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 
+	"github.com/your-org/tapio/internal/deliver"
 	"github.com/your-org/tapio/receiver/crireceiver/internal/metadata"
 )
 
@@ -79,19 +79,9 @@ func (r *eventsReceiver) tell(ctx context.Context, h happening, about pcommon.Re
 	if err := rec.Attributes().FromRaw(h.attributes); err != nil {
 		r.logger.Error("an attribute of a container's event was lost", zap.String("event", h.event), zap.Error(err))
 	}
-	// An event is told once. A consumer that refuses it for now is asked again until it takes it or the receiver stops;
-	// meanwhile the runtime's events wait, and what does not fit is told by the difference.
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := r.next.ConsumeLogs(ctx, ld)
-		if err == nil || consumererror.IsPermanent(err) || ctx.Err() != nil {
-			if err != nil {
-				r.logger.Error("an event of a container was lost", zap.String("event", h.text), zap.Error(err))
-			}
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+	// While the next component refuses it for now, the runtime's events wait; what does not fit is told by the difference.
+	if err := deliver.Logs(ctx, r.next, ld); err != nil {
+		r.telemetry.ReceiverCriLost.Add(ctx, 1)
+		r.logger.Error("an event of a container was lost", zap.String("event", h.text), zap.Error(err))
 	}
 }

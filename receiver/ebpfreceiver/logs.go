@@ -9,12 +9,12 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
+	"github.com/your-org/tapio/internal/deliver"
 	"github.com/your-org/tapio/internal/finding/coveragelog"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
@@ -132,19 +132,10 @@ func (p *probes) tell(ctx context.Context, cgroup string, version uint8, at time
 	out.deliver(ctx, ld)
 }
 
-// deliver hands logs on. A consumer that refuses them for now is asked again until it takes them or the receiver stops.
+// deliver hands logs on, and counts those that are not taken.
 func (r *logsReceiver) deliver(ctx context.Context, ld plog.Logs) {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := r.next.ConsumeLogs(ctx, ld)
-		if err == nil || consumererror.IsPermanent(err) || ctx.Err() != nil {
-			if err != nil {
-				r.probes.logger.Error("events of the kernel were lost", zap.Int("records", ld.LogRecordCount()), zap.Error(err))
-			}
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+	if err := deliver.Logs(ctx, r.next, ld); err != nil {
+		r.probes.telemetry.ReceiverEbpfRefused.Add(ctx, int64(ld.LogRecordCount()))
+		r.probes.logger.Error("events of the kernel were lost", zap.Int("records", ld.LogRecordCount()), zap.Error(err))
 	}
 }

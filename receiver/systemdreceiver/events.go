@@ -6,11 +6,11 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 
+	"github.com/your-org/tapio/internal/deliver"
 	"github.com/your-org/tapio/receiver/systemdreceiver/internal/metadata"
 )
 
@@ -58,19 +58,9 @@ func (r *eventsReceiver) tell(ctx context.Context, u *unit, h happening) {
 	if err := rec.Attributes().FromRaw(h.attributes); err != nil {
 		r.logger.Error("an attribute of a unit's event was lost", zap.String("unit", u.name), zap.Error(err))
 	}
-	// An event is told once. A consumer that refuses it for now is asked again until it takes it or the receiver stops;
-	// meanwhile systemd's signals wait, and if there are too many, all units are read anew.
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := r.next.ConsumeLogs(ctx, ld)
-		if err == nil || consumererror.IsPermanent(err) || ctx.Err() != nil {
-			if err != nil {
-				r.logger.Error("an event of a unit was lost", zap.String("unit", u.name), zap.Error(err))
-			}
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+	// While the next component refuses it for now, systemd's signals wait; if there are too many, all units are read anew.
+	if err := deliver.Logs(ctx, r.next, ld); err != nil {
+		r.tracker.telemetry.ReceiverSystemdLost.Add(ctx, 1)
+		r.logger.Error("an event of a unit was lost", zap.String("unit", u.name), zap.Error(err))
 	}
 }

@@ -27,6 +27,7 @@ type TelemetryBuilder struct {
 	mu                       sync.Mutex
 	registrations            []metric.Registration
 	ReceiverCgroupDropped    metric.Int64Counter
+	ReceiverCgroupLost       metric.Int64Counter
 	ReceiverCgroupReadErrors metric.Int64Counter
 	ReceiverCgroupUnwatched  metric.Int64Counter
 }
@@ -64,6 +65,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_cgroup_dropped",
 		metric.WithDescription("Number of times a cgroup was not read because max_cgroups was reached [Development]"),
 		metric.WithUnit("{cgroups}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverCgroupLost, err = builder.meter.Int64Counter(
+		"otelcol_receiver_cgroup_lost",
+		metric.WithDescription("Number of events that were lost because the next component refused them for good, or did not take them before the receiver stopped [Development]"),
+		metric.WithUnit("{events}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverCgroupReadErrors, err = builder.meter.Int64Counter(

@@ -20,9 +20,13 @@ func TestSetupTelemetry(t *testing.T) {
 	require.NoError(t, err)
 	defer tb.Shutdown()
 	tb.ReceiverCgroupDropped.Add(context.Background(), 1)
+	tb.ReceiverCgroupLost.Add(context.Background(), 1)
 	tb.ReceiverCgroupReadErrors.Add(context.Background(), 1)
 	tb.ReceiverCgroupUnwatched.Add(context.Background(), 1)
 	AssertEqualReceiverCgroupDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverCgroupLost(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverCgroupReadErrors(t, testTel,

@@ -28,6 +28,7 @@ type TelemetryBuilder struct {
 	registrations       []metric.Registration
 	ReceiverCriConnects metric.Int64Counter
 	ReceiverCriDropped  metric.Int64Counter
+	ReceiverCriLost     metric.Int64Counter
 	ReceiverCriUnseen   metric.Int64Counter
 }
 
@@ -70,6 +71,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_cri_dropped",
 		metric.WithDescription("Number of times a container, sandbox or image was not followed because max_containers was reached [Development]"),
 		metric.WithUnit("{objects}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverCriLost, err = builder.meter.Int64Counter(
+		"otelcol_receiver_cri_lost",
+		metric.WithDescription("Number of events that were lost because the next component refused them for good, or did not take them before the receiver stopped [Development]"),
+		metric.WithUnit("{events}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverCriUnseen, err = builder.meter.Int64Counter(

@@ -21,11 +21,15 @@ func TestSetupTelemetry(t *testing.T) {
 	defer tb.Shutdown()
 	tb.ReceiverCriConnects.Add(context.Background(), 1)
 	tb.ReceiverCriDropped.Add(context.Background(), 1)
+	tb.ReceiverCriLost.Add(context.Background(), 1)
 	tb.ReceiverCriUnseen.Add(context.Background(), 1)
 	AssertEqualReceiverCriConnects(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverCriDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverCriLost(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverCriUnseen(t, testTel,

@@ -34,6 +34,7 @@ type TelemetryBuilder struct {
 	ReceiverEbpfMalformed       metric.Int64Counter
 	ReceiverEbpfNamesDropped    metric.Int64Counter
 	ReceiverEbpfPeersDropped    metric.Int64Counter
+	ReceiverEbpfRefused         metric.Int64Counter
 	ReceiverEbpfUnresolved      metric.Int64Counter
 	ReceiverEbpfUntold          metric.Int64ObservableCounter
 }
@@ -141,6 +142,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_peers_dropped",
 		metric.WithDescription("Number of times a peer's counts were not told because max_peers was reached [Development]"),
 		metric.WithUnit("{peers}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfRefused, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_refused",
+		metric.WithDescription("Number of records that were lost because the next component refused them for good, or did not take them before the receiver stopped [Development]"),
+		metric.WithUnit("{records}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfUnresolved, err = builder.meter.Int64Counter(

@@ -33,6 +33,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ReceiverEbpfMalformed.Add(context.Background(), 1)
 	tb.ReceiverEbpfNamesDropped.Add(context.Background(), 1)
 	tb.ReceiverEbpfPeersDropped.Add(context.Background(), 1)
+	tb.ReceiverEbpfRefused.Add(context.Background(), 1)
 	tb.ReceiverEbpfUnresolved.Add(context.Background(), 1)
 	AssertEqualReceiverEbpfDropped(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
@@ -50,6 +51,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfPeersDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfRefused(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfUnresolved(t, testTel,

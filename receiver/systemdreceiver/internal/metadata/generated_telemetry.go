@@ -28,6 +28,7 @@ type TelemetryBuilder struct {
 	registrations           []metric.Registration
 	ReceiverSystemdConnects metric.Int64Counter
 	ReceiverSystemdDropped  metric.Int64Counter
+	ReceiverSystemdLost     metric.Int64Counter
 	ReceiverSystemdResyncs  metric.Int64Counter
 }
 
@@ -70,6 +71,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_systemd_dropped",
 		metric.WithDescription("Number of times a unit was not followed because max_units was reached [Development]"),
 		metric.WithUnit("{units}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverSystemdLost, err = builder.meter.Int64Counter(
+		"otelcol_receiver_systemd_lost",
+		metric.WithDescription("Number of events that were lost because the next component refused them for good, or did not take them before the receiver stopped [Development]"),
+		metric.WithUnit("{events}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverSystemdResyncs, err = builder.meter.Int64Counter(

@@ -21,11 +21,15 @@ func TestSetupTelemetry(t *testing.T) {
 	defer tb.Shutdown()
 	tb.ReceiverSystemdConnects.Add(context.Background(), 1)
 	tb.ReceiverSystemdDropped.Add(context.Background(), 1)
+	tb.ReceiverSystemdLost.Add(context.Background(), 1)
 	tb.ReceiverSystemdResyncs.Add(context.Background(), 1)
 	AssertEqualReceiverSystemdConnects(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverSystemdDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverSystemdLost(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverSystemdResyncs(t, testTel,
