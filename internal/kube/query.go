@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -71,11 +70,6 @@ func (a asked) told(f finding.Finding) bool {
 	return !slices.Contains(a.Exclude, f.Pattern) && !f.FirstSeen.Before(a.Since)
 }
 
-// shortNames are kubectl's short names of kinds.
-var shortNames = map[string]string{"po": "pod", "deploy": "deployment", "rs": "replicaset", "sts": "statefulset", "ds": "daemonset", "svc": "service",
-	"no": "node", "pvc": "persistentvolumeclaim", "pv": "persistentvolume", "cj": "cronjob", "ing": "ingress", "hpa": "horizontalpodautoscaler",
-	"pdb": "poddisruptionbudget", "ns": "namespace", "netpol": "networkpolicy", "csr": "certificatesigningrequest"}
-
 // is says whether an entity is what was asked for.
 func (a asked) is(view *objects.Cluster, e finding.Entity) bool {
 	if !a.selector.Empty() && !a.selector.Matches(labels.Set(view.Labels(e))) {
@@ -84,23 +78,8 @@ func (a asked) is(view *objects.Cluster, e finding.Entity) bool {
 	if a.Entity == "" {
 		return true
 	}
-	owner := view.Owner(e)
-	kind, name, found := strings.Cut(a.Entity, "/")
-	if !found {
-		name = a.Entity
-		return name == e.Name || name == e.UID || name == e.Container || owner != nil && name == owner.Name
-	}
-	if kind == e.Name && name == e.Container {
-		return true
-	}
-	kind, _, _ = strings.Cut(strings.ToLower(kind), ".") // deployment.apps
-	if long := shortNames[kind]; long != "" {
-		kind = long
-	}
-	named := func(of string) bool {
-		return kind == strings.ToLower(of) || kind == objects.Resource(of) || kind+"s" == objects.Resource(of)
-	}
-	return name == e.Name && named(e.Kind) || owner != nil && name == owner.Name && named(owner.Kind)
+	e.Owner = view.Owner(e)
+	return e.Is(a.Entity)
 }
 
 // exists reports ErrNotFound where nothing in the view is what was asked for.
