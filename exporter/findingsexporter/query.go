@@ -66,21 +66,19 @@ func parseQuery(values url.Values) (*query, *badParameter) {
 	return q, nil
 }
 
-// matches says whether a finding is asked for. An entity is named by its name, container, uid, owner, or owner's name.
+// matches says whether a finding is asked for: it is about what is asked for, or the cause of what is wrong with that.
 func (q *query) matches(f *finding.Finding) bool {
-	return has(q.namespace, f.Entity.Namespace) && has(q.kind, string(f.Kind)) && has(q.severity, string(f.Severity)) &&
-		has(q.pattern, f.Pattern) && has(q.state, string(f.State)) && q.matchesEntity(&f.Entity)
+	return has(q.kind, string(f.Kind)) && has(q.severity, string(f.Severity)) && has(q.pattern, f.Pattern) && has(q.state, string(f.State)) &&
+		(q.about(&f.Entity) || slices.ContainsFunc(f.Affected, func(e finding.Entity) bool { return q.about(&e) }))
 }
 
-func (q *query) matchesEntity(e *finding.Entity) bool {
-	if q.entity == nil {
-		return true
+// about says whether an entity is in a namespace that is asked for, or is one, and has a name that is.
+func (q *query) about(e *finding.Entity) bool {
+	namespace := e.Namespace
+	if e.Kind == "Namespace" {
+		namespace = e.Name
 	}
-	names := []string{e.Name, e.Container, e.UID, e.Name + "/" + e.Container, e.Display()}
-	if o := e.Owner; o != nil {
-		names = append(names, o.Name, strings.ToLower(o.Kind)+"/"+o.Name)
-	}
-	return slices.ContainsFunc(names, func(name string) bool { return name != "" && slices.Contains(q.entity, name) })
+	return has(q.namespace, namespace) && (q.entity == nil || slices.ContainsFunc(q.entity, e.Is))
 }
 
 // has says whether a value is among those wanted; none wanted means any.

@@ -62,6 +62,60 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// Who asks about what is an effect of something is told the cause: it has no finding of its own.
+func TestFiltersFindTheCause(t *testing.T) {
+	s := serve(t, nil)
+	api := &finding.Owner{Kind: "Deployment", Name: "api"}
+	told := func(id string, of finding.Entity, affected ...finding.Entity) {
+		f := findingtest.Bare()
+		f.ID, f.Entity, f.Affected, f.AffectedTotal = id, of, affected, len(affected)
+		s.tell(f)
+	}
+	told("node", finding.Entity{Kind: "Node", Name: "n1"}, finding.Entity{Kind: "Service", Namespace: "shop", Name: "web"}, finding.Entity{Kind: "Namespace", Name: "blog"})
+	told("loop", finding.Entity{Kind: "Container", Namespace: "shop", Name: "api-1", Container: "app", Owner: api},
+		finding.Entity{Kind: "Container", Namespace: "shop", Name: "api-2", Container: "app", UID: "u2", Owner: api})
+	told("claim", finding.Entity{Kind: "Volume", Namespace: "shop", Name: "data"}, finding.Entity{Kind: "Pod", Namespace: "shop", Name: "db-0", Owner: &finding.Owner{Kind: "StatefulSet", Name: "db"}})
+	told("deployment", finding.Entity{Kind: "Deployment", Namespace: "edge", Name: "proxy"})
+	told("space", finding.Entity{Kind: "Namespace", Name: "old"})
+	for query, want := range map[string][]string{
+		"namespace=shop":                  {"claim", "loop", "node"},
+		"namespace=blog":                  {"node"},
+		"namespace=old":                   {"space"},
+		"namespace=other":                 {},
+		"namespace=blog&entity=svc/web":   {}, // one thing must be both
+		"namespace=shop&entity=svc/web":   {"node"},
+		"entity=services/web":             {"node"},
+		"entity=n1":                       {"node"},
+		"entity=no/n1":                    {"node"},
+		"entity=node/n1":                  {"node"},
+		"entity=api-2":                    {"loop"},
+		"entity=pod/api-2":                {"loop"},
+		"entity=api-2/app":                {"loop"},
+		"entity=u2":                       {"loop"},
+		"entity=deploy/api":               {"loop"},
+		"entity=Deployment/api":           {"loop"},
+		"entity=deployments.apps/api":     {"loop"},
+		"entity=sts/db":                   {"claim"},
+		"entity=pvc/data":                 {"claim"},
+		"entity=deployment/proxy":         {"deployment"},
+		"entity=deploy/proxy,pod/api-1":   {"deployment", "loop"},
+		"entity=ns/old":                   {"space"},
+		"entity=pod/api-3":                {},
+		"entity=sts/api":                  {},
+		"entity=pod/api-2&pattern=others": {},
+	} {
+		answer, body := s.get("/v1/findings?" + query)
+		require.Equal(t, http.StatusOK, answer.StatusCode, "%s: %s", query, body)
+		var r finding.Report
+		require.NoError(t, json.Unmarshal(body, &r))
+		ids := []string{}
+		for _, f := range r.Findings {
+			ids = append(ids, f.ID)
+		}
+		assert.ElementsMatch(t, want, ids, query)
+	}
+}
+
 func TestProblemsNameTheParameterAndWhatItTakes(t *testing.T) {
 	s := serve(t, nil)
 	names := []string{"entity", "kind", "namespace", "pattern", "severity", "state"}
@@ -155,7 +209,11 @@ func FuzzParseQuery(f *testing.F) {
 		}
 		for i := range samples {
 			if q.matches(&samples[i]) && q.namespace != nil {
-				require.Contains(t, q.namespace, samples[i].Entity.Namespace)
+				spaces := []string{samples[i].Entity.Namespace}
+				for _, e := range samples[i].Affected {
+					spaces = append(spaces, e.Namespace)
+				}
+				require.True(t, slices.ContainsFunc(q.namespace, func(name string) bool { return slices.Contains(spaces, name) }))
 			}
 		}
 	})

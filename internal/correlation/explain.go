@@ -29,7 +29,7 @@ func (e *Engine) explain(now time.Time, held map[string]bool) {
 			continue
 		}
 		if held[id] && !l.Adopted {
-			l.Finding.Effects = nil // they are found anew
+			l.Finding.Effects, l.Finding.Affected, l.Finding.AffectedTotal = nil, nil, 0 // they are found anew
 		}
 		all = append(all, &l.Finding)
 		of[&l.Finding] = l

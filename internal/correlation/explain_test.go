@@ -81,6 +81,8 @@ func TestCauseIsTold(t *testing.T) {
 	assert.Equal(t, finding.Critical, told[0].Severity)
 	assert.Equal(t, []string{correlation.ID("waits", aService.ID)}, told[0].Effects)
 	assert.Equal(t, "It is broken. Because of this: api waits.", told[0].Explanation)
+	assert.Equal(t, []finding.Entity{{Kind: "Service", Namespace: "shop", Name: "api"}}, told[0].Affected, "who asks about the service is to be told this")
+	assert.Equal(t, 1, told[0].AffectedTotal)
 	for range 3 {
 		assert.Empty(t, w.after(time.Second))
 	}
@@ -89,6 +91,11 @@ func TestCauseIsTold(t *testing.T) {
 		affected = append(affected, e.Name)
 	}
 	assert.ElementsMatch(t, []string{"api", "api-1"}, affected)
+	w.observe(aService, over("waits"))
+	told = w.after(time.Second)
+	require.Len(t, told, 1)
+	assert.Empty(t, told[0].Affected)
+	assert.Zero(t, told[0].AffectedTotal)
 }
 
 // What was told before its cause was known is over when it is, and says of what it came. When the cause ends before it does, it is told

@@ -66,6 +66,7 @@ func (l *life) hold(now time.Time, p *pattern.Pattern, f finding.Finding) {
 		f.LastSeen = now
 	}
 	f.Outcome, f.Causes, f.Effects = before.Outcome, before.Causes, before.Effects
+	f.Affected, f.AffectedTotal = before.Affected, before.AffectedTotal
 	l.Finding, l.Adopted = f, false
 }
 

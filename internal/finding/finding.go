@@ -169,7 +169,11 @@ type Finding struct {
 	Series     *Series    `json:"series,omitempty"`
 	Causes     []string   `json:"causes,omitempty"`
 	Effects    []string   `json:"effects,omitempty"`
-	Remedies   []Remedy   `json:"remedies,omitempty"`
+	// Affected are the entities that the effects are about, and the namespaces that something outside of all namespaces concerns: who
+	// asks about one of them is told this finding. They are some of AffectedTotal.
+	Affected      []Entity `json:"affected,omitempty"`
+	AffectedTotal int      `json:"affectedTotal,omitempty"`
+	Remedies      []Remedy `json:"remedies,omitempty"`
 	// Shared names what findings of one pattern have in common when they have one cause. It serves to fold them, and is not told.
 	Shared string `json:"-"`
 	// OwnCause says that nothing else explains it. It serves the folding too.

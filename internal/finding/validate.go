@@ -42,6 +42,14 @@ func (f *Finding) check() error {
 	if err := f.Entity.Validate(); err != nil {
 		return err
 	}
+	for i := range f.Affected {
+		if err := f.Affected[i].Validate(); err != nil {
+			return fmt.Errorf("affected[%d]: %w", i, err)
+		}
+	}
+	if f.AffectedTotal < 0 {
+		return fmt.Errorf("affectedTotal is %d, want 0 or more", f.AffectedTotal)
+	}
 	if f.Peer != nil && f.Peer.Address == "" {
 		return fmt.Errorf("peer.address is empty")
 	}

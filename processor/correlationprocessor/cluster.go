@@ -39,11 +39,12 @@ type cluster struct {
 	mu     sync.Mutex
 	view   *objects.Cluster // nil before the first record
 	states map[string]resourceState
-	// changed says that the view is not what was looked at last, at looked; linked, that links are of the view.
+	// changed says that the view is not what was looked at last, at looked; linked, that links and spaces are of the view.
 	changed bool
 	looked  time.Time
 	took    time.Duration
 	links   causes.Links
+	spaces  map[causes.Ref][]string
 	linked  bool
 	// held are the states that were told last; what is not told any more is over.
 	held map[held]entity.Entity
@@ -153,10 +154,25 @@ func (c *cluster) tell(now time.Time) (first bool, all []signal.Batch) {
 func (c *cluster) relations() causes.Links {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.linked {
-		c.links, c.linked = c.view.Links(), true
-	}
+	c.link()
 	return c.links
+}
+
+func (c *cluster) link() {
+	if !c.linked {
+		c.links, c.spaces, c.linked = c.view.Links(), c.view.Spaces(), true
+	}
+}
+
+// concern adds to a finding about what is in no namespace those that it matters to: who asks about one of these is told it.
+func (c *cluster) concern(f finding.Finding) finding.Finding {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.view != nil && f.Entity.Namespace == "" {
+		c.link()
+		causes.Concern(&f, c.spaces[causes.Of(f.Entity)])
+	}
+	return f
 }
 
 // place finds the entity here that a finding of a node is about, by the ids of container and pod, and completes what the node did

@@ -156,6 +156,33 @@ func TestInvalidFindings(t *testing.T) {
 	r.stop(l)
 }
 
+// Who asks about a replica that another one stands for, or about a namespace whose pods were on a node that is away, finds the cause by
+// what that affects.
+func TestCausesNameWhatTheyAffect(t *testing.T) {
+	r := newRig(t, nil)
+	var out sink
+	l := r.logs(&out)
+	looping := func(name string) string {
+		return fmt.Sprintf(`{metadata: {name: %[1]s, namespace: shop, uid: %[1]s, ownerReferences: [{kind: StatefulSet, name: api, controller: true}], creationTimestamp: "2026-01-01T00:00:00Z"},
+			spec: {nodeName: n1, containers: [{name: app}]}, status: {phase: Running, containerStatuses: [{name: app, restartCount: 9, ready: false, state: {waiting: {reason: CrashLoopBackOff}},
+			lastState: {terminated: {exitCode: 1, reason: Error, finishedAt: "2026-01-01T00:00:00Z"}}}]}}`, name)
+	}
+	require.NoError(t, l.ConsumeLogs(ctx, object(t, "pods", "", looping("api-0"))))
+	require.NoError(t, l.ConsumeLogs(ctx, object(t, "pods", "", looping("api-1"))))
+	require.NoError(t, l.ConsumeLogs(ctx, object(t, "pods", "", `{metadata: {name: post, namespace: blog, uid: u3}, spec: {nodeName: n2, containers: [{name: post}]}, status: {phase: Running}}`)))
+	require.NoError(t, l.ConsumeLogs(ctx, object(t, "nodes", "", `{metadata: {name: n2}, status: {conditions: [{type: Ready, status: Unknown, reason: NodeStatusUnknown,
+		message: "Kubelet stopped posting node status.", lastTransitionTime: "2026-01-01T00:00:00Z", lastHeartbeatTime: "2026-01-01T00:00:00Z"}]}}`)))
+	eventually(t, "both are told", func() bool {
+		return out.found()["crash-loop"].AffectedTotal > 0 && out.found()["node-not-ready"].ID != ""
+	})
+	loop := out.found()["crash-loop"]
+	require.Len(t, loop.Affected, 1)
+	assert.ElementsMatch(t, []string{"api-0", "api-1"}, []string{loop.Entity.Name, loop.Affected[0].Name})
+	assert.Equal(t, &finding.Owner{Kind: "StatefulSet", Name: "api"}, loop.Affected[0].Owner)
+	assert.Equal(t, []finding.Entity{{Kind: "Namespace", Name: "blog"}}, out.found()["node-not-ready"].Affected)
+	r.stop(l)
+}
+
 // Coverage says of the cluster's objects what is not seen, and why.
 func TestClusterCoverage(t *testing.T) {
 	now := time.Now()

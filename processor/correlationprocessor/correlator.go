@@ -213,7 +213,7 @@ func (c *correlator) run(ctx context.Context) {
 			status = now
 		}
 		for _, f := range told {
-			c.owe(ctx, f)
+			c.owe(ctx, c.cluster.concern(f))
 		}
 		if ticked || report || len(told) > 0 {
 			c.tell(ctx, now, report)

@@ -321,20 +321,23 @@ func pressed(t *testing.T) {
 	assert.Len(t, check(t, cluster.Kubeconfig, "-n", "evicted-dir").Findings, 2)
 }
 
+// away has the nodes not be heard of, until back is called.
+func (c *Cluster) away(t *testing.T) (back func()) {
+	nodes := c.API.Resource(resources["Node"].GroupVersionResource)
+	patch := func(status string) {
+		for _, n := range []string{"n1", "n2"} {
+			_, err := nodes.Patch(context.WithoutCancel(t.Context()), n, types.StrategicMergePatchType, []byte(status), metav1.PatchOptions{}, "status")
+			require.NoError(t, err)
+		}
+	}
+	patch(fmt.Sprintf(`{"status":{"conditions":[{"type":"Ready","status":"Unknown","reason":"NodeStatusUnknown","message":"Kubelet stopped posting node status.",
+		"lastTransitionTime":%q,"lastHeartbeatTime":%q}]}}`, time.Now().Add(-3*time.Minute).UTC().Format(time.RFC3339), time.Now().Add(-4*time.Minute).UTC().Format(time.RFC3339)))
+	return func() { patch(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`) }
+}
+
 // silent: a node that went away is one finding, not one for each of its pods.
 func silent(t *testing.T) {
-	nodes := resources["Node"].GroupVersionResource
-	status := fmt.Sprintf(`{"status":{"conditions":[{"type":"Ready","status":"Unknown","reason":"NodeStatusUnknown","message":"Kubelet stopped posting node status.",
-		"lastTransitionTime":%q,"lastHeartbeatTime":%q}]}}`, time.Now().Add(-3*time.Minute).UTC().Format(time.RFC3339), time.Now().Add(-4*time.Minute).UTC().Format(time.RFC3339))
-	for _, n := range []string{"n1", "n2"} {
-		_, err := cluster.API.Resource(nodes).Patch(t.Context(), n, types.StrategicMergePatchType, []byte(status), metav1.PatchOptions{}, "status")
-		require.NoError(t, err)
-		defer func() { // it comes back
-			back := []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)
-			_, err := cluster.API.Resource(nodes).Patch(t.Context(), n, types.StrategicMergePatchType, back, metav1.PatchOptions{}, "status")
-			require.NoError(t, err)
-		}()
-	}
+	defer cluster.away(t)()
 	r := check(t, cluster.Kubeconfig, "-n", "probe-ready")
 	require.Len(t, r.Findings, 1, "the node that its pod is on, and nothing of what is on it")
 	assert.Equal(t, "node-not-ready", r.Findings[0].Pattern)

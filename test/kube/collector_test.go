@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -60,8 +61,11 @@ func (c watcher) start(t testing.TB) {
 	require.NoError(t, c.Start(ctx))
 }
 
-func (c watcher) report(t require.TestingT) finding.Report {
-	resp, err := http.Get("http://" + c.Findings + "/v1/findings")
+func (c watcher) report(t require.TestingT) finding.Report { return c.ask(t, nil) }
+
+// ask is what it tells of what is asked for.
+func (c watcher) ask(t require.TestingT, query url.Values) finding.Report {
+	resp, err := http.Get("http://" + c.Findings + "/v1/findings?" + query.Encode())
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	var r finding.Report
@@ -143,6 +147,35 @@ func TestCollector(t *testing.T) {
 	}
 	assert.Equal(t, check(t, own.Kubeconfig, "-A").Ready, before.Ready)
 
+	t.Run("asked for by name", func(t *testing.T) {
+		// A replica that another one stands for is as ill as that one.
+		replicas, err := own.API.Resource(pods).Namespace("crash-exit").List(t.Context(), metav1.ListOptions{LabelSelector: "app=api"})
+		require.NoError(t, err)
+		require.Len(t, replicas.Items, 3)
+		names := []string{"api", "deploy/api", "deployments.apps/api"}
+		for _, p := range replicas.Items {
+			names = append(names, p.GetName(), "pod/"+p.GetName(), p.GetName()+"/api", string(p.GetUID()))
+		}
+		want := []string{"crash-exit Container api crash-loop"}
+		for _, name := range names {
+			assert.Equal(t, want, told(check(t, own.Kubeconfig, "-n", "crash-exit", name)), name)
+			assert.Equal(t, want, told(c.ask(t, url.Values{"namespace": {"crash-exit"}, "entity": {name}})), name)
+		}
+	})
+	t.Run("asked for by namespace", func(t *testing.T) {
+		// The pods that are not ready are effects of their nodes then, which are in no namespace.
+		defer own.away(t)()
+		assert.EventuallyWithT(t, func(ct *assert.CollectT) {
+			for _, s := range scenarios {
+				want := told(check(t, own.Kubeconfig, "-n", s))
+				assert.Equal(ct, want, told(c.ask(ct, url.Values{"namespace": {s}})), s)
+				assert.NotEmpty(ct, want, s)
+			}
+			assert.Contains(ct, strings.Join(told(c.ask(ct, url.Values{"namespace": {"probe-ready"}})), "\n"), "node-not-ready")
+			assert.Empty(ct, told(c.ask(ct, url.Values{"namespace": {"default"}})))
+		}, settled, time.Second)
+	})
+	before = same(t) // the nodes are back
 	t.Run("after a kill", func(t *testing.T) {
 		require.NoError(t, c.Kill())
 		c.start(t)

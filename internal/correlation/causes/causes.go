@@ -190,6 +190,7 @@ func Explain(f *finding.Finding, effects []*finding.Finding) {
 			titles = append(titles, e.Title)
 		}
 	}
+	affect(f, effects)
 	if n := len(same); n > 0 {
 		f.Explanation += fmt.Sprintf(" The same holds for %d more of its pods: %s.", n, named(same))
 	}

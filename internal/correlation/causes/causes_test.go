@@ -44,6 +44,63 @@ func TestReplicasAreOne(t *testing.T) {
 	assert.Equal(t, got, fold(t, nil, append([]finding.Finding{other}, fs...)...))
 }
 
+// Who asks about what is only an effect is told the cause, so that names what it affects: in bounds, each workload before more of the same.
+func TestAffected(t *testing.T) {
+	ref := func(kind, name string) Ref { return Ref{kind, "shop", name} }
+	links := Links{ref("Service", "api"): {ref("Pod", "api-1")}, ref("Pod", "api-1"): {ref("Volume", "data")}}
+	claim, pod, service := made("volume-unbound", "Volume", "data", ""), made("pod-unschedulable", "Pod", "api-1", "api"), made("service-without-endpoints", "Service", "api", "")
+	pod.Entity.UID, pod.Entity.Node, pod.Entity.Cluster = "u1", "n1", "east"
+	got := fold(t, links, claim, pod, service)
+	require.Len(t, got, 1)
+	assert.ElementsMatch(t, []finding.Entity{{Kind: "Pod", Namespace: "shop", Name: "api-1", UID: "u1", Owner: pod.Entity.Owner}, {Kind: "Service", Namespace: "shop", Name: "api"}}, got[0].Affected)
+	assert.Equal(t, 2, got[0].AffectedTotal)
+
+	// Many pods of one workload, and one of another that fails of the same.
+	var fs []finding.Finding
+	for i := range 2000 {
+		f := made("image-pull-failed", "Container", fmt.Sprintf("api-%04d", i), "api")
+		f.Entity.Container, f.Shared = "api", "registry"
+		fs = append(fs, f)
+	}
+	last := made("image-pull-failed", "Container", "web-1", "web")
+	last.Entity.Container, last.Shared = "web", "registry"
+	got = fold(t, nil, append(fs, last)...)
+	require.Len(t, got, 1)
+	assert.Equal(t, 2000, got[0].AffectedTotal)
+	assert.Len(t, got[0].Affected, maxAffected)
+	assert.Equal(t, "web-1", got[0].Affected[1].Name)
+	require.NoError(t, got[0].Entity.Validate())
+
+	// The same entity is named once; long names count.
+	again := made("probe-failing", "Container", "api-0000", "api")
+	again.Entity.Container = "api"
+	f := fs[0]
+	affect(&f, []*finding.Finding{&again})
+	assert.Empty(t, f.Affected)
+	assert.Zero(t, f.AffectedTotal)
+	var long []*finding.Finding
+	for i := range 200 {
+		l := made("probe-failing", "Pod", fmt.Sprintf("%0253d", i), "")
+		long = append(long, &l)
+	}
+	affect(&f, long)
+	assert.Len(t, f.Affected, maxNames/(len("Pod")+len("shop")+253))
+	assert.Equal(t, 200, f.AffectedTotal)
+
+	// What is in no namespace names those that it matters to; again, and it is the same.
+	node := made("node-not-ready", "Node", "n1", "")
+	for range 2 {
+		Concern(&node, []string{"blog", "shop"})
+		assert.Equal(t, []finding.Entity{{Kind: "Namespace", Name: "blog"}, {Kind: "Namespace", Name: "shop"}}, node.Affected)
+		assert.Equal(t, 2, node.AffectedTotal)
+	}
+	for i := range 1000 {
+		Concern(&f, []string{fmt.Sprint(i)})
+	}
+	assert.LessOrEqual(t, len(f.Affected), maxAffected+maxSpaces)
+	assert.Equal(t, 1200, f.AffectedTotal)
+}
+
 // What has one cause that is no finding of its own is one, whichever workloads fail of it; what is said of another cause is not.
 func TestSharedCause(t *testing.T) {
 	var fs []finding.Finding

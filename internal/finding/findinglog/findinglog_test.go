@@ -136,13 +136,16 @@ func TestSpoiltFindingsAreRefusedByTheNameOfTheAttribute(t *testing.T) {
 				list(a, attrEvidence).AppendEmpty().SetEmptyMap()
 			}
 		}, "has 1001 entries, want at most 1000"},
-		{"too much text", func(_, a pcommon.Map) { a.PutStr(attrExplanation, strings.Repeat("x", maxText)) }, "65536 bytes of text"},
+		{"too much text", func(_, a pcommon.Map) { a.PutStr(attrExplanation, strings.Repeat("x", maxText)) }, "131072 bytes of text"},
 		{"too much text in parts", func(_, a pcommon.Map) {
-			for range 100 {
+			for range 200 {
 				list(a, attrEffects).AppendEmpty().SetStr(strings.Repeat("x", 1000))
 			}
 		}, "tapio.finding.effects is too long"},
 		{"effects of numbers", func(_, a pcommon.Map) { list(a, attrEffects).AppendEmpty().SetInt(1) }, "tapio.finding.effects[1] is no string"},
+		{"affected are texts", func(_, a pcommon.Map) { list(a, attrAffected).AppendEmpty().SetStr("x") }, "tapio.finding.affected[2] is no map"},
+		{"affected without a name", func(_, a pcommon.Map) { list(a, attrAffected).At(1).Map().Remove("name") }, "affected[1]: entity.name is empty"},
+		{"affected in part", func(_, a pcommon.Map) { a.PutDouble(attrAffectedTotal, 1.5) }, "tapio.finding.affected_total is 1.5, want a whole number"},
 		{"patch that is no JSON", func(_, a pcommon.Map) { list(a, attrRemedies).At(0).Map().PutStr("patch", "{") }, "remedies[0].patch is no JSON"},
 		{"remedy of unknown risk", func(_, a pcommon.Map) { list(a, attrRemedies).At(0).Map().PutStr("risk", "some") }, "remedies[0].risk"},
 		{"series of texts", func(_, a pcommon.Map) { list(inner(a, attrSeries), "values").AppendEmpty().SetStr("1") }, "series.values[3] is no number"},

@@ -19,7 +19,7 @@ var ErrOther = errors.New("no event of Tapio's")
 const (
 	maxList  = 1000    // entries of a list
 	maxKinds = 32      // layers, or kinds of entities, of a status
-	maxText  = 1 << 16 // bytes of all texts together
+	maxText  = 1 << 17 // bytes of all texts together; half of it may be names of what is affected
 	maxCount = 1e9
 )
 
@@ -35,8 +35,9 @@ func ParseFinding(resource pcommon.Resource, r plog.LogRecord) (finding.Finding,
 		Title: a.str(attrTitle), Brief: a.str(attrBrief), Explanation: a.str(attrExplanation), Confidence: a.double(attrConfidence),
 		FirstSeen: a.time(attrFirstSeen), LastSeen: a.time(attrLastSeen),
 		Causes: a.strings(attrCauses), Effects: a.strings(attrEffects),
-		Entity: res.entity(), Evidence: []finding.Evidence{},
+		Entity: res.entity(), Evidence: []finding.Evidence{}, AffectedTotal: a.count(attrAffectedTotal),
 	}
+	a.maps(attrAffected, func(m *reader) { f.Affected = append(f.Affected, m.affected()) })
 	if a.has(attrAt) {
 		f.Forecast = &finding.Forecast{Event: a.str(attrEvent), At: a.time(attrAt), Earliest: a.time(attrEarliest),
 			Latest: a.time(attrLatest), Coverage: a.double(attrCoverage)}

@@ -179,3 +179,12 @@ func (r *reader) entity() finding.Entity {
 	}
 	return e
 }
+
+// affected reads what names an entity, as putAffected writes it.
+func (r *reader) affected() finding.Entity {
+	e := finding.Entity{Kind: r.str("kind"), Namespace: r.str("namespace"), Name: r.str("name"), Container: r.str("container"), UID: r.str("uid")}
+	if kind := r.str("owner_kind"); kind != "" {
+		e.Owner = &finding.Owner{Kind: kind, Name: r.str("owner_name")}
+	}
+	return e
+}

@@ -44,6 +44,8 @@ const (
 	attrRemedies      = "tapio.finding.remedies"
 	attrCauses        = "tapio.finding.causes"
 	attrEffects       = "tapio.finding.effects"
+	attrAffected      = "tapio.finding.affected"
+	attrAffectedTotal = "tapio.finding.affected_total"
 	attrSeries        = "tapio.finding.series"
 	attrOutcome       = "tapio.finding.outcome"
 	attrPeer          = "tapio.finding.peer"
@@ -190,6 +192,15 @@ func (w Writer) Append(f finding.Finding) {
 	}
 	putStrings(a, attrCauses, f.Causes)
 	putStrings(a, attrEffects, f.Effects)
+	if len(f.Affected) > 0 {
+		list := a.PutEmptySlice(attrAffected)
+		for _, e := range f.Affected {
+			putAffected(list.AppendEmpty().SetEmptyMap(), e)
+		}
+	}
+	if f.AffectedTotal > 0 {
+		a.PutInt(attrAffectedTotal, int64(f.AffectedTotal))
+	}
 	if s := f.Series; s != nil {
 		m := a.PutEmptyMap(attrSeries)
 		m.PutStr("resource", s.Resource)
@@ -289,6 +300,24 @@ func putEntity(a pcommon.Map, e finding.Entity) {
 		put(attrOwnerKind, e.Owner.Kind)
 		put(attrOwnerName, e.Owner.Name)
 		put(byKind[e.Owner.Kind].name, e.Owner.Name)
+	}
+}
+
+// putAffected writes what names an entity, and nothing else: there may be hundreds.
+func putAffected(a pcommon.Map, e finding.Entity) {
+	put := func(name, value string) {
+		if value != "" {
+			a.PutStr(name, value)
+		}
+	}
+	put("kind", e.Kind)
+	put("namespace", e.Namespace)
+	put("name", e.Name)
+	put("container", e.Container)
+	put("uid", e.UID)
+	if e.Owner != nil {
+		put("owner_kind", e.Owner.Kind)
+		put("owner_name", e.Owner.Name)
 	}
 }
 

@@ -37,6 +37,9 @@ func Prediction() finding.Finding {
 		Series: &finding.Series{Resource: "memory", Unit: "By", Limit: 1 << 28, Start: Now.Add(-10 * time.Second), StepSeconds: 5,
 			Values: []float64{1e8, 1.1e8, 1.2e8}},
 		Effects: []string{"fedcba9876543210"},
+		Affected: []finding.Entity{{Kind: "Container", Namespace: "shop", Name: "api-service-8e5", Container: "api", UID: "0b1de0c4-53b0-4f0b-8f5e-0d2a4c1b7a11",
+			Owner: &finding.Owner{Kind: "Deployment", Name: "api-service"}}, {Kind: "Namespace", Name: "blog"}},
+		AffectedTotal: 3,
 		Remedies: []finding.Remedy{{ID: "raise-memory-limit", Title: "Raise the limit", Risk: finding.RiskLow,
 			Command: "kubectl set resources deployment/api-service --limits=memory=512Mi",
 			Patch:   json.RawMessage(`{"spec":{"resources":{"limits":{"memory":"512Mi"}}}}`)}},
@@ -51,6 +54,7 @@ func Diagnosis() finding.Finding {
 	f.Outcome = &finding.Outcome{Prediction: "0123456789abcdef", PredictedAt: f.Forecast.At, MadeAt: f.FirstSeen,
 		ActualAt: f.Forecast.At.Add(-4500 * time.Millisecond), ErrorSeconds: 4.5, WithinInterval: true}
 	f.Forecast, f.Effects, f.Causes = nil, nil, []string{"0123456789abcdef"}
+	f.Affected, f.AffectedTotal = nil, 0
 	return f
 }
 

@@ -1,6 +1,10 @@
 package objects
 
 import (
+	"slices"
+
+	"github.com/your-org/tapio/internal/correlation/causes"
+	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -11,9 +15,6 @@ var resourcesOf = map[string]string{"Pod": "pods", "Container": "pods", "Deploym
 	"ValidatingWebhookConfiguration": "validatingwebhookconfigurations", "MutatingWebhookConfiguration": "mutatingwebhookconfigurations", "APIService": "apiservices",
 	"Namespace": "namespaces", "PersistentVolume": "persistentvolumes", "CertificateSigningRequest": "certificatesigningrequests",
 	"GatewayClass": "gatewayclasses", "Gateway": "gateways", "HTTPRoute": "httproutes"}
-
-// Resource is the resource of a kind of entities: `pods` of Pod and Container; empty where the kind is none of the API.
-func Resource(kind string) string { return resourcesOf[kind] }
 
 // Entities calls visit for every object that an entity can be, and every container of pods, until it returns false.
 func (c *Cluster) Entities(visit func(finding.Entity) bool) {
@@ -43,25 +44,29 @@ func (c *Cluster) Labels(e finding.Entity) map[string]string {
 	return c.kinds[resourcesOf[e.Kind]][key{e.Namespace, e.Name}].words("metadata", "labels")
 }
 
-// Concerns says whether something matters to the namespace that is looked at (Within). Of what is in none, that is the namespace
-// itself, a node that has pods of it, and a volume that a claim of it has.
-func (c *Cluster) Concerns(e finding.Entity) bool {
-	if c.scope == "" || e.Namespace != "" {
-		return true
-	}
-	switch e.Kind {
-	case "Namespace":
-		return e.Name == c.scope
-	case "PersistentVolume":
-		return c.get("persistentvolumes", "", e.Name).str("spec", "claimRef", "namespace") == c.scope
-	case "Node":
-		for _, pod := range c.kinds["pods"] {
-			if pod.str("spec", "nodeName") == e.Name {
-				return true
-			}
+// Spaces are the namespaces that what is in none matters to: a node to those that have pods on it, a volume to that of its claim.
+func (c *Cluster) Spaces() map[causes.Ref][]string {
+	all := map[causes.Ref][]string{}
+	add := func(kind entity.Kind, name, namespace string) {
+		if of := (causes.Ref{Kind: string(kind), Name: name}); name != "" && namespace != "" && !slices.Contains(all[of], namespace) {
+			all[of] = append(all[of], namespace)
 		}
 	}
-	return false
+	for k, v := range c.kinds["persistentvolumes"] {
+		add(entity.PersistentVolume, k.name, v.str("spec", "claimRef", "namespace"))
+	}
+	for k, pod := range c.kinds["pods"] {
+		add(entity.Node, pod.str("spec", "nodeName"), k.namespace)
+	}
+	for _, spaces := range all {
+		slices.Sort(spaces)
+	}
+	return all
+}
+
+// Concerns says whether something matters to the namespace that is looked at (Within), or is that.
+func (c *Cluster) Concerns(e finding.Entity) bool {
+	return c.scope == "" || e.Namespace != "" || e.Kind == string(entity.Namespace) && e.Name == c.scope || slices.Contains(c.Spaces()[causes.Of(e)], c.scope)
 }
 
 // Owner is the workload that an entity belongs to; nil where there is none.

@@ -255,6 +255,14 @@ func TestConcerns(t *testing.T) {
 	}
 }
 
+// What is in no namespace matters to those of the pods on a node, and of the claim of a volume.
+func TestSpaces(t *testing.T) {
+	c := seen(t, "pods", `{metadata: {name: web, namespace: shop, uid: u1}, spec: {nodeName: n1}}`, "pods", `{metadata: {name: api, namespace: shop, uid: u2}, spec: {nodeName: n1}}`,
+		"pods", `{metadata: {name: post, namespace: blog, uid: u3}, spec: {nodeName: n1}}`, "pods", `{metadata: {name: waits, namespace: blog, uid: u4}}`,
+		"persistentvolumes", `{metadata: {name: pv1}, spec: {claimRef: {namespace: shop, name: data}}}`, "persistentvolumes", `{metadata: {name: free}}`)
+	assert.Equal(t, map[causes.Ref][]string{{Kind: "Node", Name: "n1"}: {"blog", "shop"}, {Kind: "PersistentVolume", Name: "pv1"}: {"shop"}}, c.Spaces())
+}
+
 // A cluster of three nodes or more is expected to outlive one.
 func TestCapacity(t *testing.T) {
 	for _, tt := range []struct {
