@@ -51,8 +51,8 @@ type Added struct {
 	// Blocked is the most frequent stack on which they wait, and Share how many of those asked do, of 1.
 	Blocked Stack
 	Share   float64
-	// Count is by how many they have grown, Old how many of these were started in the window's first half. StackBytes is what
-	// the stacks of all of them take.
+	// Count is by how many they have grown, Old how many of those that are new were started in the window's first half. StackBytes is what
+	// the stacks of Count of them take.
 	Count, Old int
 	StackBytes uint64
 	// IDs are the numbers of those that were looked at.
@@ -234,6 +234,10 @@ func (g *Program) Since(before, half, now Goroutines) ([]Added, error) {
 		// Goroutines that end by themselves are young.
 		if a.Old < count/4 {
 			continue
+		}
+		// Others are in place of such that have ended.
+		if n := len(added) * now.Step; n > count {
+			a.StackBytes = uint64(float64(a.StackBytes) * float64(count) / float64(n))
 		}
 		var err error
 		if a.Blocked, a.Share, err = g.blocked(added); err != nil {
