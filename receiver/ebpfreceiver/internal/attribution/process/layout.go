@@ -40,18 +40,19 @@ type walk struct {
 func (w *walk) add(u Usage, h held) {
 	for _, r := range w.layout.Regions {
 		if h.Start >= r.Start && h.Start < r.End && (h.kind == KindAnonymous || h.kind == KindCode || h.kind == KindThreadStack || h.kind == KindShared) {
-			u[r.Kind] += h.bytes
+			u[r.Kind] += h.bytes + h.swapped
 			return
 		}
 	}
-	// What hardly holds anything would only be touched by being read.
+	// What hardly holds anything would only be touched by being read, and what is swapped out would be fetched.
+	all := h.bytes + h.swapped
 	if h.kind != KindAnonymous || h.bytes < 64<<10 || h.bytes < (h.End-h.Start)/4 {
-		u[h.kind] += h.bytes
+		u[h.kind] += all
 		return
 	}
-	rest := h.bytes
+	rest := all
 	for kind, size := range w.kinds(h.Mapping) {
-		n := min(rest, uint64(float64(h.bytes)*float64(size)/float64(h.End-h.Start)))
+		n := min(rest, uint64(float64(all)*float64(size)/float64(h.End-h.Start)))
 		u[kind] += n
 		rest -= n
 	}

@@ -38,7 +38,7 @@ func TestParseMaps(t *testing.T) {
 
 func TestParseSmaps(t *testing.T) {
 	entry := func(line string, rss, anonymous string) string {
-		return line + "\nSize: 100 kB\nRss:   " + rss + " kB\nAnonymous:  " + anonymous + " kB\nVmFlags: rd wr\n"
+		return line + "\nSize: 100 kB\nRss:   " + rss + " kB\nAnonymous:  " + anonymous + " kB\nSwap:   3 kB\nSwapPss:   2 kB\nVmFlags: rd wr\n"
 	}
 	all, err := parseSmaps(strings.NewReader(
 		entry("5580-5590 rw-p 00000000 00:00 0 [heap]", "10", "10") +
@@ -52,14 +52,23 @@ func TestParseSmaps(t *testing.T) {
 	require.NoError(t, err)
 	u := Usage{}
 	for _, h := range all {
-		u[h.kind] += h.bytes
+		(&walk{}).add(u, h)
 	}
 	assert.Equal(t, Usage{
-		KindHeap: 10 << 10, KindGoHeap: 20 << 10, KindThreadStack: 30 << 10, KindArena: 40 << 10, KindCode: 50 << 10,
-		KindShared: 60 << 10, KindFile: 70 << 10, KindAnonymous: 0,
-	}, u)
+		KindHeap: 13 << 10, KindGoHeap: 23 << 10, KindThreadStack: 33 << 10, KindArena: 43 << 10, KindCode: 53 << 10,
+		KindShared: 63 << 10, KindFile: 73 << 10, KindAnonymous: 3 << 10,
+	}, u, "what is swapped out is held as well")
 	assert.Equal(t, []Growth{{KindHeap, 4 << 10}, {KindCode, 1 << 10}},
 		Usage{KindHeap: 10 << 10, KindCode: 1 << 10, KindFile: 5}.Since(Usage{KindHeap: 6 << 10, KindFile: 9}))
+}
+
+// A leak does not end where it begins to be swapped out.
+func TestParseAnonymous(t *testing.T) {
+	n, ok := parseAnonymous([]byte("Name:\tx\nVmRSS:\t  900 kB\nRssAnon:\t  100 kB\nRssFile:\t  700 kB\nRssShmem:\t   20 kB\nVmSwap:\t    3 kB\n"))
+	assert.True(t, ok)
+	assert.Equal(t, uint64(123<<10), n)
+	_, ok = parseAnonymous([]byte("Name:\tx\nState:\tZ (zombie)\n"))
+	assert.False(t, ok)
 }
 
 // Threads that came are told by what their names have in common, and who touched most pages by its share.

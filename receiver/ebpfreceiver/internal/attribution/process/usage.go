@@ -28,7 +28,7 @@ const (
 	KindShared      = "shared memory"
 )
 
-// Usage is how much memory of each kind a process holds that the kernel cannot take back, in bytes.
+// Usage is how much memory of each kind a process holds that the kernel cannot take back, in bytes: what is swapped out is held as well.
 type Usage map[string]uint64
 
 // Total is the sum over all kinds.
@@ -81,28 +81,31 @@ func (p *Process) Usage(l Layout) (Usage, error) {
 // held is what a mapping holds.
 type held struct {
 	Mapping
-	kind  string
-	bytes uint64
+	kind           string
+	bytes, swapped uint64
 }
 
-// Anonymous is the process's anonymous memory in bytes, by proc_pid_status(5): cheaper than Usage.
+// Anonymous is the process's anonymous memory in bytes, and what is swapped out, by proc_pid_status(5): cheaper than Usage.
 func (p *Process) Anonymous() (uint64, error) {
 	b, err := os.ReadFile(p.file("status"))
 	if err != nil {
 		return 0, gone(err)
 	}
-	var sum uint64
-	var found bool
-	for _, name := range []string{"\nRssAnon:", "\nRssShmem:"} {
-		if _, rest, ok := bytes.Cut(b, []byte(name)); ok {
-			sum += kilobytes(rest)
-			found = true
-		}
-	}
-	if !found {
+	sum, ok := parseAnonymous(b)
+	if !ok {
 		return 0, ErrGone // a process that is ending has no memory any more
 	}
 	return sum, p.Alive() // the kernel takes that of one that it kills before it has ended
+}
+
+func parseAnonymous(status []byte) (sum uint64, ok bool) {
+	for _, name := range []string{"\nRssAnon:", "\nRssShmem:", "\nVmSwap:"} {
+		if _, rest, found := bytes.Cut(status, []byte(name)); found {
+			sum += kilobytes(rest)
+			ok = true
+		}
+	}
+	return sum, ok
 }
 
 func kilobytes(b []byte) uint64 {
@@ -141,6 +144,8 @@ func parseSmaps(r io.Reader) ([]held, error) {
 			if of.kind == KindShared {
 				of.bytes += kilobytes(rest)
 			}
+		case "Swap":
+			of.swapped += kilobytes(rest)
 		}
 	}
 	return all, lines.Err()
