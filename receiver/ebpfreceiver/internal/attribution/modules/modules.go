@@ -19,7 +19,7 @@ import (
 )
 
 // maxOpen bounds how many files are kept open.
-const maxOpen = 64
+const maxOpen = 512
 
 // Modules are those of one process, as it had them mapped when they were read.
 type Modules struct {
@@ -127,13 +127,16 @@ func (m *Modules) Find(mod *Module, names ...string) map[string]uint64 {
 	return found
 }
 
-// Unread says of the first module that could not be read why; nil where all could.
+// Unread says why a module could not be read, of the first of them; nil where all could.
 func (m *Modules) Unread() error {
 	for _, of := range m.maps {
 		if !of.Executable() || !of.File() {
 			continue
 		}
-		if mod := m.module(of); mod != nil && mod.Err != nil {
+		switch mod := m.module(of); {
+		case mod == nil:
+			return fmt.Errorf("it has mapped more files than are read (%d)", maxOpen)
+		case mod.Err != nil:
 			return mod.Err
 		}
 	}
