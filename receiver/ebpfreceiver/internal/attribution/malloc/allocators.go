@@ -6,6 +6,7 @@ package malloc
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/your-org/tapio/bpf"
@@ -125,9 +126,11 @@ func allocators(m *modules.Modules) []allocator {
 				}
 			}
 			a.leaves, a.maps = kind(mod.Path, p, found)
-			_, allocates := a.at["malloc"]
+			malloc, allocates := a.at["malloc"]
 			_, frees := a.at["free"]
-			if allocates && frees && len(all) < maxAllocators {
+			// tcmalloc and mimalloc have both names for the same functions.
+			again := slices.ContainsFunc(all, func(b allocator) bool { return b.module == mod && b.at["malloc"] == malloc })
+			if allocates && frees && !again && len(all) < maxAllocators {
 				all = append(all, a)
 			}
 		}

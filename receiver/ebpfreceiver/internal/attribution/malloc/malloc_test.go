@@ -4,10 +4,18 @@ package malloc
 
 import (
 	"math"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
 
 func TestShare(t *testing.T) {
@@ -66,6 +74,38 @@ func TestShare(t *testing.T) {
 			assert.InDelta(t, bytes, got[stack], growth/1e3, name)
 		}
 	}
+}
+
+// An allocator that has two names for its functions is one.
+func TestAllocators(t *testing.T) {
+	const tcmalloc = "libtcmalloc_minimal.so.4"
+	if m, _ := filepath.Glob("/usr/lib/*/" + tcmalloc); len(m) == 0 {
+		t.Skipf("no %s here", tcmalloc)
+	}
+	cmd := exec.Command("sleep", "60")
+	cmd.Env = []string{"LD_PRELOAD=" + tcmalloc}
+	require.NoError(t, cmd.Start())
+	defer func() {
+		assert.NoError(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+	}()
+	p, err := process.Open(cmd.Process.Pid)
+	require.NoError(t, err)
+	of := map[string]int{}
+	require.Eventually(t, func() bool {
+		m, err := modules.Read(p)
+		require.NoError(t, err)
+		defer func() { assert.NoError(t, m.Close()) }()
+		if !slices.Contains(m.Names(), "libc.so.6") {
+			return false // it is being loaded
+		}
+		for _, a := range allocators(m) {
+			name, _, _ := strings.Cut(filepath.Base(a.module.Path), ".")
+			of[name]++
+		}
+		return true
+	}, 10*time.Second, 10*time.Millisecond)
+	assert.Equal(t, map[string]int{"libtcmalloc_minimal": 1, "libc": 1}, of)
 }
 
 // What dies at a steady rate leaves some alive when it is looked for the last time: these are not kept.
