@@ -17,6 +17,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/malloc"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
 
 const (
@@ -34,6 +37,20 @@ func TestRealC(t *testing.T) {
 	w := start(t, 30*megabyte, inCStatic.build(t), "malloc", "2000")
 	p := w.lookFor(t, patient)
 	holds(t, p, "malloc_keep ← work ← main")
+	w.killed(t)
+}
+
+// Who is looked at lives on, also where a filter would kill it for a system call that it does not know itself to make.
+func TestRealFiltered(t *testing.T) {
+	t.Parallel()
+	w := start(t, 30*megabyte, inCStatic.build(t), "malloc", "2000", "filter")
+	p := w.lookFor(t, patient)
+	filtered, err := (&process.Process{PID: p.PID}).Filtered()
+	require.NoError(t, err, "it lives")
+	assert.True(t, filtered)
+	if !strings.Contains(p.Reason, malloc.ErrFiltered.Error()) {
+		holds(t, p, "malloc_keep ← work ← main")
+	}
 	w.killed(t)
 }
 

@@ -251,9 +251,9 @@ func goroutineSites(s *starts, a golang.Added) []Site {
 // native looks at a program that uses malloc.
 func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Modules, o Options) error {
 	w, err := malloc.Watch(ctx, p, m, o.Window, o.Longest, o.Duty)
-	if errors.Is(err, malloc.ErrNoAllocator) {
+	if errors.Is(err, malloc.ErrNoAllocator) || errors.Is(err, malloc.ErrFiltered) {
 		r.Reason = err.Error()
-		if unread := m.Unread(); unread != nil {
+		if unread := m.Unread(); unread != nil && errors.Is(err, malloc.ErrNoAllocator) {
 			r.Reason = because(unread)
 		}
 		return r.watch(ctx, p, o, nil)

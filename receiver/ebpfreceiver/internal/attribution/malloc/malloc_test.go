@@ -4,15 +4,19 @@ package malloc
 
 import (
 	"math"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
@@ -74,6 +78,39 @@ func TestShare(t *testing.T) {
 			assert.InDelta(t, bytes, got[stack], growth/1e3, name)
 		}
 	}
+}
+
+// Where the kernel has filters decide about returns, nothing is attached to a program of which a thread has one.
+func TestFiltered(t *testing.T) {
+	p, err := process.Open(os.Getpid())
+	require.NoError(t, err)
+	attach := func(filters bool) error {
+		w := &watch{p: p, filters: filters}
+		_, err := w.attachAll(mapping)
+		return err
+	}
+	if filtered, err := p.Filtered(); err != nil || filtered {
+		t.Skip("the test itself is filtered, or cannot tell: ", err)
+	}
+	require.NoError(t, attach(true))
+	filtered, tested, ended := make(chan error), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread() // and it ends with this function
+		allow := unix.SockFilter{Code: unix.BPF_RET, K: unix.SECCOMP_RET_ALLOW}
+		program := unix.SockFprog{Len: 1, Filter: &allow}
+		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		if _, _, errno := unix.Syscall(unix.SYS_PRCTL, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program))); errno != 0 {
+			err = errno
+		}
+		filtered <- err
+		<-tested
+	}()
+	require.NoError(t, <-filtered)
+	assert.ErrorIs(t, attach(true), ErrFiltered)
+	assert.NoError(t, attach(false))
+	close(tested)
+	<-ended
 }
 
 // An allocator that has two names for its functions is one.

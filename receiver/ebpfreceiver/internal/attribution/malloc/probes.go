@@ -30,6 +30,7 @@ func (w *watch) load() error {
 		return fmt.Errorf("find the kernel's version: %w", err)
 	}
 	w.multi = version >= multiSince
+	w.filters = uprobe.FiltersReturns(version, w.allocs[0].module.Object.Machine)
 	for name := range spec.Programs {
 		if w.multi != (name == bpf.MallocProgTapioMallocEach || name == bpf.MallocProgTapioMallocEachReturn) {
 			delete(spec.Programs, name)
@@ -46,6 +47,13 @@ func (w *watch) load() error {
 
 // attachAll attaches the probes of a set of functions; what was attached before an error is returned with it.
 func (w *watch) attachAll(set int) (links []io.Closer, err error) {
+	if w.filters { // each time: it may begin to be filtered meanwhile
+		if filtered, err := w.p.Filtered(); err != nil {
+			return nil, err
+		} else if filtered {
+			return nil, ErrFiltered
+		}
+	}
 	for _, a := range w.allocs {
 		f, err := uprobe.Open(a.module.File, a.module.Object.Machine)
 		if err != nil {

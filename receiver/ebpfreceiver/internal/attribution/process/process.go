@@ -143,7 +143,11 @@ func (p *Process) status(name string) string {
 	if err != nil {
 		return ""
 	}
-	_, rest, _ := bytes.Cut(b, []byte("\n"+name+":"))
+	return field(b, name)
+}
+
+func field(status []byte, name string) string {
+	_, rest, _ := bytes.Cut(status, []byte("\n"+name+":"))
 	line, _, _ := bytes.Cut(rest, []byte{'\n'})
 	return strings.TrimSpace(string(line))
 }

@@ -50,6 +50,29 @@ func (p *Process) Threads() (map[int]Thread, error) {
 	return all, nil
 }
 
+// Filtered says whether seccomp decides about the system calls of any of its threads.
+func (p *Process) Filtered() (bool, error) {
+	folder, err := os.Open(p.file("task"))
+	if err != nil {
+		return false, gone(err)
+	}
+	defer folder.Close()
+	names, err := folder.Readdirnames(maxThreads)
+	if err != nil {
+		return false, fmt.Errorf("list the threads of process %d: %w", p.PID, gone(err))
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(p.file("task", name, "status"))
+		if err != nil {
+			continue // it has ended
+		}
+		if mode := field(b, "Seccomp"); mode != "" && mode != "0" {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 func parseThread(b []byte) (t Thread, ok bool) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open {
