@@ -17,11 +17,11 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
 )
 
-// byC is what the C part of a Go program has gained.
+// byC is what the C part of a Go program has gained, and how much of that nobody holds.
 type byC struct {
-	growth float64
-	sites  []Site
-	calls  uint64
+	growth, unattributed float64
+	sites                []Site
+	calls                uint64
 }
 
 // cgo watches what a Go program allocates with malloc, as its C libraries do.
@@ -50,26 +50,17 @@ func cgo(ctx context.Context, g *golang.Program, m *modules.Modules, o Options) 
 	if !t.Grows(leastGrowth) {
 		return n, nil
 	}
-	n.growth = t.Growth
+	n.growth, n.unattributed = t.Growth, t.Growth
+	// The Go runtime maps its own heap by the C library.
+	w.Held = slices.DeleteFunc(w.Held, func(h malloc.Held) bool { return h.Mapped })
 	var all []held
-	var sum float64
-	for _, h := range w.Held {
-		if h.Mapped {
-			continue // the Go runtime maps its own heap by the C library
-		}
+	for _, h := range malloc.Share(w.Held, t.Growth) {
 		of := held{bytes: h.Bytes, objects: h.Objects, samples: h.Samples}
 		for _, pc := range h.Stack {
 			of.stack = append(of.stack, frames(g, m, pc-1)...)
 		}
-		sum += h.Bytes
+		n.unattributed -= h.Bytes
 		all = append(all, of)
-	}
-	if sum == 0 {
-		return n, nil
-	}
-	for i := range all {
-		all[i].objects *= t.Growth / sum
-		all[i].bytes *= t.Growth / sum
 	}
 	n.sites = sitesOf(all, Retained, KindHeap, ownC)
 	return n, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
 )
 
@@ -163,6 +164,19 @@ func TestNativeNoLeak(t *testing.T) {
 			assert.NoError(t, syscall.Kill(w.cmd.Process.Pid, 0), "it lives")
 		})
 	}
+}
+
+// Who keeps a little is not told to hold what fills a block of before.
+func TestNativeFilled(t *testing.T) {
+	t.Parallel()
+	w := start(t, 200*megabyte, inC.build(t), "fill", "1000")
+	p := w.look(t)
+	assert.True(t, p.Grows)
+	assert.Empty(t, p.Sites)
+	assert.Greater(t, p.Unattributed, p.Growth*0.9)
+	assert.Contains(t, p.explain(), "what grows may be in blocks from before")
+	assert.Contains(t, p.explain(), "what grows is "+process.KindAnonymous, "of one of which there is less than a quarter, nobody looks what it is")
+	w.killed(t)
 }
 
 // lookIn attributes what the processes of the workload's cgroup gain.

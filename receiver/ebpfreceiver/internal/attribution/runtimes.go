@@ -70,9 +70,9 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 	}
 	if c.growth > 0 {
 		r.Grows, r.Sites = true, append(r.Sites, c.sites...)
-		if len(c.sites) == 0 {
-			r.Unattributed += c.growth
-			r.Reason = "what C has allocated grows as well, and nobody was found who holds it"
+		r.Unattributed += c.unattributed
+		if c.unattributed > c.growth/2 {
+			r.Reason = "what C has allocated grows as well, and nobody was found who holds most of it"
 		}
 	}
 	for _, a := range goroutines.added {
@@ -285,6 +285,9 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 	case len(r.Sites) == 0:
 		r.Unattributed = r.Growth
 		r.Reason = "too few samples of malloc and mmap were kept to name anybody: what grows may be in blocks from before, or not come from these"
+	case w.Unattributed() > r.Growth/2:
+		r.Unattributed = w.Unattributed()
+		r.Reason = "what it has allocated meanwhile, and keeps, is a small part of what grows: the rest may be in blocks from before, or not come from malloc and mmap"
 	case w.Truncated > w.Samples/2:
 		r.Reason = "most stacks could not be followed to the end: neither unwind tables nor frame pointers"
 	case w.Guessed > w.Samples/2:

@@ -29,7 +29,7 @@ func TestShare(t *testing.T) {
 	of := func(stack int32, n int, change func(s *sample)) (all []*sample) {
 		for i := range n {
 			at := time.Duration(i) * time.Second % (window / 2)
-			s := &sample{stack: stack, size: 100, count: 10, at: at, lived: window - at, first: []byte{0}}
+			s := &sample{stack: stack, size: 100, count: 1000, at: at, lived: window - at, first: []byte{0}}
 			change(s)
 			all = append(all, s)
 		}
@@ -49,7 +49,7 @@ func TestShare(t *testing.T) {
 		"the churner dies":                   {[][]*sample{of(leak, 8, kept), of(churn, 200, atOnce)}, map[uint64]float64{1: growth}},
 		"what is used, and never given back": {[][]*sample{of(leak, 8, changed)}, map[uint64]float64{1: growth}},
 		"what is given back unseen, beside what stays": {
-			[][]*sample{of(leak, 20, func(s *sample) { s.count = 100 }), of(cache, 20, func(s *sample) { s.count, s.changed = 1000, true })}, map[uint64]float64{1: growth},
+			[][]*sample{of(leak, 20, kept), of(cache, 20, func(s *sample) { s.count, s.changed = 10_000, true })}, map[uint64]float64{1: growth},
 		},
 		"the churner's place is taken": {[][]*sample{of(leak, 8, kept), of(churn, 50, atOnce), of(churn, 50, changed)}, map[uint64]float64{1: growth}},
 		"too young to tell":            {[][]*sample{of(leak, 8, young)}, map[uint64]float64{}},
@@ -62,6 +62,14 @@ func TestShare(t *testing.T) {
 			of(leak, 1, func(s *sample) { s.set, s.size, s.count, s.dead, s.lived = mapping, growth, 1, true, window*4/5 }),
 			of(leak, 1, func(s *sample) { s.set, s.size, s.count, s.at = mapping, 2*growth, 1, window*4/5 }),
 		}, map[uint64]float64{1: growth}},
+		"what grows was there before, beside a little that is kept": {[][]*sample{of(leak, 20, func(s *sample) { s.count = 1 })}, map[uint64]float64{}},
+		"the same, and of that even less is seen":                   {[][]*sample{of(leak, 5, func(s *sample) { s.count = 1 })}, map[uint64]float64{}},
+		"the same, and what is kept is worth a word": {
+			[][]*sample{of(leak, 32, func(s *sample) { s.count = 24 }), of(cache, 20, func(s *sample) { s.count = 1 })}, map[uint64]float64{1: 1.28e5},
+		},
+		"blocks of a byte take 32": {
+			[][]*sample{of(leak, 32, func(s *sample) { s.size, s.count = 1, 500 })}, map[uint64]float64{1: growth},
+		},
 		"what goes on elsewhere": {[][]*sample{of(leak, 100, moved), of(cache, 8, kept)}, map[uint64]float64{3: growth}},
 	} {
 		var all []*sample

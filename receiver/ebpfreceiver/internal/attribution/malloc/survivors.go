@@ -113,7 +113,7 @@ func shareAmong(groups []group, all []*sample, window time.Duration, growth floa
 			g.stable = append(g.stable, s)
 		}
 	}
-	var sum, samples, blocks float64
+	var seen, samples, blocks float64
 	for i := range of {
 		g := &of[i]
 		if changed && len(g.died)+g.atOnce == 0 {
@@ -124,31 +124,62 @@ func shareAmong(groups []group, all []*sample, window time.Duration, growth floa
 			continue
 		}
 		g.held.Stack, g.held.Mapped, g.held.Samples = groups[i].stack, groups[i].mapped, int(math.Round(g.kept))
-		sum += g.held.Bytes
+		g.held.Seen = g.held.Bytes / old
+		seen += g.held.Seen
 		samples += g.kept
 		blocks += g.blocks
 		held = append(held, g.held)
 	}
 	if samples >= leastCompared {
-		survived = sum / old
+		survived = seen
 	}
 	if samples < least && blocks < growth/4 {
-		survived = 0
-		if held, sum = replaced(groups, all, window, growth); len(held) == 0 {
-			return nil, 0
-		}
+		held, survived = replaced(groups, all, window, growth), 0
 	}
-	for i := range held {
-		held[i].Objects *= growth / sum
-		held[i].Bytes *= growth / sum
-	}
+	held = Share(held, growth)
 	slices.SortFunc(held, func(a, b Held) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), slices.Compare(a.Stack, b.Stack)) })
 	return held, survived
 }
 
+// maxUnseen is how many times what was seen to be kept the growth may be that is shared out: of a leak, it is 1 to 2.5 times (maxSurvived), and up to
+// 4 times on a machine that is too busy; maxUnseenOfFew where fewer samples are kept than many: of a leak, up to 14 times were seen.
+const maxUnseen, maxUnseenOfFew, many = 5, 20, 32
+
+// overhead is what an allocator adds to a block at most, where that is small: the least that glibc gives is 32 bytes.
+const overhead = 32
+
+// leastShare is what part of the growth somebody must hold to be named where most of it is nobody's.
+const leastShare = 0.02
+
+// Share shares growth out among those who hold something, by what was seen of each. Where they were seen to keep far less than it grows by,
+// something else makes it grow, such as a block of before that is filled: then they hold what was seen, and the rest is nobody's.
+func Share(held []Held, growth float64) []Held {
+	var seen, room float64
+	var samples int
+	for _, h := range held {
+		seen += h.Seen
+		room += h.Seen + overhead*h.Objects*h.Seen/h.Bytes
+		samples += h.Samples
+	}
+	scale, most := growth/seen, float64(maxUnseen)
+	if samples < many {
+		most = maxUnseenOfFew
+	}
+	if growth > most*room {
+		scale = 1
+		held = slices.DeleteFunc(held, func(h Held) bool { return h.Seen < leastShare*growth })
+	}
+	for i := range held {
+		h := &held[i]
+		h.Objects *= h.Seen * scale / h.Bytes
+		h.Bytes = h.Seen * scale
+	}
+	return held
+}
+
 // replaced are the stacks that have mapped ever larger blocks in place of those that they give back, as arrays grow. Of what is mapped
 // all is seen.
-func replaced(groups []group, all []*sample, window time.Duration, growth float64) (held []Held, sum float64) {
+func replaced(groups []group, all []*sample, window time.Duration, growth float64) (held []Held) {
 	of := make([]Held, len(groups))
 	for _, s := range all {
 		if s.set != mapping {
@@ -167,11 +198,11 @@ func replaced(groups []group, all []*sample, window time.Duration, growth float6
 	}
 	for i, g := range of {
 		if g.Bytes >= growth/4 {
-			g.Stack, g.Mapped = groups[i].stack, groups[i].mapped
-			held, sum = append(held, g), sum+g.Bytes
+			g.Stack, g.Mapped, g.Seen = groups[i].stack, groups[i].mapped, g.Bytes
+			held = append(held, g)
 		}
 	}
-	return held, sum
+	return held
 }
 
 // weigh adds up the samples that have not changed, each by how likely it is that it is kept.

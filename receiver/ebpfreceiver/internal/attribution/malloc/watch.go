@@ -56,8 +56,8 @@ type Held struct {
 	// Stack are addresses of the process, the innermost first: return addresses.
 	Stack   []uint64
 	Samples int
-	// Bytes is its share of the growth, Objects how many of its size that is.
-	Bytes, Objects float64
+	// Bytes is its share of the growth, Objects how many of its size that is; Seen what its samples stand for.
+	Bytes, Objects, Seen float64
 	// Mapped says that the program has mapped it by itself.
 	Mapped bool
 }
@@ -176,7 +176,23 @@ func (w *watch) enough(r *Result, window time.Duration) bool {
 	if trend.Of(w.memory).Undecided(leastGrowth) || r.Grows && r.Survived > maxSurvived*r.Growth {
 		return w.window >= 2*window
 	}
+	var seen float64
+	for _, h := range r.Held {
+		seen += h.Seen
+	}
+	if seen > 0 && r.Growth > maxUnseen*seen {
+		return w.window >= 2*window
+	}
 	return !r.Grows || len(r.Held) > 0
+}
+
+// Unattributed is growth that nobody holds, in bytes.
+func (r *Result) Unattributed() float64 {
+	rest := r.Growth
+	for _, h := range r.Held {
+		rest -= h.Bytes
+	}
+	return max(0, rest)
 }
 
 // Replaces says that more was allocated and lives on than the growth accounts for: a part of that is in place of what was given back, as in

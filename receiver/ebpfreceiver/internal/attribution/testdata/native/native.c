@@ -126,6 +126,23 @@ NOINLINE void realloc_keep(size_t size)
 	used[i] += size;
 }
 
+// A block of before the look is filled, while a name is kept now and then: they are not what grows.
+NOINLINE void fill(size_t size)
+{
+	static const size_t room = 1 << 30;
+	static char *block;
+	static size_t used;
+
+	if (!block)
+		block = malloc(room);
+	memset(block + used, 3, size);
+	used += size;
+	if (used / size % 50 == 0) {
+		keep(strdup("name name name name name name name name name name name name name name name name name name name name"), 8);
+		__asm__ volatile("");
+	}
+}
+
 // One log whose room is doubled, as containers do.
 NOINLINE void doubling_keep(size_t size)
 {
@@ -341,6 +358,7 @@ static const struct {
 	{ "asprintf", asprintf_keep, 3000, 3000 },
 	{ "getline", getline_keep, 3000, 3000 },
 	{ "realloc", realloc_keep, 3000, 3000 },
+	{ "fill", fill, 2000, 0 },
 	{ "doubling", doubling_keep, 3000, 3000 },
 	{ "mmap", mmap_keep, 65536, 3000 },
 	{ "sbrk", sbrk_keep, 3000, 0 },
