@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"golang.org/x/term"
+
+	"github.com/your-org/tapio/internal/correlation/pattern"
 )
 
 // Env is the world a command runs in. Tests bring their own.
@@ -87,6 +89,15 @@ func Clean(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// Words are words of a command that can be pasted into a shell, also those that others chose.
+func Words(words []string) string {
+	var quoted []string
+	for _, w := range words {
+		quoted = append(quoted, pattern.Quote(Clean(w)))
+	}
+	return strings.Join(quoted, " ")
 }
 
 // Wrap breaks a text into lines of at most width columns, each after indent. Words are not broken.

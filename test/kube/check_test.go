@@ -293,6 +293,9 @@ func guest(t *testing.T) {
 	r := check(t, cluster.GuestKubeconfig, "-n", "crash-exit")
 	require.Len(t, r.Findings, 1)
 	assert.Equal(t, "Deployment", r.Findings[0].Entity.Owner.Kind, "the owner is known without the ReplicaSets")
+	story, stderr, status := tapio(t, cluster.GuestKubeconfig, 0, "why", r.Findings[0].ID, "--kubeconfig", cluster.GuestKubeconfig, "-n", "crash-exit")
+	assert.Equal(t, cli.ExitOK, status, stderr)
+	assert.Contains(t, story, r.Findings[0].Title)
 	var reasons []string
 	for _, c := range r.Coverage {
 		reasons = append(reasons, string(c.Layer)+" "+string(c.State)+" "+c.Reason)

@@ -99,6 +99,7 @@ func TestSeveralClusters(t *testing.T) {
 	text, _, status := tapio(t, config, 0, "check", "--context", "east", "--context", "west", "-n", "two")
 	assert.Equal(t, cli.ExitFindings, status)
 	assert.Contains(t, text, "CRITICAL: 2 containers need help now\n")
+	assert.Regexp(t, `\nCause and fix: tapio why ill/app --context (east|west) -n two\n`, text)
 	assert.Contains(t, text, "  - [east] ill/app: 2 restarts, crashes again and again with exit code 1")
 	assert.Contains(t, text, "  - [west] ill/app: 2 restarts, ")
 	story, _, status := tapio(t, config, 0, "why", of["west"].ID, "--context", "east", "--context", "west")
@@ -149,6 +150,8 @@ func TestOneThing(t *testing.T) {
 	assert.Len(t, check(t, config, "-n", "one", "--since", "1h").Findings, 1)
 	text, _, _ := tapio(t, config, 2*time.Hour, "check", "--kubeconfig", config, "-n", "one", "--since", "30m")
 	assert.Equal(t, "HEALTHY: 1 pod running normally\n", text, "what began before is not told, but not well either")
+	text, _, _ = tapio(t, config, 2*time.Hour, "check", "ill", "--kubeconfig", config, "-n", "one", "--since", "30m")
+	assert.Regexp(t, "^QUIET: nothing that began since .* is known to be wrong with ill in namespace one\n$", text)
 
 	text, _, status = tapio(t, config, 0, "check", "--kubeconfig", config, "-n", "one", "-o", "junit")
 	assert.Equal(t, cli.ExitFindings, status)

@@ -77,8 +77,10 @@ func TestWatch(t *testing.T) {
 	require.NoError(t, services.Delete(t.Context(), "lonely", metav1.DeleteOptions{}))
 	sees("RESOLVED: service lonely")
 
-	// The API server goes away and comes back, and no longer knows the past that was watched.
+	// The API server goes away and comes back, which is told, and no longer knows the past that was watched.
 	require.NoError(t, cluster.Restart(t.Context(), "kube-apiserver"))
+	sees("NOT SEEN: kubernetes: cannot ")
+	sees("SEEN AGAIN: kubernetes\n")
 	cluster.pod(t.Context(), t, "watch", "late", "CrashLoopBackOff")
 	sees("CRITICAL: late/app: 2 restarts")
 	require.NoError(t, cluster.API.Resource(pods).Namespace("watch").Delete(t.Context(), "late", metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))

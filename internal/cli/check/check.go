@@ -31,6 +31,10 @@ type Options struct {
 	Watch  bool
 	// Several says that there is more than one cluster.
 	Several bool
+	// Program is the command that the user typed, and From the flags that say where to look, for the commands that are shown; of several
+	// contexts, none.
+	Program string
+	From    []string
 	// Explain names a pattern to be explained; nothing is looked at then.
 	Explain string
 }
@@ -89,7 +93,11 @@ Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not lo
 			if o.Source, err = from.Open(env.Getenv); err != nil {
 				return err
 			}
-			if o.Several = len(from.Contexts) > 1; o.Watch {
+			o.Several = len(from.Contexts) > 1
+			if o.Program, o.From = cmd.Parent().CommandPath(), source.Given(cmd.Flags()); o.Several {
+				o.From = source.Given(cmd.Flags(), "context")
+			}
+			if o.Watch {
 				return watch(cmd.Context(), o)
 			}
 			return run(cmd.Context(), o)
@@ -124,25 +132,29 @@ func run(ctx context.Context, o *Options) error {
 	if err := write(o, report); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	if blind(report) {
+	if len(report.Findings) == 0 && !sees(report) {
 		return fmt.Errorf("%s observes nothing now: no layer is seen, so nothing can be said", o.Source)
 	}
 	if err := verdict(report, o.FailOn); err != nil {
 		return err
 	}
-	for _, c := range report.Coverage {
-		if c.Cluster != "" && c.Layer == finding.LayerKubernetes && c.State == finding.CoverageAbsent {
-			return fmt.Errorf("not all clusters could be looked at: %s", c.Reason)
-		}
+	if away := source.Away(report.Coverage); len(away) > 0 {
+		return fmt.Errorf("not all clusters could be looked at: %s", away[0].Reason)
 	}
 	return nil
 }
 
-// blind says whether the source sees nothing at all: silence then means nothing.
-func blind(report finding.Report) bool {
-	return len(report.Findings) == 0 && !slices.ContainsFunc(report.Coverage, func(c finding.Coverage) bool {
+// sees says whether the source sees anything at all: otherwise silence means nothing.
+func sees(report finding.Report) bool {
+	return slices.ContainsFunc(report.Coverage, func(c finding.Coverage) bool {
 		return c.State == finding.CoverageOK || report.Source == finding.SourceAPIServer && c.State == finding.CoverageDegraded
 	})
+}
+
+// unseen is what ought to be seen and is not.
+func unseen(covered []finding.Coverage) []finding.Coverage {
+	degraded := slices.DeleteFunc(slices.Clone(covered), func(c finding.Coverage) bool { return c.State != finding.CoverageDegraded })
+	return append(degraded, source.Away(covered)...)
 }
 
 // verdict says by its error whether there are findings of the severity that counts as failure.

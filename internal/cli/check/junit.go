@@ -62,13 +62,15 @@ func writeJUnit(out io.Writer, r finding.Report, failOn string) error {
 		}
 		s.Cases = append(s.Cases, c)
 	}
-	for _, l := range r.Coverage {
-		if l.State == finding.CoverageDegraded || l.Cluster != "" && l.State == finding.CoverageAbsent && l.Layer == finding.LayerKubernetes {
-			s.Cases = append(s.Cases, testCase{Class: "not seen", Name: cli.Clean(at(l.Cluster) + string(l.Layer)), Skipped: &testSkipped{cli.Clean(l.Reason)}})
-			s.Skipped++
-		}
+	for _, l := range unseen(r.Coverage) {
+		s.Cases = append(s.Cases, testCase{Class: "not seen", Name: cli.Clean(at(l.Cluster) + string(l.Layer)), Skipped: &testSkipped{cli.Clean(l.Reason)}})
+		s.Skipped++
 	}
-	if n := r.Summary.Healthy; n > 0 || len(s.Cases) == 0 {
+	switch n := r.Summary.Healthy; {
+	case !sees(r):
+		s.Cases = append(s.Cases, testCase{Class: "not seen", Name: "anything", Skipped: &testSkipped{nothingSeen}})
+		s.Skipped++
+	case n > 0 || len(s.Cases) == 0:
 		s.Cases = append(s.Cases, testCase{Class: "healthy", Name: fmt.Sprintf("%d running normally", n)})
 	}
 	s.Tests = len(s.Cases)

@@ -57,40 +57,59 @@ func writeText(o *Options, r finding.Report) error {
 	learning(&b, o, r)
 	seen(&b, o, r)
 	if len(active) > 0 && o.Output == "text" && !o.Watch {
-		where := ""
-		if spaces > 1 && active[0].Entity.Namespace != "" {
-			where = " -n " + cli.Clean(active[0].Entity.Namespace)
-		}
-		if o.Several {
-			where += " --context " + cli.Clean(active[0].Entity.Cluster)
-		}
-		fmt.Fprintf(&b, "\nCause and fix: tapio why %s%s\n", cli.Clean(active[0].Entity.Display()), where)
+		fmt.Fprintf(&b, "\nCause and fix: %s\n", o.hint(active[0].Entity, r.Source, spaces > 1))
 	}
 	_, err := env.Out.Write([]byte(b.String()))
 	return err
 }
 
+// nothingSeen is why nobody can tell what is well.
+const nothingSeen = "no layer is fully seen, so that silence means nothing"
+
+// healthy says what is well, or why nobody can tell.
 func healthy(b *strings.Builder, o *Options, r finding.Report, active int) {
-	env, total := o.Env, 0
+	total := 0
 	for _, n := range r.Watched {
 		total += n
 	}
-	switch {
-	case r.Source == finding.SourceAPIServer && total > 0 && o.Query.Entity == "":
-		if r.Summary.Healthy > 0 {
-			fmt.Fprintf(b, "%s %s running normally\n", env.Paint(cli.Green, "HEALTHY:"), cli.Count(r.Summary.Healthy, "pod"))
-		}
-	case r.Source == finding.SourceAPIServer && o.Query.Entity == "" && active == 0:
-		fmt.Fprintf(b, "%s nothing runs there: there is no pod\n", env.Paint(cli.Yellow, "UNKNOWN:"))
-	case o.Query.Entity != "" || o.Query.Namespace != "":
-		if active == 0 {
-			fmt.Fprintf(b, "%s nothing is known to be wrong with %s\n", env.Paint(cli.Green, "HEALTHY:"), asked(o))
-		}
-	case total == 0 && !blind(r):
-		fmt.Fprintf(b, "%s nothing is watched: there is no container, unit or cgroup with a limit\n", env.Paint(cli.Yellow, "UNKNOWN:"))
-	case total > 0 && r.Summary.Healthy > 0:
-		fmt.Fprintf(b, "%s %s running normally\n", env.Paint(cli.Green, "HEALTHY:"), cli.Count(r.Summary.Healthy, noun(slices.Collect(maps.Keys(r.Watched)))))
+	say := func(colour cli.Colour, label, format string, args ...any) {
+		fmt.Fprintf(b, "%s %s\n", o.Env.Paint(colour, label+":"), fmt.Sprintf(format, args...))
 	}
+	since := ""
+	if at := o.Query.Since; !at.IsZero() {
+		since = " that began since " + at.In(o.Env.Now().Location()).Format(time.DateTime)
+	}
+	api, named := r.Source == finding.SourceAPIServer, o.Query.Entity != "" || o.Query.Namespace != "" && r.Source != finding.SourceAPIServer
+	switch {
+	case !sees(r):
+		say(cli.Yellow, "UNKNOWN", nothingSeen)
+	case api && o.Query.Entity != "" && len(r.Watched) == 0:
+		say(cli.Yellow, "UNKNOWN", "there is no %s any more", asked(o))
+	case api && !named && total == 0 && active == 0:
+		say(cli.Yellow, "UNKNOWN", "nothing runs there: there is no pod")
+	case !api && !named && total == 0:
+		say(cli.Yellow, "UNKNOWN", "nothing is watched: there is no container, unit or cgroup with a limit")
+	case named && active == 0 && since == "" && len(o.Query.Exclude) == 0:
+		say(cli.Green, "HEALTHY", "nothing is known to be wrong with %s", asked(o))
+	case named && active == 0: // what was not asked for may be wrong with it
+		say(cli.Bold, "QUIET", "nothing%s is known to be wrong with %s%s", since, asked(o), apart(o))
+	case !named && r.Summary.Healthy > 0:
+		kinds := slices.Collect(maps.Keys(r.Watched))
+		if api {
+			kinds = []string{"Pod"}
+		}
+		say(cli.Green, "HEALTHY", "%s running normally%s", cli.Count(r.Summary.Healthy, noun(kinds)), apart(o))
+	case active == 0 && since != "":
+		say(cli.Bold, "QUIET", "nothing%s is known to be wrong%s", since, apart(o))
+	}
+}
+
+// apart says of what is not told; nothing where all is.
+func apart(o *Options) string {
+	if len(o.Query.Exclude) == 0 {
+		return ""
+	}
+	return ", apart from " + cli.Clean(strings.Join(o.Query.Exclude, ", "))
 }
 
 // ready says how many deployments have all the replicas they want.
@@ -206,14 +225,20 @@ func learning(b *strings.Builder, o *Options, r finding.Report) {
 
 // seen says what could not be seen: always what ought to be there and is not, with -o wide everything.
 func seen(b *strings.Builder, o *Options, r finding.Report) {
+	told := unseen(r.Coverage)
+	for _, c := range told {
+		fmt.Fprintf(b, "%s %s\n", o.Env.Paint(cli.Yellow, "NOT SEEN:"), lack(c))
+	}
 	for _, c := range r.Coverage {
-		switch {
-		case c.State == finding.CoverageDegraded, c.Cluster != "" && c.Layer == finding.LayerKubernetes && c.State == finding.CoverageAbsent:
-			fmt.Fprintf(b, "%s %s%s: %s\n", o.Env.Paint(cli.Yellow, "NOT SEEN:"), at(cli.Clean(c.Cluster)), cli.Clean(string(c.Layer)), cli.Clean(c.Reason))
-		case o.Output == "wide" && c.State == finding.CoverageAbsent:
-			fmt.Fprintf(b, "%s %s: %s\n", o.Env.Paint(cli.Dim, "not seen:"), cli.Clean(string(c.Layer)), cli.Clean(c.Reason))
+		if o.Output == "wide" && c.State == finding.CoverageAbsent && !slices.Contains(told, c) {
+			fmt.Fprintf(b, "%s %s\n", o.Env.Paint(cli.Dim, "not seen:"), lack(c))
 		}
 	}
+}
+
+// lack says what is not seen, and why.
+func lack(c finding.Coverage) string {
+	return cli.Clean(fmt.Sprintf("%s%s: %s", at(c.Cluster), c.Layer, c.Reason))
 }
 
 // resources are the names of resources as people say them, where these differ.

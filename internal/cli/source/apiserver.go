@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,39 +29,30 @@ func (a *apiServer) query(q Query) kube.Query {
 
 // Report implements Source. While a watch runs, the report is that of the watch: nothing is listed anew.
 func (a *apiServer) Report(ctx context.Context, q Query) (finding.Report, error) {
-	a.mu.Lock()
-	watched := a.watched
-	a.mu.Unlock()
-	if watched != nil {
-		return *watched, nil
+	if r := a.current(); r != nil {
+		return *r, nil
 	}
 	return a.client.Check(ctx, a.query(q), a.now())
 }
 
-// Finding implements Source.
-func (a *apiServer) Finding(ctx context.Context, id string) (finding.Finding, bool, error) {
-	r, err := a.Report(ctx, Query{All: true})
-	return pick(r, id, err)
-}
-
-// pick is a finding of a report.
-func pick(r finding.Report, id string, err error) (finding.Finding, bool, error) {
-	if err != nil {
-		return finding.Finding{}, false, err
-	}
-	for _, f := range r.Findings {
-		if f.ID == id {
-			return f, true, nil
-		}
-	}
-	return finding.Finding{}, false, nil
+// current is the latest report of the watch that runs; nil where none does.
+func (a *apiServer) current() *finding.Report {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.watched
 }
 
 // Watch implements Source.
 func (a *apiServer) Watch(ctx context.Context, q Query, see func(Change) error) error {
+	return a.watch(ctx, q, "", see)
+}
+
+// watch watches, and says with every report why it is not a collector that is asked; empty: there is none.
+func (a *apiServer) watch(ctx context.Context, q Query, why string, see func(Change) error) error {
 	var last *finding.Report
 	defer a.keep(nil)
 	return a.client.Watch(ctx, a.query(q), a.now, func(r finding.Report) error {
+		r.Coverage = instead(r.Coverage, why)
 		a.keep(&r)
 		before := last
 		last = &r
@@ -82,7 +74,8 @@ func (a *apiServer) keep(r *finding.Report) {
 	a.watched = r
 }
 
-// changes is what is different in a later report: findings that are new or tell something else, and those that are over.
+// changes is what is different in a later report: findings that are new or tell something else, those that are over, and how well is
+// seen.
 func changes(before, after finding.Report) []Change {
 	var all []Change
 	was, is := map[string]finding.Finding{}, map[string]bool{}
@@ -104,14 +97,12 @@ func changes(before, after finding.Report) []Change {
 		if !is[f.ID] {
 			f.State, f.LastSeen = finding.Resolved, after.GeneratedAt
 			all = append(all, Change{Finding: &f})
-		} else if !has(after, f.ID) {
+		} else if !slices.ContainsFunc(after.Findings, func(g finding.Finding) bool { return g.ID == f.ID }) {
 			all = append(all, Change{Forgotten: f.ID})
 		}
 	}
+	if !slices.Equal(before.Coverage, after.Coverage) {
+		all = append(all, Change{Coverage: after.Coverage})
+	}
 	return all
-}
-
-func has(r finding.Report, id string) bool {
-	_, found, _ := pick(r, id, nil)
-	return found
 }

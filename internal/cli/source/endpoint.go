@@ -29,6 +29,7 @@ type endpoint struct {
 	implied bool
 	timeout time.Duration
 	client  *http.Client
+	now     func() time.Time
 }
 
 func (e *endpoint) String() string { return e.name }
@@ -69,22 +70,6 @@ func (e *endpoint) report(body []byte) (finding.Report, error) {
 		}
 	}
 	return r, nil
-}
-
-// Finding implements Source.
-func (e *endpoint) Finding(ctx context.Context, id string) (finding.Finding, bool, error) {
-	var f finding.Finding
-	body, found, err := e.get(ctx, "/v1/findings/"+url.PathEscape(id), nil)
-	if err != nil || !found {
-		return f, false, err
-	}
-	if err := json.Unmarshal(body, &f); err != nil {
-		return f, false, fmt.Errorf("%s answers with something that is no finding: %w", e.name, err)
-	}
-	if err := f.Validate(); err != nil {
-		return finding.Finding{}, false, fmt.Errorf("%s serves a finding that makes no sense: %w", e.name, err)
-	}
-	return f, true, nil
 }
 
 // get reads one JSON answer. It returns false for 404.
@@ -167,7 +152,7 @@ func (e *endpoint) explain(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist):
+	case refused(err) || errors.Is(err, os.ErrNotExist):
 		if e.implied {
 			return fmt.Errorf("no collector answers on this machine (%s): start one with `tapio-collector --config tapio:local`, say where one is with --endpoint or TAPIO_ENDPOINT, or name a cluster with --kubeconfig", e.name)
 		}

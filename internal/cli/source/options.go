@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ type Options struct {
 	Kubeconfig, Selector string
 	// Contexts are those of the kubeconfig; several are one report.
 	Contexts []string
-	// Now is the clock for what an API server shows.
+	// Now is the clock, of what an API server shows and of when a collector was heard last; nil: the machine's.
 	Now func() time.Time
 }
 
@@ -52,9 +53,32 @@ func (o *Options) Flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.Timeout, "request-timeout", 10*time.Second, "how long to wait for an answer")
 }
 
+// Given are the flags of options that were given on a command line, as they are written there, without those of some names.
+func Given(flags *pflag.FlagSet, without ...string) []string {
+	var words []string
+	known := pflag.NewFlagSet("", pflag.ContinueOnError)
+	new(Options).Flags(known)
+	flags.Visit(func(f *pflag.Flag) {
+		if known.Lookup(f.Name) == nil || slices.Contains(without, f.Name) {
+			return
+		}
+		values := []string{f.Value.String()}
+		if many, ok := f.Value.(pflag.SliceValue); ok {
+			values = many.GetSlice()
+		}
+		for _, v := range values {
+			words = append(words, "--"+f.Name, v)
+		}
+	})
+	return words
+}
+
 // Open returns the source that the options name. It does not connect yet.
 func (o Options) Open(getenv func(string) string) (Source, error) {
-	e := &endpoint{timeout: o.Timeout}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	e := &endpoint{timeout: o.Timeout, now: o.Now}
 	if o.Timeout <= 0 {
 		return nil, fmt.Errorf("--request-timeout is %s, want more than 0", o.Timeout)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/your-org/tapio/internal/correlation"
 	"github.com/your-org/tapio/internal/correlation/entity"
@@ -119,6 +120,21 @@ func (s several) merge(reports []*finding.Report, errs []error) (finding.Report,
 	return all, nil
 }
 
+// Away is what a report says of clusters that could not be looked at at all: why.
+func Away(covered []finding.Coverage) []finding.Coverage {
+	said := map[string]int{} // of a cluster that was looked at, a collector may say of several layers that they are absent
+	for _, c := range covered {
+		said[c.Cluster]++
+	}
+	var all []finding.Coverage
+	for _, c := range covered {
+		if c.Cluster != "" && said[c.Cluster] == 1 && c.Layer == finding.LayerKubernetes && c.State == finding.CoverageAbsent {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 // own gives a finding its cluster, and ids that no other cluster has.
 func (c named) own(f finding.Finding) finding.Finding {
 	f.Entity.Cluster = c.name
@@ -133,12 +149,6 @@ func (c named) own(f finding.Finding) finding.Finding {
 }
 
 func (c named) id(id string) string { return correlation.ID(id, entity.ID(c.name)) }
-
-// Finding implements Source.
-func (s several) Finding(ctx context.Context, id string) (finding.Finding, bool, error) {
-	r, err := s.Report(ctx, Query{All: true, States: []finding.State{finding.Active, finding.Resolved}})
-	return pick(r, id, err)
-}
 
 // Watch implements Source. It begins when every cluster has said what there is, or why it cannot.
 func (s several) Watch(ctx context.Context, q Query, see func(Change) error) error {
@@ -171,48 +181,51 @@ func (s several) Watch(ctx context.Context, q Query, see func(Change) error) err
 			err := c.Watch(ctx, q, func(change Change) error {
 				mu.Lock()
 				defer mu.Unlock()
-				switch begun := heard == len(s); {
-				case change.Report != nil && reports[i] == nil:
-					reports[i] = change.Report
-					first()
-				case change.Report != nil:
-					if reports[i] = change.Report; begun {
-						r, err := s.merge(reports, errs)
-						if err == nil {
-							tell(Change{Report: &r})
-						}
+				if reports[i] == nil {
+					if change.Report != nil {
+						r := *change.Report
+						reports[i] = &r
+						first()
 					}
+					return failed
+				}
+				change.Apply(reports[i])
+				if heard < len(s) {
+					return failed
+				}
+				switch {
 				case change.Finding != nil:
-					update(reports[i], change.Finding.ID, change.Finding)
-					if f := c.own(*change.Finding); begun {
-						tell(Change{Finding: &f})
-					}
+					f := c.own(*change.Finding)
+					tell(Change{Finding: &f})
+				case change.Forgotten != "":
+					tell(Change{Forgotten: c.id(change.Forgotten)})
 				default:
-					update(reports[i], change.Forgotten, nil)
-					if begun {
-						tell(Change{Forgotten: c.id(change.Forgotten)})
+					r, err := s.merge(reports, errs)
+					if change.Report != nil && err == nil {
+						tell(Change{Report: &r})
+					} else if err == nil {
+						tell(Change{Coverage: r.Coverage})
 					}
 				}
 				return failed
 			})
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil && reports[i] == nil {
+			switch {
+			case err == nil || failed != nil:
+			case reports[i] == nil:
 				errs[i] = err
 				first()
+			default: // it sent something that nobody understands
+				reports[i].Coverage = Unheard(reports[i].Coverage, time.Time{}, err)
+				if r, err := s.merge(reports, errs); err == nil && heard == len(s) {
+					tell(Change{Coverage: r.Coverage})
+				}
 			}
 		})
 	}
 	group.Wait()
 	return failed
-}
-
-// update puts a finding that changed into a report, or takes it out when there is none any more.
-func update(r *finding.Report, id string, f *finding.Finding) {
-	r.Findings = slices.DeleteFunc(slices.Clone(r.Findings), func(known finding.Finding) bool { return known.ID == id })
-	if f != nil && f.State == finding.Active {
-		r.Findings = append(r.Findings, *f)
-	}
 }
 
 // ContextNames are the names of the contexts of the kubeconfig, for shells to complete.

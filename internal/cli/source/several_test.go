@@ -32,10 +32,6 @@ func (s *scripted) Report(_ context.Context, q Query) (finding.Report, error) {
 	return s.report, s.err
 }
 
-func (s *scripted) Finding(context.Context, string) (finding.Finding, bool, error) {
-	return finding.Finding{}, false, nil
-}
-
 func (s *scripted) Watch(ctx context.Context, _ Query, see func(Change) error) error {
 	if s.err != nil {
 		return s.err
@@ -81,10 +77,6 @@ func TestSeveral(t *testing.T) {
 	assert.Equal(t, map[string]int{"Pod": 4}, r.Watched)
 	assert.Equal(t, map[string]finding.Ready{"Deployment": {Available: 2, Total: 4}}, r.Ready)
 	assert.Equal(t, "west", r.Coverage[1].Cluster)
-	f, ok, err := s.Finding(t.Context(), of["west"].ID)
-	assert.True(t, ok)
-	assert.NoError(t, err)
-	assert.Equal(t, "west", f.Entity.Cluster)
 	assert.Equal(t, "a", report(found("a")).Findings[0].ID, "what the clusters said is not changed")
 }
 

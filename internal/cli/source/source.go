@@ -16,20 +16,42 @@ import (
 type Source interface {
 	// Report returns what is known now.
 	Report(ctx context.Context, q Query) (finding.Report, error)
-	// Finding returns one finding by its id; false when there is none of that id.
-	Finding(ctx context.Context, id string) (finding.Finding, bool, error)
 	// Watch calls see with a full report first, and then with every change, until ctx ends or see fails. It comes back by itself
-	// when the connection is lost. See is called by one goroutine at a time.
+	// when the connection is lost, and tells the loss as coverage. See is called by one goroutine at a time.
 	Watch(ctx context.Context, q Query, see func(Change) error) error
 	// String names the source for messages.
 	String() string
 }
 
-// Change is what a watcher sees: everything there is, one finding that changed, or the id of one that is no longer known.
+// Change is what a watcher sees: everything there is, one finding that changed, the id of one that is no longer known, or how well is
+// seen from now on.
 type Change struct {
 	Report    *finding.Report
 	Finding   *finding.Finding
 	Forgotten string
+	Coverage  []finding.Coverage
+}
+
+// Apply brings a report up to date. What the report shares with others is left as it is.
+func (c Change) Apply(r *finding.Report) {
+	switch {
+	case c.Report != nil:
+		*r = *c.Report
+		return
+	case c.Coverage != nil:
+		r.Coverage = c.Coverage
+		return
+	}
+	id := c.Forgotten
+	if c.Finding != nil {
+		id = c.Finding.ID
+	}
+	r.Findings = slices.DeleteFunc(slices.Clone(r.Findings), func(known finding.Finding) bool { return known.ID == id })
+	if f := c.Finding; f != nil && f.State == finding.Active {
+		r.Findings = append(r.Findings, *f)
+	}
+	finding.Sort(r.Findings)
+	r.Summary = finding.Summarize(r.Watched, r.Findings)
 }
 
 // Query chooses findings; empty fields choose all.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -26,20 +27,22 @@ var errLost = errors.New("connection lost")
 
 // Watch implements Source. The first connection must succeed; a lost one is taken up again where it ended.
 func (e *endpoint) Watch(ctx context.Context, q Query, see func(Change) error) error {
-	last, pause := "", time.Duration(0)
-	for {
-		err := e.stream(ctx, q, &last, see)
+	f := &follower{endpoint: e, query: q, see: see}
+	for pause := time.Duration(0); ; {
+		err := f.stream(ctx)
+		var failed *seeError
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case last == "":
+		case errors.As(err, &failed):
+			return failed.err
+		case f.last == "":
 			return err
 		case errors.Is(err, errLost):
 			pause = 0
 		default:
-			var failed *seeError
-			if errors.As(err, &failed) {
-				return failed.err
+			if err := f.lose(err); err != nil {
+				return err
 			}
 		}
 		pause = min(2*pause+250*time.Millisecond, longest)
@@ -51,59 +54,117 @@ func (e *endpoint) Watch(ctx context.Context, q Query, see func(Change) error) e
 	}
 }
 
+// follower is one watch of an endpoint, over all its connections.
+type follower struct {
+	*endpoint
+	query Query
+	see   func(Change) error
+	// last is the id of the latest event, heard when the latest sign of life came.
+	last  string
+	heard time.Time
+	// covered is how well the endpoint said that it sees; lost says that it is not heard now.
+	covered []finding.Coverage
+	lost    bool
+}
+
+// lose tells, once, that the endpoint is not heard any more.
+func (f *follower) lose(why error) error {
+	if f.lost {
+		return nil
+	}
+	f.lost = true
+	return f.see(Change{Coverage: Unheard(f.covered, f.heard, why)})
+}
+
+// hear notes a sign of life, and tells the first one after a loss.
+func (f *follower) hear() error {
+	f.heard = f.now()
+	if !f.lost {
+		return nil
+	}
+	f.lost = false
+	return f.see(Change{Coverage: f.covered})
+}
+
+// Unheard is what coverage becomes when its source is not heard any more, since a time where it is known: nothing is seen.
+func Unheard(covered []finding.Coverage, since time.Time, why error) []finding.Coverage {
+	all := slices.Clone(covered)
+	for i := range all {
+		if all[i].State == finding.CoverageOK {
+			all[i].State, all[i].Reason = finding.CoverageAbsent, "the collector is not heard"
+		}
+	}
+	said := "not heard any more"
+	if !since.IsZero() {
+		said = "not heard since " + since.Format(time.TimeOnly)
+	}
+	return append(all, finding.Coverage{Layer: layerCollector, State: finding.CoverageDegraded, Reason: fmt.Sprintf("%s: %v", said, why)})
+}
+
 // seeError is an error of the caller's own function.
 type seeError struct{ err error }
 
 func (e *seeError) Error() string { return e.err.Error() }
 
-func (e *endpoint) stream(ctx context.Context, q Query, last *string, see func(Change) error) error {
+// stream tells what comes over one connection, until it ends.
+func (f *follower) stream(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watchdog := time.AfterFunc(e.timeout, cancel)
+	watchdog := time.AfterFunc(f.timeout, cancel)
 	defer watchdog.Stop()
 	header := http.Header{"Accept": {"text/event-stream"}}
-	if *last != "" {
-		header.Set("Last-Event-ID", *last)
+	if f.last != "" {
+		header.Set("Last-Event-ID", f.last)
 	}
-	resp, err := e.send(ctx, "/v1/findings/watch", q.values(), header)
+	resp, err := f.send(ctx, "/v1/findings/watch", f.query.values(), header)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.DeadlineExceeded
 		}
-		return e.explain(err)
+		return f.explain(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusNotFound {
-		return fmt.Errorf("%s answers, but has no findings to watch: it is no findings endpoint of a Tapio collector", e.name)
+		return fmt.Errorf("%s answers, but has no findings to watch: it is no findings endpoint of a Tapio collector", f.name)
 	}
-	if err := e.refused(resp, "text/event-stream"); err != nil {
+	if err := f.refused(resp, "text/event-stream"); err != nil {
 		return err
 	}
 	events := newEventReader(resp.Body)
-	for {
+	for heard := false; ; heard = true {
 		watchdog.Reset(silence)
 		ev, err := events.next()
-		if err != nil {
-			return fmt.Errorf("%s ended the stream: %w", e.name, errLost)
+		switch {
+		case err != nil && heard:
+			return fmt.Errorf("%s ended the stream: %w", f.name, errLost)
+		case err != nil:
+			return fmt.Errorf("%s ended the stream before it said anything", f.name)
 		}
-		if ev.id != "" {
-			*last = ev.id
-		}
-		c, err := e.change(ev)
-		if err != nil {
+		if err := f.hear(); err != nil {
 			return &seeError{err}
 		}
-		switch {
-		case c == (Change{}), c.Finding != nil && !q.told(*c.Finding):
-			continue
-		case c.Report != nil:
-			thin := q.thin(*c.Report)
-			c.Report = &thin
-		}
-		if err := see(c); err != nil {
+		if err := f.take(ev); err != nil {
 			return &seeError{err}
 		}
 	}
+}
+
+// take tells what an event says, if it says something to us.
+func (f *follower) take(ev event) error {
+	if ev.id != "" {
+		f.last = ev.id
+	}
+	c, err := f.change(ev)
+	switch {
+	case err != nil:
+		return err
+	case c.Report != nil:
+		thin := f.query.thin(*c.Report)
+		c.Report, f.covered = &thin, append([]finding.Coverage{}, thin.Coverage...)
+	case c.Finding != nil && !f.query.told(*c.Finding), c.Finding == nil && c.Forgotten == "":
+		return nil
+	}
+	return f.see(c)
 }
 
 // change reads an event. It is empty for those that say nothing to us.

@@ -3,6 +3,7 @@ package why
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,21 +11,24 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-// tell tells findings, one after the other.
-func tell(env cli.Env, fs []finding.Finding) error {
+// maxRelated bounds the causes and the effects that are named, each.
+const maxRelated = 5
+
+// tell tells findings, one after the other. Known are the ids that can be asked for.
+func tell(o *Options, fs []finding.Finding, known map[string]bool) error {
 	var b strings.Builder
 	for i, f := range fs {
 		if i > 0 {
 			b.WriteString("\n")
 		}
-		story(&b, env, f)
+		story(&b, o, f, known)
 	}
-	_, err := env.Out.Write([]byte(b.String()))
+	_, err := o.Env.Out.Write([]byte(b.String()))
 	return err
 }
 
-func story(b *strings.Builder, env cli.Env, f finding.Finding) {
-	now := env.Now()
+func story(b *strings.Builder, o *Options, f finding.Finding, known map[string]bool) {
+	env, now := o.Env, o.Env.Now()
 	label, colour := strings.ToUpper(string(f.Severity)), map[finding.Severity]cli.Colour{finding.Critical: cli.Red, finding.Warning: cli.Yellow}[f.Severity]
 	if f.State == finding.Resolved {
 		label, colour = "RESOLVED", cli.Green
@@ -57,13 +61,10 @@ func story(b *strings.Builder, env cli.Env, f finding.Finding) {
 	}
 	heading("Confidence")
 	fmt.Fprintf(b, "%s\n", cli.Wrap(fmt.Sprintf("%.2f: %s", f.Confidence, reached(f)), "  ", env.Width))
-	if len(f.Causes)+len(f.Effects) > 0 {
+	if related := append(o.others("caused by, or foreseen as", f.Causes, known), o.others("led to", f.Effects, known)...); len(related) > 0 {
 		heading("Related")
-		for _, id := range f.Causes {
-			fmt.Fprintf(b, "  caused by, or foreseen as: tapio why %s\n", cli.Clean(id))
-		}
-		for _, id := range f.Effects {
-			fmt.Fprintf(b, "  led to: tapio why %s\n", cli.Clean(id))
+		for _, line := range related {
+			fmt.Fprintf(b, "  %s\n", line)
 		}
 	}
 	if len(f.Remedies) > 0 {
@@ -75,6 +76,18 @@ func story(b *strings.Builder, env cli.Env, f finding.Finding) {
 			}
 		}
 	}
+}
+
+// others names other findings, of those that can be asked for; the explanation names what is told nowhere else.
+func (o *Options) others(how string, ids []string, known map[string]bool) (lines []string) {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !known[id] })
+	for i, id := range ids {
+		if i == maxRelated {
+			return append(lines, fmt.Sprintf("%s %d more", how, len(ids)-i))
+		}
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s: %s %s %s", how, o.Again, cli.Words([]string{id}), o.From)))
+	}
+	return lines
 }
 
 func where(f finding.Finding) string {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/cli/source"
-	"github.com/your-org/tapio/internal/finding"
 )
 
 // Options are what the command was asked.
@@ -25,6 +23,8 @@ type Options struct {
 	Namespace string
 	All       bool
 	Output    string
+	// Again is the command as the user typed it, without the subject, and the flags that say where to look.
+	Again, From string
 	// Profile is how long to look at who holds its memory; 0: not at all. Pprof is the file that the profile goes to.
 	Profile time.Duration
 	Pprof   string
@@ -33,9 +33,6 @@ type Options struct {
 }
 
 var outputs = []string{"text", "json", "yaml"}
-
-// idRE is the form of a finding's id.
-var idRE = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // New returns the command.
 func New(env cli.Env, from *source.Options) *cobra.Command {
@@ -59,6 +56,13 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
 			if err := o.checkLook(); err != nil {
 				return err
 			}
+			flags := source.Given(cmd.Flags())
+			if o.All {
+				flags = append(flags, "-A")
+			} else if o.Namespace != "" {
+				flags = append(flags, "-n", o.Namespace)
+			}
+			o.Again, o.From = cmd.CommandPath(), cli.Words(flags)
 			var err error
 			if o.Source, err = from.Open(env.Getenv); err != nil {
 				return err
@@ -90,11 +94,11 @@ func run(ctx context.Context, o *Options) error {
 		}
 		return o.write(a, func() error { return tell(o.Env, a) })
 	}
-	fs, err := find(ctx, o)
+	fs, known, err := find(ctx, o)
 	if err != nil {
 		return err
 	}
-	return o.write(fs, func() error { return tell(o.Env, fs) })
+	return o.write(fs, func() error { return tell(o, fs, known) })
 }
 
 // write writes something in the form that was asked for.
@@ -116,28 +120,4 @@ func (o *Options) write(v any, text func() error) (err error) {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil
-}
-
-// find returns the findings that are meant, the most urgent first. None is an error: there is no story to tell.
-func find(ctx context.Context, o *Options) ([]finding.Finding, error) {
-	if idRE.MatchString(o.Subject) {
-		if f, ok, err := o.Source.Finding(ctx, o.Subject); err != nil {
-			return nil, err
-		} else if ok {
-			return []finding.Finding{f}, nil
-		}
-	}
-	report, err := o.Source.Report(ctx, source.Query{Namespace: o.Namespace, All: o.All, Entity: o.Subject, States: []finding.State{finding.Active, finding.Resolved}})
-	if err != nil {
-		return nil, err
-	}
-	if len(report.Findings) > 0 {
-		return report.Findings, nil
-	}
-	for _, l := range report.Learning {
-		if l.Entity.Name == o.Subject || l.Entity.Display() == o.Subject {
-			return nil, fmt.Errorf("nothing is known to be wrong with %s; no prediction of its %s yet: %d of %d samples", cli.Clean(o.Subject), l.Resource, l.Samples, l.Needed)
-		}
-	}
-	return nil, fmt.Errorf("there is no finding about %q, and none with that id; `tapio check` shows what there is", cli.Clean(o.Subject))
 }

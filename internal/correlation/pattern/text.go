@@ -130,15 +130,15 @@ var texts = template.FuncMap{
 	"whole":    func(v float64) string { return fmt.Sprintf("%.0f", v) },
 	"mebi":     func(v float64) string { return fmt.Sprintf("%.0fMi", v/(1<<20)) },
 	"duration": finding.FormatDuration,
-	"sh":       shellQuote,
+	"sh":       Quote,
 	"soon":     finding.FormatCountdown,
 	"lower":    strings.ToLower,
 	"seconds":  func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) },
 	"times":    func(a, b float64) float64 { return a * b },
 }
 
-// shellQuote makes a word of a shell command out of a name that others chose: what is pasted must not run anything else.
-func shellQuote(s string) string {
+// Quote makes a word of a shell command out of a name that others chose: what is pasted must not run anything else.
+func Quote(s string) string {
 	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("/._-:@=+,", r))
 	}) {

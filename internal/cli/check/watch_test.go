@@ -1,0 +1,139 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/source"
+	"github.com/your-org/tapio/internal/finding"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// told is a source that tells some changes, and answers as answer does.
+type told struct {
+	changes []source.Change
+	answer  func(context.Context) (finding.Report, error)
+}
+
+func (told) String() string { return "told" }
+
+func (s told) Report(ctx context.Context, _ source.Query) (finding.Report, error) {
+	return s.answer(ctx)
+}
+
+func (s told) Watch(ctx context.Context, _ source.Query, see func(source.Change) error) error {
+	for _, c := range s.changes {
+		if err := see(c); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// screen is what was written so far.
+type screen struct {
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(b)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.String()
+}
+
+func layers(states ...finding.CoverageState) []finding.Coverage {
+	names := []finding.Layer{finding.LayerCgroup, finding.LayerEBPF}
+	all := []finding.Coverage{}
+	for i, s := range states {
+		all = append(all, finding.Coverage{Layer: names[i], State: s, Reason: "a reason"})
+	}
+	return all
+}
+
+// A page goes on, and does not say that all is well, when its source answers no more.
+func TestPageOfASourceThatIsSilent(t *testing.T) {
+	well := finding.Report{Source: finding.SourceCollector, Coverage: layers(finding.CoverageOK), Watched: map[string]int{"Cgroup": 3}, Summary: finding.Summary{Healthy: 3}}
+	for name, c := range map[string]struct {
+		answer func(context.Context) (finding.Report, error)
+		// shows is what the last page must come to show, never what none may.
+		shows, never []string
+	}{
+		"hangs": {func(ctx context.Context) (finding.Report, error) { <-ctx.Done(); return finding.Report{}, ctx.Err() },
+			[]string{"12:00:20  told\n\nHEALTHY: 3 cgroups running normally\n"}, []string{"NOT SEEN"}},
+		"fails": {func(context.Context) (finding.Report, error) { return finding.Report{}, errors.New("out of ink") },
+			[]string{"UNKNOWN: no layer is fully seen, so that silence means nothing\nNOT SEEN: collector: not heard since 12:00:0", ": out of ink\n"}, nil},
+		"is blind": {func(context.Context) (finding.Report, error) {
+			return finding.Report{Source: finding.SourceCollector, Coverage: layers(finding.CoverageAbsent, finding.CoverageDegraded)}, nil
+		}, []string{"UNKNOWN: no layer is fully seen, so that silence means nothing\nNOT SEEN: ebpf: a reason\n"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out screen
+			var mu sync.Mutex
+			at := now
+			clock := func() time.Time { mu.Lock(); defer mu.Unlock(); at = at.Add(time.Second); return at }
+			o := &Options{Env: cli.Env{Out: &out, Now: clock}, Output: "text", Watch: true, Source: told{changes: []source.Change{{Report: &well}}, answer: c.answer}}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- (&page{o: o, draw: time.Millisecond, ask: 5 * time.Millisecond}).show(ctx) }()
+			require.Eventually(t, func() bool {
+				for _, want := range c.shows {
+					if !strings.Contains(out.String(), want) {
+						return false
+					}
+				}
+				return true
+			}, 30*time.Second, time.Millisecond, "%v is not shown", c.shows)
+			cancel()
+			require.NoError(t, <-ended)
+			for _, not := range c.never {
+				assert.NotContains(t, out.String(), not)
+			}
+		})
+	}
+}
+
+// What can no longer be seen is told in a line, once, and once when it is seen again: where findings are lines beside them, where they
+// are JSON on the error output.
+func TestLinesTellWhatIsNotSeen(t *testing.T) {
+	first := finding.Report{Source: finding.SourceCollector, Coverage: layers(finding.CoverageOK, finding.CoverageDegraded)}
+	lost := source.Unheard(first.Coverage, now, errors.New("no route"))
+	changes := []source.Change{{Report: &first}, {Coverage: lost}, {Coverage: lost}, {Coverage: first.Coverage}, {Coverage: layers(finding.CoverageOK, finding.CoverageAbsent)},
+		{Coverage: layers(finding.CoverageDegraded, finding.CoverageOK)}}
+	const want = "12:00:00 NOT SEEN: ebpf: a reason\n12:00:00 NOT SEEN: collector: not heard since 12:00:00: no route\n12:00:00 SEEN AGAIN: collector\n" +
+		"12:00:00 NOT SEEN: cgroup: a reason\n12:00:00 SEEN AGAIN: ebpf\n"
+	for output, notes := range map[string]func(out, errOut *screen) (*screen, *screen){
+		"text": func(out, errOut *screen) (*screen, *screen) { return out, errOut },
+		"json": func(out, errOut *screen) (*screen, *screen) { return errOut, out },
+	} {
+		var out, errOut screen
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		o := &Options{Env: cli.Env{Out: &out, ErrOut: &errOut, Now: func() time.Time { return now }}, Output: output, Watch: true, Source: told{changes: changes}}
+		go func() { ended <- watch(ctx, o) }()
+		told, silent := notes(&out, &errOut)
+		require.Eventually(t, func() bool { return len(told.String()) >= len(want) }, 30*time.Second, time.Millisecond)
+		cancel()
+		require.NoError(t, <-ended)
+		assert.Equal(t, want, told.String(), output)
+		assert.Empty(t, silent.String(), output)
+	}
+}
