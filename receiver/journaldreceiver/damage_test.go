@@ -7,12 +7,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
 
+	"github.com/your-org/tapio/receiver/journaldreceiver/internal/metadata"
 	"github.com/your-org/tapio/receiver/journaldreceiver/internal/sdjournal"
 )
 
@@ -156,4 +161,48 @@ func TestGarbage(t *testing.T) {
 	r := start(t, configure(nil, dir), nil, &sink{})
 	assert.Equal(t, messages("good", 1, 10), r.wait(t, 10))
 	assert.EqualValues(t, 3, r.metric("lost_files"), "short, zeros and text, each told once")
+}
+
+// Where reading fails at the end of a file again and again, as on a bad disk, there is nothing to go on at: the file is given up,
+// once, until it changes.
+func TestErrorAtTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "system.journal")
+	writeJournal(t, path, sequence("m", 10)...)
+	s := &sink{}
+	tel := componenttest.NewTelemetry()
+	defer func() { _ = tel.Shutdown(t.Context()) }()
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	r, err := newReceiver(configure(nil, dir), set, s)
+	require.NoError(t, err)
+	r.checkpoints = &checkpoints{}
+	r.folders = &folders{cfg: r.cfg, log: zap.NewNop(), telemetry: r.telemetry, files: map[sdjournal.ID]*file{},
+		positions: map[sdjournal.ID]*position{}, passed: map[string]passed{}}
+	read := func() {
+		r.folders.scan()
+		for _, stream := range r.folders.streams() {
+			r.readStream(t.Context(), stream)
+		}
+	}
+	read()
+	require.Equal(t, messages("m", 1, 10), s.got())
+	require.Len(t, r.folders.files, 1)
+	for _, f := range r.folders.files {
+		r.failed(t.Context(), f, syscall.EIO)
+		<-r.wake // it is tried once more, from the same position
+		require.NoError(t, f.open())
+		r.failed(t.Context(), f, syscall.EIO)
+	}
+	assert.Empty(t, r.wake)
+	read()
+	assert.Empty(t, r.folders.files, "it is the same as before")
+	m, err := tel.GetMetric("otelcol_receiver_journald_lost_files")
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, sumOf(m))
+
+	writeJournal(t, path, at(20_000, "MESSAGE=later"))
+	read()
+	assert.Equal(t, append(messages("m", 1, 10), "later"), s.got())
+	require.NoError(t, r.stop(t.Context()))
 }

@@ -239,6 +239,10 @@ func (r *journalReceiver) failed(ctx context.Context, f *file, err error) {
 		r.again()
 		return
 	}
+	if h.Tail <= f.Seqnum {
+		r.folders.close(f, err) // there is nothing behind it to go on at, until the file changes
+		return
+	}
 	r.skip(ctx, f, h.Tail)
 }
 
