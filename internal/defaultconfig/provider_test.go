@@ -28,6 +28,7 @@ func TestLocal(t *testing.T) {
 		"extensions::file_storage::directory":    "/var/lib/tapio",
 		"receivers::cgroup::collection_interval": "5s",
 		"receivers::cgroup::mount":               "/sys/fs/cgroup",
+		"receivers::hostmetrics::root_path":      "/",
 	} {
 		assert.Equal(t, want, conf.Get(key), key)
 	}
@@ -36,6 +37,7 @@ func TestLocal(t *testing.T) {
 	t.Setenv("TAPIO_METRICS_ENDPOINT", "localhost:2")
 	t.Setenv("TAPIO_INTERVAL", "100ms")
 	t.Setenv("TAPIO_CGROUP_MOUNT", "/cgroup")
+	t.Setenv("TAPIO_ROOT_PATH", "/host")
 	conf, err = resolve(t, "tapio:local")
 	require.NoError(t, err)
 	for key, want := range map[string]any{
@@ -44,6 +46,7 @@ func TestLocal(t *testing.T) {
 		"extensions::file_storage::directory":    "/elsewhere",
 		"receivers::cgroup::collection_interval": "100ms",
 		"receivers::cgroup::mount":               "/cgroup",
+		"receivers::hostmetrics::root_path":      "/host",
 	} {
 		assert.Equal(t, want, conf.Get(key), key)
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -134,4 +136,68 @@ func TestFilesystemFills(t *testing.T) {
 	f := wait(t, collector, "filesystem-full", mount, func(f finding.Finding) bool { return failedCalls(f) != "" })
 	assert.Regexp(t, `^write failed with ENOSPC \d+ times in \d+s \(e2e\.test`, failedCalls(f))
 	assert.Contains(t, f.Explanation, failedCalls(f))
+}
+
+// machine is a machine with a disk of its own, and on it a container that has its own root directory, and the machine's at /host:
+// as the manifest of a node makes it. The disk is where the machine has mounted it, and full.
+const machine = `
+disk=$1 root=$2 bin=$3; shift 3
+mount --make-rprivate /
+mount -t proc proc /proc # its first process is this one
+mount -t tmpfs -o size=1m /dev/tapio-test "$disk"
+! head -c 2m /dev/zero > "$disk/file" 2> /dev/null
+export disk root bin
+unshare --mount sh -euc '
+mount -t tmpfs container "$root"
+cd "$root"
+mkdir host proc sys tmp state collector usr
+mount --rbind / host
+mount -t proc proc proc
+mount --rbind /sys sys
+mount --bind /usr usr
+mount --bind "$bin" collector
+for lib in /lib*; do cp -a "$lib" . ; done
+exec chroot . /collector/tapio-collector "$@"
+' sh "$@"
+`
+
+// The collector in a container sees the disks of the machine, which are not in the container's root directory.
+func TestDisksOfTheMachineFromAContainer(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: for a container of its own")
+	}
+	folder, disk := t.TempDir(), t.TempDir()
+	c := newCollector(t, nil) // it lends its addresses only
+	cmd := exec.Command("sh", "-euc", machine, "sh", disk, folder, bin(t), "--config", "tapio:local",
+		"--config", "yaml:receivers::hostmetrics::collection_interval: 1s",
+		"--config", "yaml:service::pipelines::metrics::receivers: [hostmetrics]", "--config", "yaml:service::pipelines::logs::receivers: [cgroup]")
+	cmd.Env = append(os.Environ(), "TAPIO_ROOT_PATH=/host", "TAPIO_STATE_DIR=/state", "TAPIO_FINDINGS_ENDPOINT="+c.Findings, "TAPIO_METRICS_ENDPOINT="+c.Metrics)
+	log, err := os.Create(c.LogFile)
+	require.NoError(t, err)
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { // with it end all that it has started, and its mounts
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	require.EventuallyWithT(t, func(ct *assert.CollectT) {
+		f, err := c.Finding(t.Context(), "filesystem-full", disk)
+		assert.NoError(ct, err)
+		assert.NotNil(ct, f)
+	}, time.Minute, 200*time.Millisecond)
+	f, err := c.Finding(t.Context(), "filesystem-full", disk)
+	require.NoError(t, err)
+	assert.Equal(t, "Filesystem", f.Entity.Kind)
+	assert.Contains(t, f.Evidence[0].Text, "1 MiB of 1 MiB are in use")
+	// The machine's memory is what it is outside.
+	var outside syscall.Sysinfo_t
+	require.NoError(t, syscall.Sysinfo(&outside))
+	limit := lines(get(t, "http://"+c.Metrics+"/metrics"), "system_memory_limit_bytes{")
+	require.Len(t, limit, 1)
+	total, err := strconv.ParseFloat(limit[0][strings.LastIndex(limit[0], " ")+1:], 64)
+	require.NoError(t, err)
+	assert.Equal(t, float64(outside.Totalram), total)
 }

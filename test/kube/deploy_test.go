@@ -11,8 +11,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
@@ -131,4 +134,36 @@ func TestLeastPrivilege(t *testing.T) {
 		assert.ElementsMatch(t, []string{"list", "watch"}, may[k.Group+"/"+k.Resource], "deploy/kubernetes/cluster.yaml must allow to list and watch %s of group %q",
 			k.Resource, k.Group)
 	}
+}
+
+// The collector of a node looks at the node's disks where the manifest mounts the node's root directory.
+func TestNodeHasItsDisks(t *testing.T) {
+	for _, o := range manifests(t) {
+		if o.GetKind() != "DaemonSet" {
+			continue
+		}
+		var set appsv1.DaemonSet
+		require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &set))
+		pod, container := set.Spec.Template.Spec, set.Spec.Template.Spec.Containers[0]
+		var root string
+		for _, e := range container.Env {
+			if e.Name == "TAPIO_ROOT_PATH" {
+				root = e.Value
+			}
+		}
+		require.NotEmpty(t, root)
+		at := slices.IndexFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == root })
+		require.GreaterOrEqual(t, at, 0, "nothing is mounted at %s", root)
+		mount := container.VolumeMounts[at]
+		assert.True(t, mount.ReadOnly)
+		require.NotNil(t, mount.MountPropagation, "what is mounted later is to be seen")
+		assert.Equal(t, corev1.MountPropagationHostToContainer, *mount.MountPropagation)
+		of := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == mount.Name })
+		require.GreaterOrEqual(t, of, 0)
+		require.NotNil(t, pod.Volumes[of].HostPath)
+		assert.Equal(t, "/", pod.Volumes[of].HostPath.Path)
+		assert.True(t, pod.HostPID, "the node's list of mounts is that of its first process")
+		return
+	}
+	t.Fatal("there is no DaemonSet")
 }
