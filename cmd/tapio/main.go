@@ -17,6 +17,7 @@ import (
 func main() {
 	klog.SetLogger(logr.Discard()) // what client-go has to say is told by tapio, where it matters
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	status := root.Run(ctx, cli.System(), os.Args)
 	stop()
 	os.Exit(status)

@@ -3,10 +3,12 @@
 package forecastcmd
 
 import (
+	"fmt"
 	"io"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // New returns the command. It reads in and writes out; errOut is for what cobra prints itself.
@@ -31,10 +33,13 @@ times were, and how often it would have warned for nothing.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.url == "" {
-				return Run(cmd.Context(), in, out)
+			if cmd.Flags().Changed("prometheus") {
+				return o.run(cmd.Context(), out)
 			}
-			return o.run(cmd.Context(), out)
+			if flag := replayed(cmd.Flags()); flag != "" {
+				return fmt.Errorf("--%s is for a replay: it wants --prometheus", flag)
+			}
+			return Run(cmd.Context(), in, out)
 		},
 	}
 	f := cmd.Flags()
@@ -52,4 +57,10 @@ times were, and how often it would have warned for nothing.`,
 	cmd.SetOut(out)
 	cmd.SetErr(errOut)
 	return cmd
+}
+
+// replayed is a flag that was given and says how to replay; empty: there is none.
+func replayed(flags *pflag.FlagSet) (name string) {
+	flags.Visit(func(f *pflag.Flag) { name = f.Name }) // all of them do
+	return name
 }

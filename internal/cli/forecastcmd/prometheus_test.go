@@ -159,6 +159,8 @@ func TestFlagsAreChecked(t *testing.T) {
 		"query":         {[]string{"--prometheus", "http://x", "--query", ""}, "--query is empty"},
 		"no limits":     {[]string{"--prometheus", "http://x", "--limit-query", ""}, "want --limit or --limit-query"},
 		"nobody there":  {[]string{"--prometheus", "http://127.0.0.1:1"}, "connection refused"},
+		"range alone":   {[]string{"--range", "1h"}, "--range is for a replay: it wants --prometheus"},
+		"an empty URL":  {[]string{"--prometheus", ""}, `want a URL such as http://localhost:9090`},
 		"an extra word": {[]string{"now"}, "unknown command"},
 	} {
 		t.Run(name, func(t *testing.T) {

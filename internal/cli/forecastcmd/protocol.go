@@ -2,6 +2,7 @@ package forecastcmd
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,20 +17,36 @@ import (
 // anew and gets no answer, each {"t":…} line gets exactly one before the next is read. A line that is neither ends it with
 // an error that names its number.
 func Run(ctx context.Context, in io.Reader, out io.Writer) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 0, 4096), trajectory.MaxLine)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lines := make(chan []byte)
+	var failed error // why there are no more, once lines is closed
+	go func() {
+		defer close(lines)
+		failed = scan(ctx, in, lines)
+	}()
 	var series *forecast.Series
 	var limit float64
-	number := 0
-	for lines.Scan() {
-		number++
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("read memory samples: %w", err)
+	for number := 1; ; number++ {
+		var text []byte
+		var more bool
+		select {
+		case <-ctx.Done():
+		case text, more = <-lines:
 		}
-		if trajectory.Blank(lines.Bytes()) {
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("read memory samples: %w", ctx.Err())
+		case more && trajectory.Blank(text):
 			continue
+		case !more && errors.Is(failed, bufio.ErrTooLong):
+			return fmt.Errorf("line %d: longer than %d bytes", number, trajectory.MaxLine)
+		case !more && failed != nil:
+			return fmt.Errorf("read memory samples: %w", failed)
+		case !more:
+			return nil
 		}
-		line, err := trajectory.Parse(lines.Bytes())
+		line, err := trajectory.Parse(text)
 		switch {
 		case err != nil:
 			return fmt.Errorf("line %d: %w", number, err)
@@ -49,10 +66,18 @@ func Run(ctx context.Context, in io.Reader, out io.Writer) error {
 			return fmt.Errorf("write the answer to line %d: %w", number, err)
 		}
 	}
-	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("line %d: longer than %d bytes", number+1, trajectory.MaxLine)
-	} else if err != nil {
-		return fmt.Errorf("read memory samples: %w", err)
+}
+
+// scan sends the lines of in until they end, or ctx does. A read cannot be called off: one that waits is left behind.
+func scan(ctx context.Context, in io.Reader, lines chan<- []byte) error {
+	s := bufio.NewScanner(in)
+	s.Buffer(make([]byte, 0, 4096), trajectory.MaxLine)
+	for s.Scan() {
+		select {
+		case lines <- bytes.Clone(s.Bytes()):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return nil
+	return s.Err()
 }

@@ -7,9 +7,11 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/your-org/tapio/internal/correlation/forecast/trajectory"
 )
@@ -56,6 +58,7 @@ func TestAnswersComeInLockStep(t *testing.T) {
 }
 
 func TestBadLinesAreNamed(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	start := `{"trace":"a","limit":100}` + "\n"
 	for name, c := range map[string]struct{ in, want string }{
 		"garbage":           {start + "hello\n", "line 2: not a JSON object"},
@@ -89,6 +92,24 @@ func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	assert.ErrorIs(t, Run(ctx, strings.NewReader(leak("a", 2)), io.Discard), context.Canceled)
+}
+
+// Whoever waits for a line that does not come is interrupted all the same.
+func TestInterruptedWhileItWaits(t *testing.T) {
+	in, send := io.Pipe()
+	defer send.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, in, io.Discard) }()
+	_, err := io.WriteString(send, leak("a", 1)) // it has begun
+	require.NoError(t, err)
+	cancel()
+	select {
+	case err := <-ended:
+		assert.ErrorIs(t, err, context.Canceled)
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits for ever")
+	}
 }
 
 func TestCommand(t *testing.T) {
