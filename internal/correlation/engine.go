@@ -45,7 +45,10 @@ type Engine struct {
 	covers   map[part]cover
 	victims  *victims
 	stats    Stats
-	pasts    *pasts
+	// faulty are the patterns of which a text could not be told, and faults what was not said of them yet.
+	faulty map[string]bool
+	faults []error
+	pasts  *pasts
 	// epochs are when a kind of counter was first heard of from a node. A counter there that started before then may have
 	// counted for long; one that started later has counted under our eyes.
 	epochs map[origin]time.Time
@@ -100,7 +103,7 @@ func New(s Settings) (*Engine, error) {
 	}
 	e := &Engine{settings: s, patterns: map[string]*pattern.Pattern{}, subjects: map[entity.ID]*subject{}, aliases: map[entity.ID]entity.ID{}, recent: list.New(),
 		lives: map[string]*life{}, layers: map[finding.Layer]time.Time{}, covers: map[part]cover{}, epochs: map[origin]time.Time{},
-		pasts: newPasts(), victims: newVictims(), adopted: map[string]*adopted{}}
+		pasts: newPasts(), victims: newVictims(), adopted: map[string]*adopted{}, faulty: map[string]bool{}}
 	for _, p := range s.Patterns {
 		e.patterns[p.Name] = p
 	}
@@ -149,6 +152,15 @@ func (e *Engine) Findings() []finding.Finding {
 	}
 	sortFindings(out)
 	return out
+}
+
+// Faults returns why a text of a pattern could not be told, so that its finding was not: for each pattern once.
+func (e *Engine) Faults() []error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := e.faults
+	e.faults = nil
+	return all
 }
 
 // Stats returns what the engine has done so far.

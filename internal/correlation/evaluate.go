@@ -109,6 +109,9 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 		s.until = earlier(s.until, until)
 		if err != nil {
 			e.stats.EvaluationErrors++
+			if !e.faulty[p.Name] {
+				e.faulty[p.Name], e.faults = true, append(e.faults, err)
+			}
 		}
 		if m == nil || err != nil {
 			continue

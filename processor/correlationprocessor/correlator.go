@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
 
 	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/correlation"
@@ -203,6 +204,9 @@ func (c *correlator) run(ctx context.Context) {
 		}
 		c.cluster.look(now, c.engine)
 		told := c.engine.Evaluate(now)
+		for _, err := range c.engine.Faults() {
+			c.set.Logger.Error("a pattern holds, and a text of it cannot be told: its finding is left out as long as that is so (said once for each pattern)", zap.Error(err))
+		}
 		if ticked {
 			c.ask(now) // it goes through all entities: on the clock, not with each signal
 		}

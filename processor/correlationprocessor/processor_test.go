@@ -447,3 +447,35 @@ explanation: It uses {{bytes (.Reading "memory.used")}}.
 	assert.Equal(t, "It uses 2 MiB.", out.found()["big"].Explanation)
 	r.stop(m, l)
 }
+
+// A text that asks for what is only there at times is a mistake that shows then: it is said, once, and the others are told.
+func TestAPatternThatCannotBeTold(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "big.yaml"), []byte(`
+name: big
+summary: It uses more than we like.
+kind: diagnosis
+signals:
+  - {id: used, role: trigger, any: [memory.used], when: value > 1000.0, weight: 0.9, text: big}
+  - {id: throttled, role: symptom, any: [cpu.throttled_periods]}
+severity: [{is: info}]
+title: '{{.Entity.Display}} is big, and throttled {{whole (.Clause "throttled").Sum}} times'
+explanation: It is.
+`), 0o600))
+	r := newRig(t, func(c *Config) { c.Patterns = folder })
+	var out sink
+	l, m := r.logs(&out), r.metrics(consumertest.NewNop())
+	for range 3 {
+		before := r.counted("otelcol_processor_correlation_evaluation_errors")
+		require.NoError(t, m.ConsumeMetrics(ctx, memory("/app", time.Now(), 2<<20, 512<<20)))
+		eventually(t, "it is looked at", func() bool { return r.counted("otelcol_processor_correlation_evaluation_errors") > before })
+	}
+	require.NoError(t, l.ConsumeLogs(ctx, killed("/app")))
+	eventually(t, "another is told", func() bool { return out.found()["oom-killed"].ID != "" })
+	said := r.logged.FilterMessageSnippet("a text of it cannot be told").All()
+	require.Len(t, said, 1)
+	assert.Contains(t, said[0].ContextMap()["error"], "pattern big: template: title:")
+	assert.Contains(t, said[0].ContextMap()["error"], "nil pointer evaluating *pattern.seen.Sum")
+	assert.Empty(t, out.found()["big"])
+	r.stop(m, l)
+}

@@ -51,6 +51,11 @@ const (
 	Cluster Kind = "Cluster"
 )
 
+// Kinds are those above. Objects of Kubernetes that events are about may be of others.
+var Kinds = []Kind{Container, Pod, Unit, Cgroup, Node, Process, Filesystem, Volume, Certificate, Device, Deployment, ReplicaSet, StatefulSet, DaemonSet, Job,
+	CronJob, Service, Autoscaler, Budget, Ingress, NetworkPolicy, ValidatingWebhook, MutatingWebhook, APIService, Namespace, PersistentVolume,
+	CertificateRequest, GatewayClass, Gateway, HTTPRoute, Cluster}
+
 // ID identifies an entity across processes and restarts: its kind and the key that the platform gives it. It contains
 // the node's name for what exists per node only (units, bare cgroups).
 type ID string

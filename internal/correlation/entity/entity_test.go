@@ -1,9 +1,14 @@
 package entity_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/finding"
@@ -63,4 +68,23 @@ func TestAliasPassesFromContainerToContainer(t *testing.T) {
 	first, _ := entity.New(attributes{"container.id": "c1", "k8s.pod.uid": "u1", "k8s.container.name": "api"}, "n1")
 	assert.Equal(t, nameless.ID, first.Alias())
 	assert.Empty(t, nameless.Alias())
+}
+
+// Kinds are all that have a name in the source.
+func TestKinds(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "entity.go", nil, 0)
+	require.NoError(t, err)
+	var want []entity.Kind
+	ast.Inspect(file, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok {
+			if typ, ok := v.Type.(*ast.Ident); ok && typ.Name == "Kind" {
+				text, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+				require.NoError(t, err)
+				want = append(want, entity.Kind(text))
+			}
+		}
+		return true
+	})
+	require.NotEmpty(t, want)
+	assert.ElementsMatch(t, want, entity.Kinds)
 }

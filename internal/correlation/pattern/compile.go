@@ -105,6 +105,9 @@ func (p *Pattern) compile() error {
 			return nil
 		}
 		t, err := template.New(field).Funcs(texts).Option("missingkey=error").Parse(text)
+		if err == nil {
+			err = p.check(t)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", field, err))
 		}

@@ -158,7 +158,7 @@ func (p *Pattern) evaluate(in Input, clk *clock) (*Match, error) {
 			m.Confirms = append(m.Confirms, c)
 		}
 	}
-	return m, p.describe(m, &story{in: in, clock: clk, matched: matched, confirms: m.Confirms}, vars)
+	return m, p.describe(m, &story{pattern: p, in: in, clock: clk, matched: matched, confirms: m.Confirms}, vars)
 }
 
 // Asks says whether now is the time to find out what the pattern asks for.

@@ -188,6 +188,7 @@ type Command struct {
 var (
 	nameRE = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 	idRE   = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	kindRE = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
 )
 
 // builtin are compiled once, which takes a while: a pattern does not change.

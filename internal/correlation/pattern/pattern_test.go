@@ -18,6 +18,8 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 const good = `name: too-hot
 summary: It is too hot.
 kind: diagnosis
@@ -85,6 +87,15 @@ func TestErrors(t *testing.T) {
 		{"a clause's condition", "within: 1m", "when: count > heat", "signals[0].when: ERROR: <input>:1:9: undeclared reference to 'heat'"},
 		{"a text that is none", "title: too hot", "title: '{{.Entity'", "title: template: title:1: unclosed action"},
 		{"a text with what there is not", "- run: open window", "- run: '{{shout 3}}'", `remedies[0].commands[0].run: template: remedies[0].commands[0].run:1: function "shout" not defined`},
+		{"a text with what the entity does not have", "title: too hot", "title: '{{.Entity.Nmae}}'", "title: template: title:1:9: executing \"title\" at <.Entity.Nmae>: can't evaluate field Nmae"},
+		{"a text with evidence that there is not", "explanation: It is too hot.", `explanation: '{{(.Clause "haet").Sum}}'`, `error calling Clause: there is no signal "haet", want one of heat`},
+		{"the same under a condition", "title: too hot", `title: '{{if .Has "x"}}hot{{else}}{{with .Fact "haet" "x"}}{{.}}{{end}}{{end}}'`, `there is no signal "haet", want one of heat`},
+		{"where something else is not", "title: too hot", `title: '{{with .Clause "heat"}}hot{{else}}{{range .Evicted}}{{.Nmae}}{{end}}{{end}}'`, "can't evaluate field Nmae in type pattern.Candidate"},
+		{"a text of evidence", "    weight: 0.5", "    weight: 0.5\n    text: '{{bytes .Entity.Name}}'", `at <.Entity.Name>: wrong type for value; expected float64; got string`},
+		{"a command", "run: open window", "run: open {{if gt (.Most \"heat\") 1}}all{{end}}", "error calling gt: incompatible types for comparison"},
+		{"a forecast that a diagnosis has not", "title: too hot", "title: 'hot {{soon (.In .Forecast.At)}}'", "nil pointer evaluating *finding.Forecast.At"},
+		{"a kind of entity otherwise spelled", "for: 10s", "entities: [Unit, container]", `entities[1] is "container", want Container`},
+		{"what is no kind of entity", "for: 10s", "explained_by: [node-not-ready]", `explained_by[0] is "node-not-ready", want a kind of entity such as Container or Node`},
 		{"what confirms nothing", "for: 10s", "confirms: [{by: [heat]}]", "confirms[0].prediction is empty, want the name of a pattern of kind prediction"},
 		{"what confirms by what there is not", "for: 10s", "confirms: [{prediction: x, by: [cold]}]", `confirms[0].by[0] is "cold", want the id of a signal of role trigger`},
 		{"what confirms under no condition", "for: 10s", "confirms: [{prediction: x, when: eta}]", "confirms[0].when: gives double, want a condition"},
@@ -126,6 +137,24 @@ func TestMerge(t *testing.T) {
 	mine, other := parse("name: too-hot\nsummary: Mine is"), parse("name: other\nsummary: It is")
 	all := pattern.Merge([]*pattern.Pattern{parse("name: too-hot\nsummary: It is")}, []*pattern.Pattern{mine, other})
 	assert.Equal(t, []*pattern.Pattern{mine, other}, all, "one of the same name takes the built-in one's place")
+}
+
+// A text may speak of what is there under a condition only, in every way that a template knows.
+func TestTextsUnderConditions(t *testing.T) {
+	for _, title := range []string{
+		`{{with $c := .Clause "heat"}}{{$c.Sum}}{{else}}{{printf "%T" $}}{{end}}`,
+		`{{if $n := .Most "heat"}}{{whole $n}}{{else if .Has "x"}}{{with .Entity.Owner}}{{.Kind}}{{end}}{{else}}{{$n}}{{end}}`,
+		`{{define "name"}}{{.Name}}{{end}}{{template "name" .Entity}}`,
+		`{{range $i, $c := .Evicted}}{{if $i}}, {{break}}{{end}}{{$c.Name}}{{else}}nobody{{end}}`,
+		`{{$s := "x"}}{{if and (.Clause "heat") (not (.Has "x"))}}{{$s = "y"}}{{end}}{{$s}} {{(.Clause "heat").Attributes.peer}} {{.Fact "heat" "peer" | lower}}`,
+	} {
+		p, err := pattern.Parse([]byte(strings.Replace(good, "title: too hot", "title: '"+title+"'", 1)))
+		require.NoError(t, err, title)
+		tl := timeline.New(start)
+		tl.Observe(signal.Signal{Time: start, Kind: "heat", Shape: signal.Event, Value: 1, Attributes: map[string]string{"peer": "x"}})
+		_, _, err = p.Evaluate(pattern.Input{Now: start, Entity: entity.Entity{ID: "x", Name: "x"}, Timeline: tl})
+		assert.NoError(t, err, title)
+	}
 }
 
 // The probability that a diagnosis is right: each piece of evidence takes its share of the doubt away.

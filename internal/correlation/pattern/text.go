@@ -14,6 +14,7 @@ import (
 
 // story is what the texts of a pattern are told over.
 type story struct {
+	pattern *Pattern
 	in      Input
 	clock   *clock
 	matched map[string]*seen
@@ -82,25 +83,25 @@ func (s *story) Evicted() []Candidate {
 }
 
 // Clause is what a clause saw; nil when it did not match.
-func (s *story) Clause(id string) *seen { return s.matched[id] }
+func (s *story) Clause(id string) (*seen, error) { return s.matched[id], s.pattern.known(id) }
 
 // Most is the largest sum of those clauses that matched: how often it happened, if each of several layers counts.
-func (s *story) Most(ids ...string) float64 {
+func (s *story) Most(ids ...string) (float64, error) {
 	most := 0.0
 	for _, id := range ids {
 		if c := s.matched[id]; c != nil {
 			most = max(most, c.Sum)
 		}
 	}
-	return most
+	return most, s.pattern.known(ids...)
 }
 
 // Fact is an attribute of the latest event that a clause saw; empty where there is none.
-func (s *story) Fact(id, attribute string) string {
+func (s *story) Fact(id, attribute string) (string, error) {
 	if c := s.matched[id]; c != nil {
-		return c.Attributes[attribute]
+		return c.Attributes[attribute], nil
 	}
-	return ""
+	return "", s.pattern.known(id)
 }
 
 // In is the time from now.

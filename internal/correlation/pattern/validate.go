@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/your-org/tapio/internal/attribution"
+	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -43,6 +44,19 @@ func (p *Pattern) validate() error {
 	default:
 		bad("kind is %q, want prediction or diagnosis", p.Kind)
 	}
+	kinds := func(field string, all []entity.Kind) {
+		for i, k := range all {
+			alike := slices.IndexFunc(entity.Kinds, func(known entity.Kind) bool { return strings.EqualFold(string(known), string(k)) })
+			switch {
+			case alike >= 0 && entity.Kinds[alike] != k:
+				bad("%s[%d] is %q, want %s", field, i, k, entity.Kinds[alike])
+			case !kindRE.MatchString(string(k)):
+				bad("%s[%d] is %q, want a kind of entity such as Container or Node", field, i, k)
+			}
+		}
+	}
+	kinds("entities", p.Entities)
+	kinds("explained_by", p.ExplainedBy)
 	if p.Ask != nil && !slices.Contains(attribution.Kinds, p.Ask.For) {
 		bad("ask.for is %q, want memory or errors", p.Ask.For)
 	}
