@@ -95,25 +95,21 @@ func (ms measure) chooses(attrs pcommon.Map) bool {
 	case "":
 		return true
 	case "pressure.stall":
-		resource, _ := attrs.Get("pressure.resource")
-		kind, _ := attrs.Get("pressure.kind")
-		return text(resource)+"."+text(kind) == ms.value
+		return text(attrs, "pressure.resource")+"."+text(attrs, "pressure.kind") == ms.value
 	}
-	v, ok := attrs.Get(ms.attribute)
-	return ok && text(v) == ms.value
+	return text(attrs, ms.attribute) == ms.value
 }
 
 // readOnly says whether a data point of hostmetrics' filesystem scraper is about what nobody can write to. What the kernel itself made
 // read-only, because of an error, is still mounted "rw".
 func readOnly(attrs pcommon.Map) bool {
-	mode, _ := attrs.Get("mode")
-	kind, _ := attrs.Get("type")
-	return text(mode) == "ro" || images[text(kind)]
+	return text(attrs, "mode") == "ro" || images[text(attrs, "type")]
 }
 
-// text is an attribute's value; the zero Value of a missing attribute has none.
-func text(v pcommon.Value) string {
-	if v == (pcommon.Value{}) {
+// text is an attribute's value; empty where there is none.
+func text(attrs pcommon.Map, name string) string {
+	v, ok := attrs.Get(name)
+	if !ok {
 		return ""
 	}
 	return v.AsString()
