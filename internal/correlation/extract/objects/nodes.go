@@ -81,7 +81,11 @@ func (t *telling) events(n object, e entity.Entity) {
 			}
 			t.event(e, signal.NodeOOMKill, ev, "the kubelet: "+brief(said(ev)), facts)
 		case "NodeNotReady":
-			lost += times(ev)
+			if began(ev).Before(t.now.Add(-lately)) {
+				lost++ // of an event that goes on, only the last time is known
+			} else {
+				lost += times(ev)
+			}
 			if since.IsZero() || began(ev).Before(since) {
 				since = began(ev)
 			}

@@ -11,9 +11,14 @@ import (
 
 // refusedPods tells of pods that a StatefulSet, DaemonSet or Job could not make, by the latest event about it.
 func (t *telling) refusedPods(o object, e entity.Entity) bool {
-	failed, made := t.last(string(e.Kind), o, t.now.Add(-lately), "FailedCreate"), t.last(string(e.Kind), o, t.now.Add(-lately), "SuccessfulCreate")
-	if !failed.ok || made.ok && occurred(made).After(occurred(failed)) {
+	failed := t.last(string(e.Kind), o, t.now.Add(-lately), "FailedCreate")
+	if !failed.ok {
 		return false
+	}
+	for _, pod := range t.pods(o.namespace()) {
+		if pod.controller().str("name") == o.name() && pod.created().After(occurred(failed)) {
+			return false // one was taken since
+		}
 	}
 	t.refused(e, began(failed), said(failed))
 	return true
