@@ -251,8 +251,42 @@ func (c *Clause) look(in Input, clk *clock, vars map[string]any) (*seen, bool) {
 	if window == 0 {
 		window = fresh
 	}
-	s := &seen{clause: c, Attributes: none}
-	s.events = in.Timeline.Events(in.Now.Add(-window), c.Any...)
+	events := in.Timeline.Events(in.Now.Add(-window), c.Any...)
+	if c.Per == "" || len(events) < 2 {
+		return c.judge(in, clk, vars, window, events)
+	}
+	for _, same := range apart(events, c.Per) {
+		if s, ok := c.judge(in, clk, vars, window, same); ok {
+			return s, true
+		}
+	}
+	return nil, false
+}
+
+// apart parts events by an attribute; those with the largest sum come first.
+func apart(events []timeline.Event, attribute string) [][]timeline.Event {
+	place := map[string]int{}
+	var groups [][]timeline.Event
+	for _, e := range events {
+		at, known := place[e.Attributes[attribute]]
+		if !known {
+			at = len(groups)
+			place[e.Attributes[attribute]] = at
+			groups = append(groups, nil)
+		}
+		groups[at] = append(groups[at], e)
+	}
+	slices.SortStableFunc(groups, func(a, b []timeline.Event) int {
+		_, left := counts(a)
+		_, right := counts(b)
+		return cmp.Compare(right, left)
+	})
+	return groups
+}
+
+// judge says whether the condition holds of some events, or of the latest reading where there are none.
+func (c *Clause) judge(in Input, clk *clock, vars map[string]any, window time.Duration, events []timeline.Event) (*seen, bool) {
+	s := &seen{clause: c, Attributes: none, events: events}
 	if n := len(s.events); n > 0 {
 		last := s.events[n-1]
 		s.Value, s.Time, s.Text = last.Value, last.Time, last.Text

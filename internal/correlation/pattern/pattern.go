@@ -133,6 +133,9 @@ type Clause struct {
 	When string `json:"when,omitempty"`
 	// Within is how far back events count. Required for events; readings count while they are fresh.
 	Within Duration `json:"within,omitempty"`
+	// Per is an attribute: events count together that have the same value of it, and of these the condition asks, those with the largest
+	// sum first. Empty: all events count together.
+	Per string `json:"per,omitempty"`
 	// Required makes the clause a condition of the pattern.
 	Required bool `json:"required,omitempty"`
 	// Weight is the probability that the pattern holds, given this evidence alone (0 to 1, exclusive of 1).
