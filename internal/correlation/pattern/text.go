@@ -9,6 +9,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -27,6 +28,28 @@ func (s *story) Entity() finding.Entity { return s.in.Entity.Finding() }
 
 // CgroupPath is where the entity is accounted, below the cgroup mount.
 func (s *story) CgroupPath() string { return s.in.Entity.CgroupPath }
+
+// CgroupProcs is the file that lists the entity's processes, as a word of a shell command; empty where it is not known.
+func (s *story) CgroupProcs() string {
+	switch e := s.in.Entity; {
+	case e.CgroupPath == "":
+		return ""
+	case e.CgroupVersion == "1":
+		return Quote("/sys/fs/cgroup/pids" + e.CgroupPath + "/cgroup.procs")
+	default:
+		return Quote("/sys/fs/cgroup" + e.CgroupPath + "/cgroup.procs")
+	}
+}
+
+// InNetwork begins a shell command that is about a container's own network, on its machine: in the network namespace of the container's
+// first process. It is empty for what shares the machine's network, or where the processes are not known.
+func (s *story) InNetwork() string {
+	procs := s.CgroupProcs()
+	if s.in.Entity.Kind != entity.Container || procs == "" {
+		return ""
+	}
+	return "nsenter -n -t $(head -1 " + procs + ") "
+}
 
 // Forecast is the prediction's forecast; nil in a diagnosis.
 func (s *story) Forecast() *finding.Forecast { return s.in.Forecast }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/your-org/tapio/internal/correlation/pattern"
 	"github.com/your-org/tapio/internal/correlation/patterntest"
+	"github.com/your-org/tapio/internal/finding"
 )
 
 const folder = "../../../patterns"
@@ -34,6 +36,12 @@ func TestPatterns(t *testing.T) {
 			folders[p.Name] = *users
 		}
 	}
+	commands := map[string]string{}
+	told := func(f finding.Finding) {
+		for _, r := range f.Remedies {
+			commands[r.Command] = f.Pattern + ": " + r.ID
+		}
+	}
 	for _, p := range all {
 		t.Run(p.Name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(cmp.Or(folders[p.Name], folder), p.Name+".test"))
@@ -44,10 +52,16 @@ func TestPatterns(t *testing.T) {
 			assert.True(t, strings.Contains(string(text), "expect none"), "no case is a near miss")
 			for _, c := range cases {
 				t.Run(strings.ReplaceAll(c.Name, " ", "-"), func(t *testing.T) {
-					assert.NoError(t, patterntest.Run(c, all), "%s.test:%d", p.Name, c.Line)
+					assert.NoError(t, patterntest.Run(c, all, told), "%s.test:%d", p.Name, c.Line)
 				})
 			}
 		})
+	}
+	// What is shown can be pasted as it stands.
+	for command, of := range commands {
+		assert.NotRegexp(t, `[/=:][A-Z]+\b`, command, "%s: a word that stands for another", of)
+		out, err := exec.Command("sh", "-n", "-c", command).CombinedOutput()
+		assert.NoError(t, err, "%s: %s\n%s", of, command, out)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestReadmeExample(t *testing.T) {
 	require.NotEmpty(t, cases)
 	for _, c := range cases {
 		t.Run(strings.ReplaceAll(c.Name, " ", "-"), func(t *testing.T) {
-			assert.NoError(t, patterntest.Run(c, pattern.Merge(builtin, []*pattern.Pattern{p})))
+			assert.NoError(t, patterntest.Run(c, pattern.Merge(builtin, []*pattern.Pattern{p}), nil))
 		})
 	}
 }

@@ -14,8 +14,9 @@ import (
 // tick is how often the engine looks at the passing of time.
 const tick = time.Second
 
-// Run plays a case to an engine with the given patterns and returns the first expectation that is not met.
-func Run(c *Case, patterns []*pattern.Pattern) error {
+// Run plays a case to an engine with the given patterns and returns the first expectation that is not met. told hears every finding
+// there is where something is expected; it may be nil.
+func Run(c *Case, patterns []*pattern.Pattern, told func(finding.Finding)) error {
 	engine, err := correlation.New(correlation.Settings{Patterns: patterns, MaxEntities: 1000, MaxFindings: 1000,
 		EntityTTL: 10 * time.Minute, Retention: time.Hour, Refresh: 30 * time.Second})
 	if err != nil {
@@ -37,7 +38,11 @@ func Run(c *Case, patterns []*pattern.Pattern) error {
 			engine.Evaluate(start.Add(now))
 		}
 		if s.Expect != nil {
-			if err := s.Expect.check(c, engine.Findings()); err != nil {
+			found := engine.Findings()
+			for i := 0; told != nil && i < len(found); i++ {
+				told(found[i])
+			}
+			if err := s.Expect.check(c, found); err != nil {
 				return fmt.Errorf("case %q, line %d, at %s: %w", c.Name, s.Line, s.At, err)
 			}
 		}
