@@ -3,6 +3,7 @@
 package malloc
 
 import (
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -88,19 +89,17 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// Where the kernel has filters decide about returns, nothing is attached to a program of which a thread has one.
+// Where filters decide about returns, or that is not known, nothing is attached to a program of which a thread has one.
 func TestFiltered(t *testing.T) {
 	p, err := process.Open(os.Getpid())
 	require.NoError(t, err)
-	attach := func(filters bool) error {
-		w := &watch{p: p, filters: filters}
-		_, err := w.attachAll(mapping)
-		return err
-	}
+	pass := func() (bool, error) { return true, nil }
+	denied := func() (bool, error) { return false, nil }
+	unknown := func() (bool, error) { return false, io.ErrUnexpectedEOF }
 	if filtered, err := p.Filtered(); err != nil || filtered {
 		t.Skip("the test itself is filtered, or cannot tell: ", err)
 	}
-	require.NoError(t, attach(true))
+	require.NoError(t, survives(p, denied), "it has none")
 	filtered, tested, ended := make(chan error), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -115,8 +114,10 @@ func TestFiltered(t *testing.T) {
 		<-tested
 	}()
 	require.NoError(t, <-filtered)
-	assert.ErrorIs(t, attach(true), ErrFiltered)
-	assert.NoError(t, attach(false))
+	assert.ErrorIs(t, survives(p, denied), ErrFiltered)
+	assert.ErrorIs(t, survives(p, unknown), ErrFiltered)
+	assert.ErrorIs(t, survives(p, unknown), io.ErrUnexpectedEOF, "and why")
+	assert.NoError(t, survives(p, pass))
 	close(tested)
 	<-ended
 }

@@ -13,11 +13,28 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/uprobe"
 )
 
 // multiSince is the first kernel whose probes of several functions at once see all threads of the process they are for.
 const multiSince = 6<<16 | 10<<8
+
+// survives returns ErrFiltered where probes at returns may kill a process: where it has a filter for system calls, and returns do not pass it.
+func survives(p *process.Process, returnsPass func() (bool, error)) error {
+	filtered, err := p.Filtered()
+	if err != nil || !filtered {
+		return err
+	}
+	pass, err := returnsPass()
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrFiltered, err)
+	case !pass:
+		return fmt.Errorf("%w: on x86-64, filters decide about them since Linux 6.11, and do not any more since 6.12.14, 6.13.3 and 6.14", ErrFiltered)
+	}
+	return nil
+}
 
 // load loads the programs: those that are attached all at once, or those that are attached one by one.
 func (w *watch) load() error {
@@ -30,7 +47,6 @@ func (w *watch) load() error {
 		return fmt.Errorf("find the kernel's version: %w", err)
 	}
 	w.multi = version >= multiSince
-	w.filters = uprobe.FiltersReturns(version, w.allocs[0].module.Object.Machine)
 	for name := range spec.Programs {
 		if w.multi != (name == bpf.MallocProgTapioMallocEach || name == bpf.MallocProgTapioMallocEachReturn) {
 			delete(spec.Programs, name)
@@ -47,13 +63,6 @@ func (w *watch) load() error {
 
 // attachAll attaches the probes of a set of functions; what was attached before an error is returned with it.
 func (w *watch) attachAll(set int) (links []io.Closer, err error) {
-	if w.filters { // each time: it may begin to be filtered meanwhile
-		if filtered, err := w.p.Filtered(); err != nil {
-			return nil, err
-		} else if filtered {
-			return nil, ErrFiltered
-		}
-	}
 	for _, a := range w.allocs {
 		f, err := uprobe.Open(a.module.File, a.module.Object.Machine)
 		if err != nil {

@@ -18,14 +18,14 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/uprobe"
 )
 
 // ErrNoAllocator says that a process has no malloc that is known.
 var ErrNoAllocator = errors.New("no malloc and free found in the program or its libraries: they have no symbols, or the program allocates by itself")
 
 // ErrFiltered says that it would be dangerous for a process to be watched.
-var ErrFiltered = errors.New("nothing is attached to it: its system calls are filtered (seccomp), and this kernel has the filter decide about returns " +
-	"of functions that have probes, for which it may be killed; Linux 6.12.14, 6.13.3 and 6.14 do not")
+var ErrFiltered = errors.New("nothing is attached to it: its system calls are filtered (seccomp), by which it may be killed where a function returns that has a probe")
 
 const (
 	// round is how long it goes on before it is decided anew which probes are worth their price.
@@ -89,7 +89,6 @@ type watch struct {
 	leaves  int
 	coll    *ebpf.Collection
 	multi   bool // probes are attached all at once
-	filters bool // by the kernel's version, a seccomp filter kills a program for them
 	events  *ringbuf.Reader
 	begin   time.Time
 	began   uint64 // the same by the clock that the kernel's programs tell, in ns
@@ -135,6 +134,9 @@ func Watch(ctx context.Context, p *process.Process, m *modules.Modules, window, 
 	}
 	if len(w.allocs) == 0 {
 		return r, ErrNoAllocator
+	}
+	if err := survives(p, uprobe.ReturnsPass); err != nil {
+		return r, err
 	}
 	w.leaves = w.allocs[0].leaves
 	for _, a := range w.allocs {

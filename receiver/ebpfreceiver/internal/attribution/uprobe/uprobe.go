@@ -89,15 +89,6 @@ func (f *File) Return(offset uint64, arguments []x86asm.Reg, program *ebpf.Progr
 	return explained(f.ex.Uretprobe("", program, &link.UprobeOptions{Address: at, PID: pid}))
 }
 
-// FiltersReturns says whether a kernel has a program's seccomp filter decide about the returns of functions that have a probe there. On x86-64
-// they are a system call since 6.11 (uretprobe), and every filter lets it pass since 6.12.14, 6.13.3 and 6.14 (the kernel's commit
-// cf6cb56ef244). One that does not know it kills the program, or makes the call fail, upon which the program crashes.
-func FiltersReturns(version uint32, machine elf.Machine) bool {
-	release := func(major, minor, patch uint32) uint32 { return major<<16 | minor<<8 | patch }
-	return machine == elf.EM_X86_64 && (version >= release(6, 11, 0) && version < release(6, 12, 14) ||
-		version >= release(6, 13, 0) && version < release(6, 13, 3))
-}
-
 // ReturnEach is Return for several functions at once.
 func (f *File) ReturnEach(offsets []uint64, arguments []x86asm.Reg, program *ebpf.Program, pid int) (io.Closer, error) {
 	at := make([]uint64, len(offsets))

@@ -16,16 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFiltersReturns(t *testing.T) {
-	for version, want := range map[uint32]bool{
-		0x060aff: false, 0x060b00: true, 0x060b0b: true, 0x060c00: true, 0x060c0d: true, 0x060c0e: false, 0x060c75: false,
-		0x060d00: true, 0x060d02: true, 0x060d03: false, 0x060e00: false, 0x061200: false, 0x07020d: false,
-	} {
-		assert.Equal(t, want, FiltersReturns(version, elf.EM_X86_64), "%#x", version)
-		assert.False(t, FiltersReturns(version, elf.EM_AARCH64), "%#x", version)
-	}
-}
-
 // A tracer that has come first, and wants the kernel to count at a place of its own, keeps others from that function. They are told why.
 func TestRefused(t *testing.T) {
 	if os.Getuid() != 0 {
