@@ -59,7 +59,7 @@ func cgo(ctx context.Context, g *golang.Program, m *modules.Modules, o Options) 
 		for _, pc := range h.Stack {
 			of.stack = append(of.stack, frames(g, m, pc-1)...)
 		}
-		n.unattributed -= h.Bytes
+		n.unattributed = max(0, n.unattributed-h.Bytes)
 		all = append(all, of)
 	}
 	n.sites = sitesOf(all, Retained, KindHeap, ownC)
