@@ -116,7 +116,7 @@ func certificate(valid string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(left), DNSNames: []string{"shop.example"}}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-87 * 24 * time.Hour), NotAfter: time.Now().Add(left), DNSNames: []string{"shop.example"}}
 	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
 	if err != nil {
 		return "", err

@@ -24,7 +24,8 @@ const (
 	// `check` (the probe in words).
 	ProbeFailed = "k8s.container.probe_failed"
 	// ProbeKilled is a container that the kubelet restarts because of a probe, until it has been well for ten minutes. Attributes: `probe`
-	// (liveness, startup), `check`, `restarts`, `allowed` (how long the probe lets it fail), `declared`.
+	// (liveness, startup), `check`, `restarts`, `lately` (how often within the hour, on average), `allowed` (how long the probe lets
+	// it fail), `declared`.
 	ProbeKilled = "k8s.container.probe_killed"
 
 	// Unschedulable is a pod that no node can take. Attributes: `message`, `nodes`, `problem` (the reason of most nodes), and each

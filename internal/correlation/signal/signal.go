@@ -157,6 +157,8 @@ const (
 	PodRequestShare = "pod.memory.request_share"
 	// CertificateLeft is the time until a certificate is valid no more (s); negative after that.
 	CertificateLeft = "certificate.left"
+	// CertificateLife is for how long a certificate was issued (s).
+	CertificateLife = "certificate.life"
 )
 
 // SyscallFailed is the kind of system calls that failed with an errno, such as EMFILE, because something is exhausted, seen on

@@ -9,11 +9,14 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
-// expires is where a Secret that was asked for has the time at which its certificate ends.
-const expires = "certificateExpires"
+// validFrom and expires are where a Secret that was asked for has the times from and until which its certificate is valid.
+const (
+	validFrom = "certificateValidFrom"
+	expires   = "certificateExpires"
+)
 
 // Public takes everything out of a ConfigMap or Secret, as the API gives it, but the names of its keys, when it was changed last, and
-// when the certificate of a TLS secret ends: of its key, and of all other values, nothing is kept.
+// how long the certificate of a TLS secret is valid: of its key, and of all other values, nothing is kept.
 func Public(o map[string]any) {
 	meta, _ := o["metadata"].(map[string]any)
 	last := ""
@@ -29,8 +32,8 @@ func Public(o map[string]any) {
 	if data, ok := o["data"].(map[string]any); ok {
 		if text, ok := data["tls.crt"].(string); ok && o["type"] == "kubernetes.io/tls" {
 			if der, err := base64.StdEncoding.DecodeString(text); err == nil {
-				if end, some := firstExpiry(der); some {
-					o[expires] = end.UTC().Format(time.RFC3339)
+				if shown := first(der); shown != nil {
+					o[validFrom], o[expires] = shown.NotBefore.UTC().Format(time.RFC3339), shown.NotAfter.UTC().Format(time.RFC3339)
 				}
 			}
 		}
@@ -56,8 +59,14 @@ func (t *telling) certificate(s object) {
 		return
 	}
 	e := entity.Named(entity.Certificate, s.namespace(), s.name())
-	t.visit(signal.Batch{Entity: e, Signals: []signal.Signal{{Time: t.now, Kind: signal.CertificateLeft, Layer: finding.LayerKubernetes, Entity: e.ID,
-		Shape: signal.Gauge, Value: end.Sub(t.now).Seconds(), Unit: "s"}}})
+	seconds := func(kind string, d time.Duration) signal.Signal {
+		return signal.Signal{Time: t.now, Kind: kind, Layer: finding.LayerKubernetes, Entity: e.ID, Shape: signal.Gauge, Value: d.Seconds(), Unit: "s"}
+	}
+	told := signal.Batch{Entity: e, Signals: []signal.Signal{seconds(signal.CertificateLeft, end.Sub(t.now))}}
+	if from := s.time(validFrom); from.Before(end) && !from.IsZero() {
+		told.Signals = append(told.Signals, seconds(signal.CertificateLife, end.Sub(from)))
+	}
+	t.visit(told)
 }
 
 // approved is how long a request for a certificate may wait for who approves it.

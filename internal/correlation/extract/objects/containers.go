@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// often is how many restarts make a loop, and recent how long ago the last end may be, where the kubelet does not call it one.
-	often  = 3
-	recent = 10 * time.Minute
+	// Where the kubelet does not call it a loop: often is how many restarts make one, recent how long ago the last end may be, and briefly
+	// how long the container may have run before that. Who ran for weeks ended once, however often before.
+	often   = 3
+	recent  = 10 * time.Minute
+	briefly = time.Hour
 	// patient is the least time that a container may take to get ready.
 	patient = 30 * time.Second
 )
@@ -123,7 +125,8 @@ func loops(now time.Time, status, ended object) bool {
 	if status.str("state", "waiting", "reason") == "CrashLoopBackOff" {
 		return true
 	}
-	return ended.ok && status.num(0, "restartCount") >= often && now.Sub(ended.time("finishedAt")) < recent
+	started, finished := ended.time("startedAt"), ended.time("finishedAt")
+	return ended.ok && status.num(0, "restartCount") >= often && now.Sub(finished) < recent && (started.IsZero() || finished.Sub(started) < briefly)
 }
 
 // loop tells how a container ends.

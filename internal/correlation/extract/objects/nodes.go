@@ -38,6 +38,9 @@ func (t *telling) node(n object) {
 		if c.str("type") != "Ready" || c.str("status") == "True" || c.str("status") == "False" && t.now.Sub(n.created()) < joining {
 			return
 		}
+		if removed(n) && t.now.Sub(since) < starting {
+			return
+		}
 		facts := map[string]string{"reason": c.str("reason"), "message": strings.TrimSuffix(brief(message), ".")}
 		switch {
 		case c.str("status") == "Unknown":
@@ -55,6 +58,18 @@ func (t *telling) node(n object) {
 		t.state(e, signal.NodeNotReady, since, "Ready is "+c.str("status")+": "+brief(message), facts)
 	}, "status", "conditions")
 	t.events(n, e)
+}
+
+// removed says whether a node is being taken away by an autoscaler: its machine ends before its object does.
+func removed(n object) bool {
+	found := false
+	n.each(func(taint object) {
+		switch taint.str("key") {
+		case "ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption":
+			found = true
+		}
+	}, "spec", "taints")
+	return found
 }
 
 // ailments are the conditions that are no kubelet's own: of the network's controller and of node-problem-detector
@@ -81,11 +96,7 @@ func (t *telling) events(n object, e entity.Entity) {
 			}
 			t.event(e, signal.NodeOOMKill, ev, "the kubelet: "+brief(said(ev)), facts)
 		case "NodeNotReady":
-			if began(ev).Before(t.now.Add(-lately)) {
-				lost++ // of an event that goes on, only the last time is known
-			} else {
-				lost += times(ev)
-			}
+			lost += t.timesLately(ev)
 			if since.IsZero() || began(ev).Before(since) {
 				since = began(ev)
 			}

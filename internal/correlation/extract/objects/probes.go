@@ -55,7 +55,7 @@ func (t *telling) killed(pod object, e entity.Entity, status, spec, killing obje
 		kind = "startup"
 	}
 	probe, restarts := spec.child(kind+"Probe"), status.num(0, "restartCount")
-	facts := map[string]string{"probe": kind, "check": check(probe), "restarts": whole(restarts), "allowed": allowed(probe).String(), "declared": undeclared(spec, probe)}
+	facts := map[string]string{"probe": kind, "check": check(probe), "restarts": whole(restarts), "lately": whole(t.timesLately(killing)), "allowed": allowed(probe).String(), "declared": undeclared(spec, probe)}
 	t.blame(pod, began(killing), facts)
 	t.state(e, signal.ProbeKilled, began(killing), "the kubelet restarts the container because its "+kind+" probe failed", facts)
 }

@@ -3,6 +3,7 @@ package objects
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -86,6 +87,16 @@ func (t *telling) sorted(resource string) []object {
 		t.ordered[resource] = all
 	}
 	return all
+}
+
+// timesLately is how often an event happened lately. One that goes on counts from its beginning: how many of these times were lately, its
+// average says; the last one was.
+func (t *telling) timesLately(ev object) float64 {
+	went := t.now.Sub(began(ev))
+	if went <= lately {
+		return times(ev)
+	}
+	return max(1, math.Round(times(ev)*lately.Seconds()/went.Seconds()))
 }
 
 // state tells a state that holds since a time.

@@ -68,6 +68,11 @@ func TestTellings(t *testing.T) {
 	done := `{terminated: {exitCode: 0, reason: Completed, finishedAt: "2026-11-23T11:58:00Z"}}`
 	worked := `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, restartPolicy: %s, containers: [{name: a}]}, status: {phase: Running,
 		containerStatuses: [{name: a, restartCount: 3, state: ` + done + `}]}}`
+	ended := func(at, since string) []string {
+		return []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, containers: [{name: a}]}, status: {phase: Running, containerStatuses: [{name: a, ready: true,
+			restartCount: 3, state: {running: {startedAt: "2026-11-23T` + at + `Z"}}, lastState: {terminated: {exitCode: 1, startedAt: "` + since + `", finishedAt: "2026-11-23T` + at + `Z"}}}]}}`}
+	}
+	away := `{metadata: {name: n1}, spec: {taints: [{key: %s, effect: NoSchedule}]}, status: {conditions: [{type: Ready, status: Unknown, lastTransitionTime: "2026-11-23T%s:00Z"}]}}`
 	probed := func(ready, killed, started string) []string {
 		return []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, containers: [{name: a}]}, status: {phase: Running,
 			containerStatuses: [{name: a, ready: ` + ready + `, restartCount: 1, state: {running: {startedAt: "2026-11-23T` + started + `Z"}}, lastState: {terminated: {exitCode: 137}}}]}}`,
@@ -134,6 +139,8 @@ func TestTellings(t *testing.T) {
 		{"a claim that is growing", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop}, spec: {resources: {requests: {storage: 2Gi}}}, status: {phase: Bound, capacity: {storage: 1Gi}}}`}, nil},
 		{"a node that has restarted now and then, in one event that has gone on for months", []string{"nodes", readyN1, "events",
 			strings.Replace(event("Node", "n1", "NodeNotReady", "Node n1 status is now: NodeNotReady"), "firstTimestamp: \"2026-11-23", "firstTimestamp: \"2026-08-23", 1)}, nil},
+		{"a node that has come and gone all day", []string{"nodes", readyN1, "events", strings.NewReplacer("firstTimestamp: \"2026-11-23T11:50", "firstTimestamp: \"2026-11-23T00:00", "count: 4", "count: 36").
+			Replace(event("Node", "n1", "NodeNotReady", "Node n1 status is now: NodeNotReady"))}, []string{"node:n1 k8s.node.flaps "}},
 		{"a node that comes and goes", []string{"nodes", readyN1, "events", event("Node", "n1", "NodeNotReady", "Node n1 status is now: NodeNotReady")}, []string{"node:n1 k8s.node.flaps "}},
 		{"a node that is not well", []string{"nodes", `{metadata: {name: n1}, status: {conditions: [{type: Ready, status: "True"}, {type: KernelDeadlock, status: "True"}, {type: ReadonlyFilesystem, status: "False"}]}}`},
 			[]string{"node:n1 k8s.node.problem its kernel is stuck"}},
@@ -173,6 +180,11 @@ func TestTellings(t *testing.T) {
 		{"an init container that failed and then succeeded", []string{"pods", fmt.Sprintf(initialised, "", done)}, nil},
 		{"an init container that failed last", []string{"pods", fmt.Sprintf(initialised, "", "{waiting: {reason: CrashLoopBackOff}}")},
 			[]string{"container:u1/i k8s.container.crash_loop signal", "container:u1/i k8s.container.oom_killed "}},
+		{"a container that ended once, after weeks, and now and then before", ended("11:55:00", "2026-11-01T00:00:00Z"), nil},
+		{"a container that runs for half an hour each time", ended("11:55:00", "2026-11-23T11:25:00Z"), []string{"container:u1/a k8s.container.crash_loop exit"}},
+		{"a node that an autoscaler takes away", []string{"nodes", fmt.Sprintf(away, "ToBeDeletedByClusterAutoscaler", "11:58")}, nil},
+		{"one that it does not get rid of", []string{"nodes", fmt.Sprintf(away, "karpenter.sh/disrupted", "11:50")}, []string{"node:n1 k8s.node.not_ready silent"}},
+		{"one that went by itself", []string{"nodes", fmt.Sprintf(away, "gpu", "11:58")}, []string{"node:n1 k8s.node.not_ready silent"}},
 		{"a sidecar that ends", []string{"pods", fmt.Sprintf(initialised, ", restartPolicy: Always", done)}, []string{"container:u1/i k8s.container.crash_loop completed"}},
 		{"the container of a job that failed and then succeeded", []string{"pods", fmt.Sprintf(worked, "OnFailure")}, nil},
 		{"a server that ends", []string{"pods", fmt.Sprintf(worked, "Always")}, []string{"container:u1/a k8s.container.crash_loop completed"}},
@@ -409,7 +421,12 @@ func TestPublic(t *testing.T) {
 		"metadata": map[string]any{"name": "x", "annotations": map[string]any{"last-applied": "aHVudGVyMg=="}}}
 	Public(o)
 	assert.Equal(t, map[string]any{"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": "", "tls.key": ""}, "binaryData": map[string]any{"b": ""}, "metadata": map[string]any{"name": "x"},
-		"certificateExpires": now.Add(72 * time.Hour).Format(time.RFC3339)}, o)
+		"certificateValidFrom": now.Add(-24 * time.Hour).Format(time.RFC3339), "certificateExpires": now.Add(72 * time.Hour).Format(time.RFC3339)}, o)
+	c := New()
+	c.Take("secrets", o)
+	told := tell(c)
+	assert.Equal(t, 72.0, told["certificate:/x "+signal.CertificateLeft].Value/3600)
+	assert.Equal(t, 96.0, told["certificate:/x "+signal.CertificateLife].Value/3600)
 	for _, odd := range []map[string]any{{}, {"data": 3, "metadata": "x"}, {"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": "???"}}, {"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": "aHVudGVyMg=="}}} {
 		Public(odd)
 		assert.NotContains(t, odd, "certificateExpires")

@@ -17,14 +17,14 @@ func expired(bundle []byte, now time.Time) bool {
 	return !last.IsZero() && now.After(last)
 }
 
-// firstExpiry is when the certificate that a server shows ends: the first of the text; those after it are its issuers.
-func firstExpiry(text []byte) (end time.Time, some bool) {
+// first is the certificate that a server shows: the first of the text; those after it are its issuers. It is nil where there is none.
+func first(text []byte) (shown *x509.Certificate) {
 	certificates(text, func(c *x509.Certificate) {
-		if !some {
-			end, some = c.NotAfter, true
+		if shown == nil {
+			shown = c
 		}
 	})
-	return end, some
+	return shown
 }
 
 // certificates calls visit for each certificate of a PEM text. Whatever else is in it, keys among it, is passed over.
