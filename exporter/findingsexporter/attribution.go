@@ -11,12 +11,6 @@ import (
 	"github.com/your-org/tapio/internal/attribution"
 )
 
-// longest are the longest looks that can be asked for, and shortest the shortest (s), as the attribution extension has them.
-var (
-	shortest = map[attribution.Kind]int{attribution.Memory: 5, attribution.Errors: 1}
-	longest  = map[attribution.Kind]int{attribution.Memory: 120, attribution.Errors: 30}
-)
-
 // ask takes the question who holds an entity's memory, or which of its system calls fail; whoever asks looks for the answer under the
 // Location that is returned. It is the one thing here that makes the collector do something, for a bounded time: a page of another site must not have a
 // browser send it, which this content type prevents.
@@ -34,9 +28,12 @@ func (e *findingsExporter) ask(w http.ResponseWriter, r *http.Request) {
 	q.Kind = attribution.Memory
 	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096))
 	in.DisallowUnknownFields()
-	if err := in.Decode(&q); err != nil || q.Entity == "" || q.Seconds < 1 || q.Seconds < shortest[q.Kind] || q.Seconds > longest[q.Kind] {
-		refuse(w, problem{Status: http.StatusBadRequest,
-			Detail: `want {"entity": NAME, "namespace": NAMESPACE or "", "kind": "memory" (the default), "seconds": 5 to 120}, or "errors" and 1 to 30`})
+	err := in.Decode(&q)
+	if shortest, longest := seconds(q.Kind); err != nil || q.Entity == "" || q.Seconds < max(shortest, 1) || q.Seconds > longest {
+		shortest, longest = seconds(attribution.Memory)
+		least, most := seconds(attribution.Errors)
+		refuse(w, problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf(`want {"entity": NAME, "namespace": NAMESPACE or "", `+
+			`"kind": "memory" (the default), "seconds": %d to %d}, or "errors" and %d to %d`, shortest, longest, least, most)})
 		return
 	}
 	if e.desk == nil {
@@ -60,6 +57,12 @@ func (e *findingsExporter) ask(w http.ResponseWriter, r *http.Request) {
 	a, _ := e.desk.Answer(id)
 	w.Header().Set("Location", "/v1/attributions/"+id)
 	e.write(w, http.StatusAccepted, a)
+}
+
+// seconds are the shortest and the longest look that answers a question of a kind.
+func seconds(k attribution.Kind) (shortest, longest int) {
+	least, most := k.Bounds()
+	return int(least / time.Second), int(most / time.Second)
 }
 
 // attributed tells what is known of an answer.

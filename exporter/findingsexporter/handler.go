@@ -23,6 +23,7 @@ func (e *findingsExporter) handler() http.Handler {
 	mux.HandleFunc("POST /v1/attributions", e.ask)
 	mux.HandleFunc("GET /v1/attributions/{id}", e.attributed)
 	mux.HandleFunc("GET /v1/attributions/{id}/pprof", e.profile)
+	mux.HandleFunc("/v1/attributions", only("POST", "questions are asked with POST"))
 	mux.HandleFunc("/", nothing)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -30,15 +31,22 @@ func (e *findingsExporter) handler() http.Handler {
 	})
 }
 
+// only answers a request by a method that a route does not have.
+func only(allowed, detail string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", allowed)
+		refuse(w, problem{Status: http.StatusMethodNotAllowed, Detail: detail})
+	}
+}
+
 // nothing answers where nothing is served.
 func nothing(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, problem{Status: http.StatusMethodNotAllowed, Detail: "everything here is read only: GET or HEAD"})
+		only("GET, HEAD", "what is here can be read only: GET or HEAD")(w, r)
 		return
 	}
-	refuse(w, problem{Status: http.StatusNotFound,
-		Detail: "there are /v1/findings, /v1/findings/{id}, /v1/findings/watch, /v1/schema and /v1/openapi.yaml"})
+	refuse(w, problem{Status: http.StatusNotFound, Detail: "there are /v1/findings, /v1/findings/{id}, /v1/findings/watch, /v1/attributions, " +
+		"/v1/attributions/{id}, /v1/attributions/{id}/pprof, /v1/schema, /v1/schema.json and /v1/openapi.yaml"})
 }
 
 func (e *findingsExporter) list(w http.ResponseWriter, r *http.Request) {

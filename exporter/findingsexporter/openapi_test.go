@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/findingtest"
 )
@@ -126,6 +128,58 @@ func TestEveryAnswerFollowsTheOpenAPIDocument(t *testing.T) {
 		}
 	}
 	assert.NotContains(t, string(all), "\x1b")
+}
+
+// found is a desk with an answer that has every kind of what can be found out.
+type found struct{ answers }
+
+func (found) Answer(string) (attribution.Answer, bool) {
+	var sites []attribution.Site
+	for _, kind := range []string{"heap", "goroutines", attribution.Objects} {
+		sites = append(sites, attribution.Site{Grade: attribution.Retained, Kind: kind, Function: "main.cache", File: "cache.go", Line: 7, Callers: []string{"main.main"}, Handler: "main.users",
+			Route: "GET /users/{id}", Holder: "map[string][]byte", Of: "[]byte", Users: []string{"main.put"}, Blocked: []string{"chan receive"}, BytesPerMinute: 1, Share: 1, Objects: 1})
+	}
+	return attribution.Answer{ID: "7", Kind: attribution.Memory, State: attribution.Done, Subject: "api", Asked: findingtest.Now, Began: findingtest.Now, Ended: findingtest.Now, Text: "held", Reason: "r",
+		Sites: sites, Failures: []attribution.Failure{{Syscall: "openat", Error: "EMFILE", Count: 1, Process: "api", PID: 1, Cgroup: "/api"}}}, true
+}
+
+// An answer about who holds memory follows the document, and has no field that the document does not name.
+func TestAttributionFollowsTheOpenAPIDocument(t *testing.T) {
+	s := serve(t, nil)
+	s.desk = &found{}
+	doc, router := api(t, s)
+	answer, body := s.get("/v1/attributions/7")
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	route, params, err := router.FindRoute(answer.Request)
+	require.NoError(t, err)
+	in := &openapi3filter.RequestValidationInput{Request: answer.Request, PathParams: params, Route: route, Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: answer.StatusCode, Header: answer.Header}
+	require.NoError(t, openapi3filter.ValidateResponse(t.Context(), out.SetBodyBytes(body)))
+	require.Error(t, openapi3filter.ValidateResponse(t.Context(), out.SetBodyBytes(bytes.ReplaceAll(body, []byte(`"objects",`), []byte(`"objets",`)))))
+
+	documented := doc.Paths.Find("/v1/attributions/{id}").Get.Responses.Status(http.StatusOK).Value.Content.Get("application/json").Schema.Value
+	for of, properties := range map[reflect.Type]openapi3.Schemas{reflect.TypeFor[attribution.Answer](): documented.Properties,
+		reflect.TypeFor[attribution.Site]():    documented.Properties["sites"].Value.Items.Value.Properties,
+		reflect.TypeFor[attribution.Failure](): documented.Properties["failures"].Value.Items.Value.Properties} {
+		var fields []string
+		for i := range of.NumField() {
+			if field, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ","); field != "-" {
+				fields = append(fields, field)
+			}
+		}
+		assert.ElementsMatch(t, slices.Collect(maps.Keys(properties)), fields, of.Name())
+	}
+}
+
+// The shortest and longest look that the document names are those that are taken.
+func TestLooksAreDocumented(t *testing.T) {
+	doc, _ := api(t, serve(t, nil))
+	asked := doc.Paths.Find("/v1/attributions").Post.RequestBody.Value.Content.Get("application/json").Schema.Value.Properties["seconds"].Value
+	shortest, longest := seconds(attribution.Memory)
+	least, most := seconds(attribution.Errors)
+	assert.Equal(t, fmt.Sprintf("How long to look: %d to %d for memory, %d to %d for errors", shortest, longest, least, most), asked.Description)
+	assert.EqualValues(t, min(shortest, least), *asked.Min)
+	assert.EqualValues(t, max(longest, most), *asked.Max)
 }
 
 // What the query takes and what the document says is the same, names and values.

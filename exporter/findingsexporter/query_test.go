@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -160,21 +162,38 @@ func TestNothingElseIsServed(t *testing.T) {
 	for _, c := range []struct {
 		method, path string
 		status       int
+		allowed      string
 	}{
-		{http.MethodGet, "/", http.StatusNotFound},
-		{http.MethodGet, "/v1", http.StatusNotFound},
-		{http.MethodGet, "/v1/findings/", http.StatusNotFound},
-		{http.MethodGet, "/v2/findings", http.StatusNotFound},
-		{http.MethodGet, "/v1/findings/a/b", http.StatusNotFound},
-		{http.MethodPost, "/v1/findings", http.StatusMethodNotAllowed},
-		{http.MethodDelete, "/v1/findings/x", http.StatusMethodNotAllowed},
-		{http.MethodPut, "/v1/findings/watch", http.StatusMethodNotAllowed},
+		{http.MethodGet, "/", http.StatusNotFound, ""},
+		{http.MethodGet, "/v1", http.StatusNotFound, ""},
+		{http.MethodGet, "/v1/findings/", http.StatusNotFound, ""},
+		{http.MethodGet, "/v2/findings", http.StatusNotFound, ""},
+		{http.MethodGet, "/v1/findings/a/b", http.StatusNotFound, ""},
+		{http.MethodPost, "/v1/findings", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{http.MethodDelete, "/v1/findings/x", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{http.MethodPut, "/v1/findings/watch", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{http.MethodPut, "/v1/attributions", http.StatusMethodNotAllowed, "POST"},
+		{http.MethodGet, "/v1/attributions", http.StatusMethodNotAllowed, "POST"},
+		{http.MethodPost, "/v1/attributions/7", http.StatusMethodNotAllowed, "GET, HEAD"},
 	} {
 		answer := s.request(c.method, c.path)
 		assert.Equal(t, c.status, answer.StatusCode, "%s %s", c.method, c.path)
 		assert.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"), "%s %s", c.method, c.path)
-		if c.status == http.StatusMethodNotAllowed {
-			assert.Equal(t, "GET, HEAD", answer.Header.Get("Allow"))
+		assert.Equal(t, c.allowed, answer.Header.Get("Allow"), "%s %s", c.method, c.path)
+	}
+}
+
+// Who asks for what is not there is told every route that is, and so is who reads the README.
+func TestRoutesAreNamed(t *testing.T) {
+	s := serve(t, nil)
+	doc, _ := api(t, s)
+	_, body := s.get("/v1/nothing")
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for path, item := range doc.Paths.Map() {
+		assert.Regexp(t, regexp.QuoteMeta(path)+`[ ,"]`, string(body))
+		for method := range item.Operations() {
+			assert.Regexp(t, "`"+method+" ("+regexp.QuoteMeta(path)+"`|/v1/schema`, `"+regexp.QuoteMeta(path)+"`)", string(readme))
 		}
 	}
 }

@@ -26,14 +26,6 @@ type Config struct {
 	QueueSize int `mapstructure:"queue_size"`
 }
 
-// bounds are the shortest and the longest look.
-type bounds struct{ least, most time.Duration }
-
-var windows = map[attribution.Kind]bounds{
-	attribution.Memory: {5 * time.Second, 2 * time.Minute},
-	attribution.Errors: {time.Second, 30 * time.Second},
-}
-
 // minRetry keeps a look that fails at once from being all that is done.
 const minRetry = 5 * time.Second
 
@@ -55,8 +47,8 @@ func (c *Config) window(k attribution.Kind) time.Duration {
 func (c *Config) Validate() error {
 	var errs []error
 	for name, k := range map[string]attribution.Kind{"window": attribution.Memory, "errors_window": attribution.Errors} {
-		if w, b := c.window(k), windows[k]; w < b.least || w > b.most {
-			errs = append(errs, fmt.Errorf("%s is %s, want %s to %s", name, w, b.least, b.most))
+		if err := k.Check(c.window(k)); err != nil {
+			errs = append(errs, fmt.Errorf("%s %w", name, err))
 		}
 	}
 	if c.Again < time.Minute {

@@ -267,7 +267,8 @@ func (d *desk) answer(ctx context.Context, t *ticket, attend attribution.Attribu
 		// Half of the time that is left: the answer must be read, too.
 		q.Window = min(q.Window, q.Before.Sub(d.now())/2)
 	}
-	q.Window = min(max(q.Window, windows[q.Kind].least), windows[q.Kind].most)
+	least, most := q.Kind.Bounds()
+	q.Window = min(max(q.Window, least), most)
 	a, err := attribution.Answer{}, error(attribution.ErrNobody)
 	if attend != nil {
 		look, cancel := context.WithTimeout(ctx, q.Window+grace)

@@ -6,6 +6,7 @@ package attribution
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -25,6 +26,25 @@ const (
 
 // Kinds are all kinds of questions.
 var Kinds = []Kind{Memory, Errors}
+
+// Bounds are the shortest and the longest look at a subject that answers a question of a kind; of an unknown kind there is none.
+func (k Kind) Bounds() (least, most time.Duration) {
+	switch k {
+	case Memory:
+		return 5 * time.Second, 2 * time.Minute
+	case Errors:
+		return time.Second, 30 * time.Second
+	}
+	return 0, 0
+}
+
+// Check says what is wrong with how long a look is to be.
+func (k Kind) Check(window time.Duration) error {
+	if least, most := k.Bounds(); window < least || window > most {
+		return fmt.Errorf("is %s, want %s to %s", window, least, most)
+	}
+	return nil
+}
 
 // Subject is who is looked at.
 type Subject struct {

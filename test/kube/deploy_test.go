@@ -122,6 +122,8 @@ func TestLeastPrivilege(t *testing.T) {
 						if o.GetKind() == "ClusterRole" {
 							may[name] = append(may[name], verb.(string))
 							assert.Contains(t, []string{"list", "watch"}, verb, name)
+						} else {
+							assert.Equal(t, "coordination.k8s.io/leases", name, "what may be written is the lease alone")
 						}
 						assert.NotContains(t, []string{"*", "/secrets", "/configmaps"}, name)
 						assert.NotEqual(t, "*", verb)

@@ -6,20 +6,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/cli/source"
 	"github.com/your-org/tapio/internal/finding"
-)
-
-// Bounds of how long a collector looks.
-const (
-	minProfile = 5 * time.Second
-	maxProfile = 2 * time.Minute
-	minErrors  = time.Second
-	maxErrors  = 30 * time.Second
 )
 
 // look has the collector find out who holds the memory of the subject, or which of its system calls fail.
@@ -133,13 +124,14 @@ func tellFailures(env cli.Env, a attribution.Answer) error {
 
 // checkLook says what is wrong with the flags.
 func (o *Options) checkLook() error {
-	switch {
-	case o.Profile == 0 && o.Pprof != "":
+	if o.Profile == 0 && o.Pprof != "" {
 		return errors.New("--pprof wants --profile, such as --profile 30s")
-	case o.Profile != 0 && (o.Profile < minProfile || o.Profile > maxProfile):
-		return fmt.Errorf("--profile is %s, want %s to %s", o.Profile, minProfile, maxProfile)
-	case o.Errors != 0 && (o.Errors < minErrors || o.Errors > maxErrors):
-		return fmt.Errorf("--errors is %s, want %s to %s", o.Errors, minErrors, maxErrors)
+	}
+	if err := attribution.Memory.Check(o.Profile); o.Profile != 0 && err != nil {
+		return fmt.Errorf("--profile %w", err)
+	}
+	if err := attribution.Errors.Check(o.Errors); o.Errors != 0 && err != nil {
+		return fmt.Errorf("--errors %w", err)
 	}
 	return nil
 }
