@@ -73,8 +73,7 @@ func (e *Engine) Named(name, namespace string) (entity.Entity, bool) {
 		if s.gone || !answerable(of, attribution.Errors) || namespace != "" && of.Namespace != namespace {
 			continue
 		}
-		shown := of.Finding()
-		if name != of.Name && name != shown.Display() && name != of.Container && name != of.CgroupPath && name != string(of.ID) {
+		if shown := of.Finding(); !shown.Is(name) && name != of.CgroupPath && name != string(of.ID) {
 			continue
 		}
 		// The innermost, for it is nearest to the processes; of several, always the same.

@@ -73,6 +73,17 @@ func TestQuestionsAboutErrors(t *testing.T) {
 	assert.Equal(t, disk, named)
 	_, ok = w.engine.Named("data", "shop")
 	assert.False(t, ok)
+	api, ok := entity.New(attributes{"container.id": "c1", "k8s.container.name": "app", "k8s.pod.name": "api-1", "k8s.pod.uid": "u1", "k8s.namespace.name": "shop",
+		"k8s.deployment.name": "api", "cgroup.path": "/kubepods/c1"}, w.machine)
+	require.True(t, ok)
+	w.observe(api, gauge(signal.PIDsUsed, 1))
+	for _, name := range []string{"api", "api-1", "app", "api-1/app", "pod/api-1", "deploy/api", "deployments.apps/api"} { // as `tapio check` takes it
+		named, ok = w.engine.Named(name, "shop")
+		assert.True(t, ok, name)
+		assert.Equal(t, "api-1", named.Name, name)
+	}
+	_, ok = w.engine.Named("sts/api", "shop")
+	assert.False(t, ok)
 
 	node, ok := entity.New(attributes{"host.name": w.machine}, w.machine)
 	require.True(t, ok)
