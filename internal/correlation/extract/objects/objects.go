@@ -31,10 +31,12 @@ type Cluster struct {
 	// scope is the one namespace that was looked at; empty: all.
 	scope string
 	// absent are objects that were asked for by name and are not there.
-	absent  map[Reference]bool
-	events  map[reference][]object
-	usage   map[key]map[string]Usage // of containers, by pod
-	dropped int
+	absent map[Reference]bool
+	// selecting are the services by when they were last seen to select a pod.
+	selecting map[key]time.Time
+	events    map[reference][]object
+	usage     map[key]map[string]Usage // of containers, by pod
+	dropped   int
 }
 
 // reference is what an event is about.

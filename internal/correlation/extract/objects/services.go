@@ -34,9 +34,13 @@ func (t *telling) service(s object) {
 	e := entity.Named(entity.Service, s.namespace(), s.name())
 	facts := map[string]string{"selector": labels(selector)}
 	var selected []object
-	ready := 0
+	ready, replaced := 0, false
 	for _, pod := range t.with(s.namespace(), selector) {
-		if phase := pod.str("status", "phase"); phase == "Succeeded" || phase == "Failed" || pod.leaving() {
+		if over(pod) {
+			continue
+		}
+		if pod.leaving() {
+			replaced = replaced || t.now.Sub(pod.time("metadata", "deletionTimestamp")) < patient
 			continue
 		}
 		selected = append(selected, pod)
@@ -45,16 +49,30 @@ func (t *telling) service(s object) {
 		}
 	}
 	facts["pods"] = strconv.Itoa(len(selected))
+	last, had := t.selecting[s.key()]
+	if len(selected) > 0 {
+		last, had = t.now, true
+	}
+	if had {
+		t.stillSelecting[s.key()] = last
+	}
 	switch {
 	case len(selected) == 0:
 		if t.idle(s.namespace(), selector) {
 			return // scaled to zero
 		}
+		since := s.created()
+		if last.After(since) {
+			since = last
+		}
+		if replaced || had && t.now.Sub(since) < patient {
+			return // the next one may be on its way, or made another the first of them
+		}
 		facts["problem"] = "selector"
 		facts["called_by"] = join(t.callerNames(s))
 		t.nearest(s.namespace(), selector, facts)
 		t.dead[s.key()] = true
-		t.state(e, signal.NoEndpoints, s.created(), "no pod has the labels "+facts["selector"], facts)
+		t.state(e, signal.NoEndpoints, since, "no pod has the labels "+facts["selector"], facts)
 	case ready == 0 && !s.yes("spec", "publishNotReadyAddresses"):
 		since := time.Time{}
 		for _, pod := range selected {

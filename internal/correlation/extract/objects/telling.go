@@ -30,13 +30,14 @@ var tellers = []struct {
 // Signals calls visit for everything that the objects tell at a time. What is well tells nothing.
 func (c *Cluster) Signals(now time.Time, visit func(signal.Batch)) {
 	t := &telling{Cluster: c, now: now, visit: visit, dead: map[key]bool{}, answering: map[key]object{}, ordered: map[string][]object{},
-		refusal: map[string]map[string]string{}, changes: map[key]change{}}
+		refusal: map[string]map[string]string{}, changes: map[key]change{}, stillSelecting: map[key]time.Time{}}
 	for _, part := range tellers {
 		for _, o := range t.sorted(part.resource) {
 			part.tell(t, o)
 		}
 	}
 	t.capacity()
+	c.selecting = t.stillSelecting
 }
 
 // sorted are a resource's objects in order of name, so that what is told comes in the same order each time.
@@ -63,6 +64,8 @@ type telling struct {
 	labels byLabel
 	// dead are the services that have no pod that is ready, and should.
 	dead map[key]bool
+	// stillSelecting is selecting as it is after this pass.
+	stillSelecting map[key]time.Time
 	// calling are the pods that name a service as their host, made when a network policy asks.
 	calling map[key][]object
 	// displaced are the events of pods that were ended for others, by what their names begin with, made when one is asked for.

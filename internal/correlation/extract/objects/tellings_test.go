@@ -86,6 +86,9 @@ func TestTellings(t *testing.T) {
 	}{
 		{"a webhook whose pods are not ready", []string{"validatingwebhookconfigurations", webhook("Fail", ""), "services", shopAPI, "pods", ill},
 			[]string{"service:shop/api k8s.service.no_endpoints not_ready", "validatingwebhookconfiguration:/guard k8s.webhook.away endpoints"}},
+		{"a service of pods that nobody replaces", []string{"services", shopAPI, "pods", strings.Replace(well, "uid: u1,", `uid: u1, deletionTimestamp: "2026-11-23T11:50:00Z",`, 1)},
+			[]string{"pod:u1 k8s.pod.terminating ", "service:shop/api k8s.service.no_endpoints selector"}},
+		{"a service whose one pod is being replaced", []string{"services", shopAPI, "pods", strings.Replace(well, "uid: u1,", `uid: u1, deletionTimestamp: "2026-11-23T12:00:20Z",`, 1)}, nil},
 		{"a webhook that is answered", []string{"validatingwebhookconfigurations", webhook("Fail", ""), "services", shopAPI, "pods", well}, nil},
 		{"a webhook that an expired authority vouches for", []string{"mutatingwebhookconfigurations", webhook("Fail", bundle(t, -time.Hour)), "services", shopAPI, "pods", well},
 			[]string{"mutatingwebhookconfiguration:/guard k8s.webhook.away certificate"}},
@@ -203,6 +206,26 @@ func TestTellings(t *testing.T) {
 			assert.Equal(t, tt.want, got)
 		})
 	}
+}
+
+// An operator that makes another pod the first takes a label off the one before: the service selects none for a moment. Since when it has,
+// the service does not say.
+func TestServiceWithoutPodsForAMoment(t *testing.T) {
+	c := seen(t, "services", shopAPI)
+	told := func(after time.Duration) (found []signal.Signal) {
+		c.Signals(now.Add(after), func(b signal.Batch) { found = append(found, b.Signals...) })
+		return found
+	}
+	c.Observe(logs(t, "pods", "", fmt.Sprintf(apiPod, "True")))
+	assert.Empty(t, told(0))
+	c.Observe(logs(t, "pods", "DELETED", fmt.Sprintf(apiPod, "True")))
+	assert.Empty(t, told(5*time.Second))
+	if late := told(time.Minute); assert.Len(t, late, 1) {
+		assert.Equal(t, 60.0, late[0].Value)
+	}
+	c.Observe(logs(t, "services", "DELETED", shopAPI))
+	assert.Empty(t, told(time.Minute))
+	assert.Empty(t, c.selecting)
 }
 
 // Since when a workload is short, its pods say. Where none does, nobody knows: it is not since the workload was made.
