@@ -1,9 +1,11 @@
 package kube
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 
 	"github.com/your-org/tapio/exporter/findingsexporter"
 	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/root"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/findinglog"
 	"github.com/your-org/tapio/internal/finding/findingtest"
@@ -75,6 +78,36 @@ func collector(t *testing.T, host string, fs ...finding.Finding) (port int64, st
 	return port, func() { require.NoError(t, e.Shutdown(t.Context())) }
 }
 
+// watching is a watch of the cluster's collector, or of the cluster.
+type watching struct {
+	out, errOut screen
+	cancel      context.CancelFunc
+	ended       chan int
+}
+
+func watch(t *testing.T, args ...string) *watching {
+	t.Helper()
+	w := &watching{ended: make(chan int, 1)}
+	env := cli.Env{In: strings.NewReader(""), Out: &w.out, ErrOut: &w.errOut, Now: time.Now, Getenv: func(string) string { return "" }}
+	var ctx context.Context
+	ctx, w.cancel = context.WithCancel(t.Context())
+	go func() {
+		w.ended <- root.Run(ctx, env, append([]string{"tapio", "check", "--watch", "--kubeconfig", cluster.Kubeconfig, "--request-timeout", "30s"}, args...))
+	}()
+	return w
+}
+
+func (w *watching) sees(t *testing.T, what string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return strings.Contains(w.out.String(), what) }, settled, 50*time.Millisecond, "%s is not told, but:\n%s\n%s", what, &w.out, &w.errOut)
+}
+
+func (w *watching) end(t *testing.T) {
+	t.Helper()
+	w.cancel()
+	assert.Equal(t, cli.ExitOK, <-w.ended, w.errOut.String())
+}
+
 // A collector in the cluster is asked through the API server, with the user's own rights; one that does not answer is said to, and
 // the API server is asked alone.
 func TestCollectorOfTheCluster(t *testing.T) {
@@ -115,6 +148,23 @@ func TestCollectorOfTheCluster(t *testing.T) {
 	text, _, _ = tapio(t, cluster.Kubeconfig, 0, "check", "--kubeconfig", cluster.Kubeconfig, "-n", "watched")
 	assert.Contains(t, text, "  - ill/app: 2 restarts, crashes again and again")
 	assert.Contains(t, text, "NOT SEEN: collector: the collector monitoring/agent of cluster test")
+	watched := watch(t, "-A")
+	watched.sees(t, "NOT SEEN: collector: the collector monitoring/agent of cluster test")
+	watched.end(t)
+
+	// One that is watched and goes away is not heard any more, and no other is asked in its place.
+	port, stop = collector(t, host, f)
+	patch := fmt.Sprintf(`{"spec":{"ports":[{"name":"findings","port":4320,"targetPort":%d}]}}`, port)
+	_, err := cluster.API.Resource(resources["Service"].GroupVersionResource).Namespace("monitoring").Patch(t.Context(), "agent", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(t, err)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.Equal(c, finding.SourceCollector, check(t, cluster.Kubeconfig, "-A").Source)
+	}, 30*time.Second, 200*time.Millisecond)
+	watched = watch(t, "-A")
+	watched.sees(t, "told by a collector")
+	stop()
+	watched.sees(t, "NOT SEEN: collector: not heard since ")
+	watched.end(t)
 
 	// By its name, it goes first.
 	f.Title = "told by another"
