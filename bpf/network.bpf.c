@@ -38,8 +38,10 @@ TAPIO_COUNTS(NETWORK_COUNTS)
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
+#define TCP_TIME_WAIT 6
 #define TCP_CLOSE 7
 #define TCP_LISTEN 10
+#define TCP_NEW_SYN_RECV 12
 
 #define ENETUNREACH 101
 #define ETIMEDOUT 110
@@ -66,6 +68,8 @@ const enum outcome *unused_outcome __attribute__((unused));
 const enum count *unused_count __attribute__((unused));
 const struct peer *unused_peer __attribute__((unused));
 const struct peer_counts *unused_peer_counts __attribute__((unused));
+const struct listener *unused_listener __attribute__((unused));
+const struct member *unused_member __attribute__((unused));
 
 // Who talks to whom.
 struct {
@@ -94,41 +98,48 @@ struct port {
 	u32 number;
 };
 
-struct listener {
-	u64 cgroup;
-	u64 sk;
-	u64 drops; // that have been counted
-};
-
-// Who listens where: whose the connections are that come in there.
+// Who listens where, or did so last: whose the connections are that come in there. They may outlive the socket that listened.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 2048);
 	__type(key, struct port);
-	__type(value, struct listener);
+	__type(value, u64);
 } listening SEC(".maps");
 
-// The same by their sockets.
+// A socket that listens. It counts the segments that it discards (sk_drops): which of them were connections that its queue had no
+// room for, user space finds out.
+struct listener {
+	u64 began;
+	u64 cgroup;
+	u32 netns;
+	u32 judged; // of what it discarded
+	u32 discarded; // until it was closed
+	u32 closed;
+};
+
+// Each by its socket, for several may listen on one port. Of those that are closed, the ones that are not judged yet.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 2048);
 	__type(key, u64);
-	__type(value, struct port);
+	__type(value, struct listener);
 } listeners SEC(".maps");
 
+// By helpers, for sockets that are given as numbers.
 static __always_inline struct port port_of(struct sock *sk)
 {
-	struct port p = {.netns = sk->__sk_common.skc_net.net->ns.inum, .number = sk->__sk_common.skc_num};
+	struct port p = {.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), .number = BPF_CORE_READ(sk, __sk_common.skc_num)};
 
+	if (!p.number) // it is closed, and may send a reset yet
+		p.number = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	return p;
 }
 
 // owner_of returns whose a socket is, or 0.
 static __always_inline u64 owner_of(struct sock *sk)
 {
-	u64 key = (u64)sk;
+	u64 key = (u64)sk, *listener;
 	struct socket *known = bpf_map_lookup_elem(&sockets, &key);
-	struct listener *listener;
 	struct port port;
 
 	if (known)
@@ -136,7 +147,7 @@ static __always_inline u64 owner_of(struct sock *sk)
 	port = port_of(sk);
 	listener = bpf_map_lookup_elem(&listening, &port);
 	if (listener)
-		return listener->cgroup;
+		return *listener;
 	return tapio_socket_cgroup_id(sk); // of who listened before
 }
 
@@ -248,19 +259,34 @@ static __always_inline void round_trip(struct sock *sk)
 	tapio_add(&c->n_[RTT_BUCKETS + tapio_bucket(us)], weight);
 }
 
-// count_drops counts what a listener has dropped since the last time. No tracepoint tells that the queue of who listens was full,
-// but the socket counts it (tcp_listendrop in include/net/tcp.h).
-static __always_inline void count_drops(struct listener *l, struct sock *sk)
+static __always_inline u32 discarded(struct sock *sk)
 {
-	u64 drops = (u32)BPF_CORE_READ(sk, sk_drops.counter);
-	struct counts *c;
+	return BPF_CORE_READ(sk, sk_drops.counter);
+}
 
-	if (drops <= l->drops)
+static __always_inline void listen(struct sock *sk)
+{
+	struct listener l = {.began = bpf_ktime_get_ns(), .judged = discarded(sk)};
+	struct port port = port_of(sk);
+	u64 key = (u64)sk;
+
+	l.cgroup = tapio_cgroup_id((struct task_struct *)bpf_get_current_task());
+	l.netns = port.netns;
+	bpf_map_update_elem(&listening, &port, &l.cgroup, BPF_ANY);
+	bpf_map_update_elem(&listeners, &key, &l, BPF_ANY);
+}
+
+static __always_inline void listen_no_more(struct sock *sk)
+{
+	u64 key = (u64)sk;
+	struct listener *l = bpf_map_lookup_elem(&listeners, &key);
+
+	if (!l)
 		return;
-	c = tapio_counts(l->cgroup);
-	if (c)
-		tapio_add(&c->n_[LISTEN_DROPS], drops - l->drops);
-	l->drops = drops;
+	l->discarded = discarded(sk);
+	l->closed = 1;
+	if (l->discarded == l->judged)
+		bpf_map_delete_elem(&listeners, &key);
 }
 
 // inet_sock_set_state(sk, oldstate, newstate): some ten times a connection, with both of its sides here. Therefore of BTF, whose programs read
@@ -268,8 +294,6 @@ static __always_inline void count_drops(struct listener *l, struct sock *sk)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tapio_state, struct sock *sk, int old, int new)
 {
-	struct listener listener = {.sk = (u64)sk}, *known;
-	struct port port, *gone;
 	u64 key = (u64)sk;
 
 	if (sk->sk_protocol != IPPROTO_TCP)
@@ -281,22 +305,9 @@ int BPF_PROG(tapio_state, struct sock *sk, int old, int new)
 	} else if (old == TCP_ESTABLISHED) {
 		round_trip(sk);
 	} else if (new == TCP_LISTEN) {
-		port = port_of(sk);
-		listener.cgroup = tapio_cgroup_id((struct task_struct *)bpf_get_current_task());
-		bpf_map_update_elem(&listening, &port, &listener, BPF_ANY);
-		bpf_map_update_elem(&listeners, &key, &port, BPF_ANY);
+		listen(sk);
 	} else if (old == TCP_LISTEN) {
-		// Its port is none any more.
-		gone = bpf_map_lookup_elem(&listeners, &key);
-		if (!gone)
-			return 0;
-		port = *gone;
-		known = bpf_map_lookup_elem(&listening, &port);
-		if (known && known->sk == key) {
-			count_drops(known, sk);
-			bpf_map_delete_elem(&listening, &port);
-		}
-		bpf_map_delete_elem(&listeners, &key);
+		listen_no_more(sk);
 	}
 	if (new == TCP_CLOSE && bpf_map_lookup_elem(&sockets, &key)) // to look takes no lock, to delete does
 		bpf_map_delete_elem(&sockets, &key);
@@ -332,33 +343,86 @@ int BPF_PROG(tapio_reset_received, struct sock *sk)
 	return 0;
 }
 
-// tcp_send_reset(sk, skb, ...): sk is 0 where nobody listens
-SEC("tp_btf/tcp_send_reset")
-int BPF_PROG(tapio_reset_sent, struct sock *sk)
+// tcp_send_reset(sk, skb, ...): since 6.10 sk is 0 where nobody listens. The verifiers of 6.10 to 6.12.1 take what a program of BTF is given
+// for never 0, and leave out the look whether it is (CVE-2024-56702). A raw program is given numbers.
+SEC("raw_tp/tcp_send_reset")
+int tapio_reset_sent(struct bpf_raw_tracepoint_args *ctx)
 {
+	struct sock *sk = (struct sock *)ctx->args[0];
 	struct counts *c;
+	u8 state;
 
 	if (!sk)
 		return 0;
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV)
+		return 0; // less than a socket, of which older kernels do not tell
 	c = counts_of(sk);
 	if (c)
 		tapio_add(&c->n_[RESETS_SENT], 1);
 	return 0;
 }
 
-// tapio_drops is run by user space for a key of listening (netns, port).
-SEC("raw_tp/tapio_drops")
-int tapio_drops(struct bpf_raw_tracepoint_args *ctx)
+// tapio_discarded is run by user space for a key of listeners: how many segments were discarded there that nobody has judged yet.
+SEC("raw_tp/tapio_discarded")
+int tapio_discarded(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct port port = {.netns = ctx->args[0], .number = ctx->args[1]};
-	struct listener *l = bpf_map_lookup_elem(&listening, &port);
-	struct sock *sk;
+	u64 key = ctx->args[0];
+	struct listener *l = bpf_map_lookup_elem(&listeners, &key);
+	struct sock *sk = (struct sock *)key;
 
 	if (!l)
 		return 0;
-	sk = (struct sock *)l->sk;
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN)
-		count_drops(l, sk);
+	if (l->closed)
+		return l->discarded - l->judged;
+	return BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN ? discarded(sk) - l->judged : 0;
+}
+
+// tapio_judge is run by user space for a key of listeners and when it began: of so many more segments that were discarded there, so many
+// were connections that its queue had no room for; or nobody knows.
+SEC("raw_tp/tapio_judge")
+int tapio_judge(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 key = ctx->args[0], began = ctx->args[1], dropped = ctx->args[3];
+	struct listener *l = bpf_map_lookup_elem(&listeners, &key);
+	struct counts *c;
+
+	if (!l || l->began != began)
+		return 0; // another one has its place meanwhile
+	l->judged += ctx->args[2];
+	if (dropped) {
+		c = tapio_counts(l->cgroup);
+		if (c)
+			tapio_add(&c->n_[LISTEN_DROPS], dropped);
+	}
+	if (ctx->args[4])
+		tapio_count_lost();
+	if (l->closed)
+		bpf_map_delete_elem(&listeners, &key);
+	return 0;
+}
+
+// A process, by the network namespace that it is in.
+struct member {
+	u32 netns;
+	u32 pid;
+};
+
+// tapio_members tells of each process in which network namespace it is: through one of them user space reads what a namespace counts.
+SEC("iter/task")
+int tapio_members(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct member m = {};
+
+	if (!task)
+		return 0;
+	m.pid = BPF_CORE_READ(task, pid);
+	if (m.pid != BPF_CORE_READ(task, tgid))
+		return 0;
+	m.netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	if (m.netns)
+		bpf_seq_write(ctx->meta->seq, &m, sizeof(m));
 	return 0;
 }
 

@@ -29,10 +29,19 @@ const (
 )
 
 type NetworkListener struct {
-	_      structs.HostLayout
-	Cgroup uint64
-	Sk     uint64
-	Drops  uint64
+	_         structs.HostLayout
+	Began     uint64
+	Cgroup    uint64
+	Netns     uint32
+	Judged    uint32
+	Discarded uint32
+	Closed    uint32
+}
+
+type NetworkMember struct {
+	_     structs.HostLayout
+	Netns uint32
+	Pid   uint32
 }
 
 type NetworkOutcome uint32
@@ -63,12 +72,6 @@ type NetworkPeerCounts struct {
 	N [8]uint64
 }
 
-type NetworkPort struct {
-	_      structs.HostLayout
-	Netns  uint32
-	Number uint32
-}
-
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -79,12 +82,16 @@ const (
 	NetworkMapLost                = "lost"
 	NetworkMapPeers               = "peers"
 	NetworkMapSockets             = "sockets"
-	NetworkProgTapioDrops         = "tapio_drops"
+	NetworkProgTapioDiscarded     = "tapio_discarded"
+	NetworkProgTapioJudge         = "tapio_judge"
+	NetworkProgTapioMembers       = "tapio_members"
 	NetworkProgTapioResetReceived = "tapio_reset_received"
 	NetworkProgTapioResetSent     = "tapio_reset_sent"
 	NetworkProgTapioRetransmit    = "tapio_retransmit"
 	NetworkProgTapioState         = "tapio_state"
 	NetworkVarUnusedCount         = "unused_count"
+	NetworkVarUnusedListener      = "unused_listener"
+	NetworkVarUnusedMember        = "unused_member"
 	NetworkVarUnusedOutcome       = "unused_outcome"
 	NetworkVarUnusedPeer          = "unused_peer"
 	NetworkVarUnusedPeerCounts    = "unused_peer_counts"
@@ -132,7 +139,9 @@ type NetworkSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NetworkProgramSpecs struct {
-	TapioDrops         *ebpf.ProgramSpec `ebpf:"tapio_drops"`
+	TapioDiscarded     *ebpf.ProgramSpec `ebpf:"tapio_discarded"`
+	TapioJudge         *ebpf.ProgramSpec `ebpf:"tapio_judge"`
+	TapioMembers       *ebpf.ProgramSpec `ebpf:"tapio_members"`
 	TapioResetReceived *ebpf.ProgramSpec `ebpf:"tapio_reset_received"`
 	TapioResetSent     *ebpf.ProgramSpec `ebpf:"tapio_reset_sent"`
 	TapioRetransmit    *ebpf.ProgramSpec `ebpf:"tapio_retransmit"`
@@ -156,6 +165,8 @@ type NetworkMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type NetworkVariableSpecs struct {
 	UnusedCount      *ebpf.VariableSpec `ebpf:"unused_count"`
+	UnusedListener   *ebpf.VariableSpec `ebpf:"unused_listener"`
+	UnusedMember     *ebpf.VariableSpec `ebpf:"unused_member"`
 	UnusedOutcome    *ebpf.VariableSpec `ebpf:"unused_outcome"`
 	UnusedPeer       *ebpf.VariableSpec `ebpf:"unused_peer"`
 	UnusedPeerCounts *ebpf.VariableSpec `ebpf:"unused_peer_counts"`
@@ -205,6 +216,8 @@ func (m *NetworkMaps) Close() error {
 // It can be passed to LoadNetworkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NetworkVariables struct {
 	UnusedCount      *ebpf.Variable `ebpf:"unused_count"`
+	UnusedListener   *ebpf.Variable `ebpf:"unused_listener"`
+	UnusedMember     *ebpf.Variable `ebpf:"unused_member"`
 	UnusedOutcome    *ebpf.Variable `ebpf:"unused_outcome"`
 	UnusedPeer       *ebpf.Variable `ebpf:"unused_peer"`
 	UnusedPeerCounts *ebpf.Variable `ebpf:"unused_peer_counts"`
@@ -214,7 +227,9 @@ type NetworkVariables struct {
 //
 // It can be passed to LoadNetworkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NetworkPrograms struct {
-	TapioDrops         *ebpf.Program `ebpf:"tapio_drops"`
+	TapioDiscarded     *ebpf.Program `ebpf:"tapio_discarded"`
+	TapioJudge         *ebpf.Program `ebpf:"tapio_judge"`
+	TapioMembers       *ebpf.Program `ebpf:"tapio_members"`
 	TapioResetReceived *ebpf.Program `ebpf:"tapio_reset_received"`
 	TapioResetSent     *ebpf.Program `ebpf:"tapio_reset_sent"`
 	TapioRetransmit    *ebpf.Program `ebpf:"tapio_retransmit"`
@@ -223,7 +238,9 @@ type NetworkPrograms struct {
 
 func (p *NetworkPrograms) Close() error {
 	return _NetworkClose(
-		p.TapioDrops,
+		p.TapioDiscarded,
+		p.TapioJudge,
+		p.TapioMembers,
 		p.TapioResetReceived,
 		p.TapioResetSent,
 		p.TapioRetransmit,

@@ -179,9 +179,13 @@ struct task_struct {
 	struct signal_struct *signal;
 };
 
-// kernel/bpf/task_iter.c
+// include/linux/bpf.h, kernel/bpf/task_iter.c
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
 struct bpf_iter__task {
-	void *meta;
+	struct bpf_iter_meta *meta;
 	struct task_struct *task;
 };
 
@@ -240,10 +244,15 @@ struct sock_cgroup_data {
 
 struct sock {
 	struct sock_common __sk_common;
-	u8 sk_protocol; // wider than this since 5.6: the low byte is all there is to it
+	u16 sk_protocol; // since 5.6; that of MPTCP has TCP's for its low byte
 	int sk_err;
 	atomic_t sk_drops;
 	struct sock_cgroup_data sk_cgrp_data;
+};
+
+// include/net/inet_sock.h
+struct inet_sock {
+	__be16 inet_sport;
 };
 
 // include/linux/netdevice.h, include/linux/skbuff.h

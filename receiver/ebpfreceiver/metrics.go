@@ -95,7 +95,7 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 	for name, a := range p.attached {
 		switch name {
 		case "network":
-			errs = append(errs, countDrops(a))
+			errs = append(errs, p.judgeListeners(a))
 		case "dns":
 			errs = append(errs, p.expire(a))
 		}

@@ -51,22 +51,6 @@ func recordNetwork(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint6
 	mb.RecordContainerNetworkTCPListenDropsDataPoint(now, int64(n[bpf.NetworkCountLISTEN_DROPS]))
 }
 
-// countDrops has the kernel count what listeners have dropped.
-func countDrops(a *attached) error {
-	var listening []bpf.NetworkPort
-	err := entries(a.Maps[bpf.NetworkMapListening], func(key bpf.NetworkPort, _ bpf.NetworkListener) { listening = append(listening, key) })
-	if err != nil {
-		return fmt.Errorf("read who listens: %w", err)
-	}
-	for _, key := range listening {
-		args := [2]uint64{uint64(key.Netns), uint64(key.Number)}
-		if _, err := a.Programs[bpf.NetworkProgTapioDrops].Run(&ebpf.RunOptions{Context: args}); err != nil {
-			return fmt.Errorf("count what listeners dropped: %w", err)
-		}
-	}
-	return nil
-}
-
 // peer is one whom a container connects to, and how its attempts ended.
 type peer struct {
 	address netip.AddrPort

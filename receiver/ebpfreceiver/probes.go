@@ -85,8 +85,10 @@ type probes struct {
 	reading   sync.WaitGroup
 	attached  map[string]*attached
 	cgroups   *cgroups
-	coverage  []coveragelog.Part
-	out       *logsReceiver // nil: nobody wants events
+	// listenDrops is how many connections the listeners of each network namespace had no room for by the last reading.
+	listenDrops map[uint32]uint64
+	coverage    []coveragelog.Part
+	out         *logsReceiver // nil: nobody wants events
 }
 
 func newProbes(set receiver.Settings, cfg *Config) (*probes, error) {
@@ -108,7 +110,7 @@ func (p *probes) join(add func()) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel, p.attached, p.coverage = cancel, map[string]*attached{}, nil
+	p.cancel, p.attached, p.coverage, p.listenDrops = cancel, map[string]*attached{}, nil, map[uint32]uint64{}
 	for _, g := range p.cfg.groups() {
 		c := finding.Coverage{Layer: finding.LayerEBPF, State: finding.CoverageOK}
 		if err := p.start(ctx, g); err != nil {
