@@ -10,7 +10,6 @@ enum count {
 	EXITS_OK,
 	EXITS_FAILED, // with a code other than 0
 	EXITS_SIGNALED,
-	EXITS_UNTOLD, // that were events, of too many
 	PROCESS_COUNTS,
 };
 TAPIO_COUNTS(PROCESS_COUNTS)
@@ -78,6 +77,23 @@ struct {
 	__type(key, u32);
 	__type(value, struct sent);
 } last_sent SEC(".maps");
+
+// untold counts the ends that were not told, of cgroups with too many.
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} untold SEC(".maps");
+
+static __always_inline void count_untold(void)
+{
+	u32 zero = 0;
+	u64 *n = bpf_map_lookup_elem(&untold, &zero);
+
+	if (n)
+		*n += 1;
+}
 
 struct told {
 	u64 since;
@@ -266,8 +282,7 @@ int tapio_exit(struct bpf_raw_tracepoint_args *ctx)
 		is_main = is_first(leader) || tapio_cgroup_id(parent) != cgroup;
 	now = bpf_ktime_get_ns();
 	if (!may_tell(cgroup, now)) {
-		if (c)
-			tapio_add(&c->n_[EXITS_UNTOLD], 1);
+		count_untold();
 		return 0;
 	}
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);

@@ -21,8 +21,7 @@ const (
 	ProcessCountEXITS_OK       ProcessCount = 2
 	ProcessCountEXITS_FAILED   ProcessCount = 3
 	ProcessCountEXITS_SIGNALED ProcessCount = 4
-	ProcessCountEXITS_UNTOLD   ProcessCount = 5
-	ProcessCountPROCESS_COUNTS ProcessCount = 6
+	ProcessCountPROCESS_COUNTS ProcessCount = 5
 )
 
 type ProcessExit struct {
@@ -79,6 +78,7 @@ const (
 	ProcessMapLastSent     = "last_sent"
 	ProcessMapLost         = "lost"
 	ProcessMapToldOf       = "told_of"
+	ProcessMapUntold       = "untold"
 	ProcessProgTapioExec   = "tapio_exec"
 	ProcessProgTapioExit   = "tapio_exit"
 	ProcessProgTapioFork   = "tapio_fork"
@@ -145,6 +145,7 @@ type ProcessMapSpecs struct {
 	LastSent *ebpf.MapSpec `ebpf:"last_sent"`
 	Lost     *ebpf.MapSpec `ebpf:"lost"`
 	ToldOf   *ebpf.MapSpec `ebpf:"told_of"`
+	Untold   *ebpf.MapSpec `ebpf:"untold"`
 }
 
 // ProcessVariableSpecs contains global variables before they are loaded into the kernel.
@@ -181,6 +182,7 @@ type ProcessMaps struct {
 	LastSent *ebpf.Map `ebpf:"last_sent"`
 	Lost     *ebpf.Map `ebpf:"lost"`
 	ToldOf   *ebpf.Map `ebpf:"told_of"`
+	Untold   *ebpf.Map `ebpf:"untold"`
 }
 
 func (m *ProcessMaps) Close() error {
@@ -191,6 +193,7 @@ func (m *ProcessMaps) Close() error {
 		m.LastSent,
 		m.Lost,
 		m.ToldOf,
+		m.Untold,
 	)
 }
 

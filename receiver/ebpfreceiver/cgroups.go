@@ -27,16 +27,25 @@ type cgroups struct {
 	version uint8
 	places  map[uint64]place
 	walked  time.Time
+	walks   int
 }
 
 // place is where a cgroup is, and who is told of it.
 type place struct {
 	path, owner string
-	// gone is how many walks did not find it: after the first its last is told, after the next what it left is deleted.
+	// gone is the walk that was the first not to find it; 0: it is there.
 	gone int
+	// told is by whom its last was told.
+	told tellers
 }
 
-func (p place) over() bool { return p.gone > 1 }
+// tellers are those who tell what the programs remember, each at times of its own.
+type tellers uint8
+
+const (
+	tellsMetrics tellers = 1 << iota
+	tellsEvents
+)
 
 // openCgroups finds the hierarchy that the memory controller is on.
 func openCgroups(mount string) *cgroups {
@@ -76,9 +85,10 @@ func (c *cgroups) look() bool {
 	return true
 }
 
-// walk looks at all cgroups, and forgets those that are gone for long.
+// walk looks at all cgroups, and remembers those that are gone until their last is told.
 func (c *cgroups) walk() {
 	c.walked = time.Now()
+	c.walks++
 	before := c.places
 	c.places = make(map[uint64]place, len(before))
 	_ = filepath.WalkDir(c.root, func(path string, d fs.DirEntry, err error) error {
@@ -105,15 +115,51 @@ func (c *cgroups) walk() {
 		return nil
 	})
 	for id, p := range before {
-		if _, there := c.places[id]; !there && !p.over() {
-			p.gone++
+		if _, there := c.places[id]; !there {
+			if p.gone == 0 {
+				p.gone = c.walks
+			}
 			c.places[id] = p
 		}
 	}
 }
 
-// owned visits the entries of a map with who is told of them, and deletes what cgroups have left that are gone. id is the cgroup in a
-// key. Those that are not known are looked for once, when all has been read: what is not found then is gone.
+// told says that somebody has told all that the programs remembered after so many walks. It forgets the cgroups that were gone by then
+// and whose last everybody has told, and returns them. Where more than room are gone, as when events are refused for long, one teller is enough.
+func (c *cgroups) told(by tellers, walks int, everybody tellers, room int) map[uint64]place {
+	over, gone := map[uint64]place{}, 0
+	for _, p := range c.places {
+		if p.gone > 0 {
+			gone++
+		}
+	}
+	for id, p := range c.places {
+		if p.gone == 0 {
+			continue
+		}
+		if p.gone <= walks {
+			p.told |= by
+			c.places[id] = p
+		}
+		if p.told&everybody == everybody || gone > room && p.told != 0 {
+			over[id] = p
+			delete(c.places, id)
+		}
+	}
+	return over
+}
+
+// paths are those of all cgroups that are known.
+func (c *cgroups) paths() map[string]bool {
+	all := make(map[string]bool, len(c.places))
+	for _, p := range c.places {
+		all[p.path] = true
+	}
+	return all
+}
+
+// owned visits the entries of a map with who is told of them. id is the cgroup in a key. Those that are not known are looked for once,
+// when all has been read: what is not found then is gone, and deleted.
 func owned[K, V any](c *cgroups, m *ebpf.Map, id func(K) uint64, visit func(who string, key K, value V)) error {
 	type entry struct {
 		key   K
@@ -122,13 +168,10 @@ func owned[K, V any](c *cgroups, m *ebpf.Map, id func(K) uint64, visit func(who 
 	var unknown []entry
 	var left []K
 	err := entries(m, func(key K, value V) {
-		switch p, ok := c.places[id(key)]; {
-		case !ok:
-			unknown = append(unknown, entry{key, value})
-		case p.over():
-			left = append(left, key)
-		default:
+		if p, ok := c.places[id(key)]; ok {
 			visit(p.owner, key, value)
+		} else {
+			unknown = append(unknown, entry{key, value})
 		}
 	})
 	if len(unknown) > 0 && c.look() {

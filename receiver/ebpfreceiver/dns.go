@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -101,47 +102,79 @@ func (l *lookups) times() (n uint64) {
 	return n
 }
 
+// whose is who asks for what.
+type whose struct {
+	who string
+	question
+}
+
+// asked is what all ask for.
+type asked map[whose]*lookups
+
+// add adds what the kernel's programs counted, unless there is no room for one more.
+func (all asked) add(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCounts, room int) bool {
+	w := whose{who, questionOf(key)}
+	sum := all[w]
+	if sum == nil {
+		if len(all) >= room {
+			return false
+		}
+		sum = &lookups{question: w.question}
+		all[w] = sum
+	}
+	for i, n := range counts.N {
+		sum.n[i] += n
+	}
+	sum.slow += counts.Slow
+	return true
+}
+
+// byOwner is what each owner asks for, in order.
+func (all asked) byOwner() map[string][]*lookups {
+	of := map[string][]*lookups{}
+	for w, l := range all {
+		of[w.who] = append(of[w.who], l)
+	}
+	for _, some := range of {
+		slices.SortFunc(some, func(a, b *lookups) int { return a.compare(b.question) })
+	}
+	return of
+}
+
 // asked is what each owner asks for, by the path of its cgroup: as much as the kernel's programs remember.
 func (p *probes) asked() (map[string][]*lookups, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	all := asked{}
+	for w, kept := range p.kept.asked {
+		of := *kept
+		all[w] = &of
+	}
+	err := p.eachQuestion(func(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCounts) {
+		all.add(who, key, counts, math.MaxInt)
+	})
+	return all.byOwner(), err
+}
+
+// eachQuestion visits what the kernel's programs remember of questions, with who is told of it; p.mu is held.
+func (p *probes) eachQuestion(visit func(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCounts)) error {
 	a := p.attached["dns"]
 	if a == nil {
-		return nil, nil
+		return nil
 	}
 	if err := p.expire(a); err != nil {
-		return nil, err
+		return err
 	}
-	type whose struct {
-		who string
-		question
-	}
-	sums := map[whose]*lookups{}
-	all := map[string][]*lookups{}
 	id := func(key bpf.DNSQuestion) uint64 { return key.Cgroup }
 	err := owned(p.cgroups, a.Maps[bpf.DNSMapQuestions], id, func(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCounts) {
-		if who == "/" {
-			return
+		if who != "/" {
+			visit(who, key, counts)
 		}
-		w := whose{who, questionOf(key)}
-		sum := sums[w]
-		if sum == nil {
-			sum = &lookups{question: w.question}
-			sums[w] = sum
-			all[w.who] = append(all[w.who], sum)
-		}
-		for i, n := range counts.N {
-			sum.n[i] += n
-		}
-		sum.slow += counts.Slow
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read what is asked for: %w", err)
+		return fmt.Errorf("read what is asked for: %w", err)
 	}
-	for _, of := range all {
-		slices.SortFunc(of, func(a, b *lookups) int { return a.compare(b.question) })
-	}
-	return all, nil
+	return nil
 }
 
 func (q question) compare(other question) int {
@@ -188,24 +221,36 @@ func domainName(wire []byte) string {
 	return b.String()
 }
 
-// lookupFailures tells which lookups failed since the last look, once for each name, server and way to fail.
+// lookupFailures tells which lookups failed since the last look, once for each name, server and way to fail. before is what the kernel's
+// programs had counted, as in failures.
 type lookupFailures struct {
 	probes *probes
-	before map[string]map[question]lookups
+	before map[bpf.DNSQuestion]bpf.DNSQuestionCounts
 }
 
 func (f *lookupFailures) tell(ctx context.Context) error {
-	all, err := f.probes.asked()
+	now, all, news := map[bpf.DNSQuestion]bpf.DNSQuestionCounts{}, asked{}, asked{}
+	f.probes.mu.Lock()
+	err := f.probes.eachQuestion(func(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCounts) {
+		now[key] = counts
+		all.add(who, key, counts, math.MaxInt)
+		before := f.before[key]
+		subtract(counts.N[:], before.N[:])
+		if before.Slow <= counts.Slow {
+			counts.Slow -= before.Slow
+		}
+		news.add(who, key, counts, math.MaxInt)
+	})
+	f.probes.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	now := map[string]map[question]lookups{}
-	for cgroup, asked := range all {
-		now[cgroup] = map[question]lookups{}
+	f.before = now
+	everything := all.byOwner()
+	for cgroup, asked := range news.byOwner() {
 		var failed []lookupFailure
 		for _, l := range asked {
-			now[cgroup][l.question] = *l
-			failed = append(failed, l.since(f.before[cgroup][l.question]).failures(asked)...)
+			failed = append(failed, l.failures(everything[cgroup])...)
 		}
 		failed, more := worst(failed)
 		f.probes.telemetry.ReceiverEbpfNamesDropped.Add(ctx, int64(more))
@@ -213,22 +258,7 @@ func (f *lookupFailures) tell(ctx context.Context) error {
 			f.probes.tell(ctx, cgroup, f.probes.cgroups.version, time.Now(), l.fill)
 		}
 	}
-	f.before = now
 	return nil
-}
-
-// since is what came since before. What was forgotten and came again begins at zero.
-func (l *lookups) since(before lookups) *lookups {
-	d := *l
-	for i, n := range before.n {
-		if n <= d.n[i] {
-			d.n[i] -= n
-		}
-	}
-	if before.slow <= d.slow {
-		d.slow -= before.slow
-	}
-	return &d
 }
 
 // failures are the ways in which lookups failed. That there is no such name is none where it was only searched for.

@@ -22,6 +22,7 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/coveragelog"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadatatest"
 	"github.com/your-org/tapio/test/harness"
 )
 
@@ -136,18 +137,22 @@ func (s *events) await(t *testing.T, name string, pid int) event {
 }
 
 // metrics is the metrics half of the receiver, scraped by hand.
-type metrics struct{ scraper *metricsScraper }
+type metrics struct {
+	scraper   *metricsScraper
+	telemetry *componenttest.Telemetry
+}
 
 func startMetrics(t *testing.T, cfg *Config) metrics {
 	t.Helper()
-	set := receivertest.NewNopSettings(metadata.Type)
+	telemetry := componenttest.NewTelemetry()
+	set := metadatatest.NewSettings(telemetry)
 	p, err := newProbes(set, cfg)
 	require.NoError(t, err)
 	p.ended = func() {}
 	s := newMetricsScraper(p, set)
 	require.NoError(t, s.start(context.Background(), componenttest.NewNopHost()))
 	t.Cleanup(func() { require.NoError(t, s.shutdown(context.Background())) })
-	return metrics{s}
+	return metrics{s, telemetry}
 }
 
 // of are the sums of a cgroup, or of the machine (""), by the metric's name and the values of its attributes.

@@ -224,7 +224,9 @@ func probe(at *unix.SockaddrInet4, times int) error {
 
 // Of several in a namespace each is told what is certain, and no more.
 func TestCertainDrops(t *testing.T) {
-	of := func(cgroup, n uint64) *discarded { return &discarded{n: n, NetworkListener: bpf.NetworkListener{Cgroup: cgroup}} }
+	of := func(cgroup, n uint64) *discarded {
+		return &discarded{n: n, NetworkListener: bpf.NetworkListener{Cgroup: cgroup}}
+	}
 	for _, c := range []struct {
 		name    string
 		there   []*discarded

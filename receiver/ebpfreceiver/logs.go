@@ -4,6 +4,7 @@ package ebpfreceiver
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -35,15 +36,10 @@ type logsReceiver struct {
 func (r *logsReceiver) Start(_ context.Context, host component.Host) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	r.probes.join(func() { r.probes.out = r })
+	r.probes.join(func() { r.probes.out, r.probes.tellers = r, r.probes.tellers|tellsEvents })
 	r.leave = r.probes.attend(host)
 	r.done.Go(func() { r.tellCoverage(ctx) })
-	if r.probes.cfg.Probes.Network.Enabled {
-		r.done.Go(func() { r.tellFailures(ctx, (&failures{probes: r.probes}).tell) })
-	}
-	if r.probes.cfg.Probes.DNS.Enabled {
-		r.done.Go(func() { r.tellFailures(ctx, (&lookupFailures{probes: r.probes}).tell) })
-	}
+	r.done.Go(func() { r.tellFailures(ctx) })
 	return nil
 }
 
@@ -56,7 +52,7 @@ func (r *logsReceiver) Shutdown(context.Context) error {
 		r.cancel()
 		r.done.Wait()
 	}
-	return r.probes.leave(r.cancel != nil, func() { r.probes.out = nil })
+	return r.probes.leave(r.cancel != nil, func() { r.probes.out, r.probes.tellers = nil, r.probes.tellers&^tellsEvents })
 }
 
 // tellCoverage says how well each group of probes sees, again and again.
@@ -83,7 +79,8 @@ func (r *logsReceiver) tellCoverage(ctx context.Context) {
 }
 
 // tellFailures tells what failed in each interval: to tell each failure of many by itself would help nobody.
-func (r *logsReceiver) tellFailures(ctx context.Context, tell func(context.Context) error) {
+func (r *logsReceiver) tellFailures(ctx context.Context) {
+	connects, lookups := failures{probes: r.probes}, lookupFailures{probes: r.probes}
 	tick := time.NewTicker(r.probes.cfg.CollectionInterval)
 	defer tick.Stop()
 	for {
@@ -92,7 +89,8 @@ func (r *logsReceiver) tellFailures(ctx context.Context, tell func(context.Conte
 			return
 		case <-tick.C:
 		}
-		if err := tell(ctx); err != nil {
+		walks := r.probes.walks()
+		if err := errors.Join(connects.tell(ctx), lookups.tell(ctx), r.probes.told(ctx, tellsEvents, walks)); err != nil {
 			r.probes.logger.Error("what failed cannot be told", zap.Error(err))
 		}
 	}

@@ -36,15 +36,18 @@ func newMetricsScraper(p *probes, set receiver.Settings) *metricsScraper {
 
 func (s *metricsScraper) start(context.Context, component.Host) error {
 	s.began = pcommon.NewTimestampFromTime(time.Now())
-	s.probes.join(func() { s.joined = true })
+	s.probes.join(func() { s.joined, s.probes.tellers = true, s.probes.tellers|tellsMetrics })
 	return nil
 }
 
-func (s *metricsScraper) shutdown(context.Context) error { return s.probes.leave(s.joined, func() {}) }
+func (s *metricsScraper) shutdown(context.Context) error {
+	return s.probes.leave(s.joined, func() { s.probes.tellers &^= tellsMetrics })
+}
 
 // scrape reads the maps of all groups. A group that cannot be read leaves the others alone.
 func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	now := pcommon.NewTimestampFromTime(time.Now())
+	walks := s.probes.walks()
 	lookErr := s.probes.look(&s.looked)
 	all, err := s.probes.readings(ctx)
 	peers, peersErr := s.probes.peers()
@@ -79,17 +82,43 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		md.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
 	}
 	disksErr := s.recordDisks(out, now)
-	return out, errors.Join(lookErr, err, peersErr, askedErr, growthsErr, disksErr)
+	toldErr := s.probes.told(ctx, tellsMetrics, walks)
+	return out, errors.Join(lookErr, err, peersErr, askedErr, growthsErr, disksErr, toldErr)
 }
 
 // reading are the counts of one owner, by the group of probes that counted.
 type reading map[string][]uint64
 
-// readings are those of all owners, by the path of their cgroup. What cgroups have left that are gone is told once more, and then
-// makes room for others.
+// readings are those of all owners, by the path of their cgroup.
 func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	told := map[string]reading{}
+	for who, counts := range p.kept.counts {
+		told[who] = reading{}
+		for group, n := range counts {
+			told[who][group] = slices.Clone(n)
+		}
+	}
+	all, err := p.counted(ctx)
+	for _, c := range all {
+		switch {
+		case c.owner == "/": // nobody's
+		case told[c.owner] == nil && len(told) >= p.cfg.MaxCgroups:
+			p.telemetry.ReceiverEbpfDropped.Add(ctx, 1)
+		default:
+			if told[c.owner] == nil {
+				told[c.owner] = reading{}
+			}
+			told[c.owner].add(c)
+		}
+	}
+	return told, err
+}
+
+// counted reads what all cgroups have counted that are known; p.mu is held. What those have left that were gone before they were seen makes
+// room for others.
+func (p *probes) counted(ctx context.Context) ([]counted, error) {
 	var all []counted
 	var errs []error
 	for name, a := range p.attached {
@@ -105,36 +134,22 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 		}
 		all = append(all, counts...)
 	}
-	look := false
-	for i := range all {
-		c := &all[i]
-		c.place, c.known = p.cgroups.places[c.cgroup]
-		look = look || !c.known || c.gone > 0
-	}
-	looked := look && p.cgroups.look()
-	told := map[string]reading{}
-	for _, c := range all {
-		if !c.known {
-			c.place, c.known = p.cgroups.places[c.cgroup]
+	known := func(c counted) bool { _, ok := p.cgroups.places[c.cgroup]; return ok }
+	looked := slices.ContainsFunc(all, func(c counted) bool { return !known(c) }) && p.cgroups.look()
+	all = slices.DeleteFunc(all, func(c counted) bool {
+		if known(c) {
+			return false
 		}
-		switch {
-		case !c.known && !looked: // it is new
-		case !c.known:
+		if looked { // else it may be new
 			p.telemetry.ReceiverEbpfUnresolved.Add(ctx, 1)
 			errs = append(errs, forget(c.in, &c.cgroup))
-		case c.over():
-			errs = append(errs, forget(c.in, &c.cgroup))
-		case c.owner == "/": // nobody's
-		case told[c.owner] == nil && len(told) >= p.cfg.MaxCgroups:
-			p.telemetry.ReceiverEbpfDropped.Add(ctx, 1)
-		default:
-			if told[c.owner] == nil {
-				told[c.owner] = reading{}
-			}
-			told[c.owner].add(c)
 		}
+		return true
+	})
+	for i := range all {
+		all[i].owner = p.cgroups.places[all[i].cgroup].owner
 	}
-	return told, errors.Join(errs...)
+	return all, errors.Join(errs...)
 }
 
 // add adds what a cgroup of the owner counted.
@@ -154,9 +169,7 @@ type counted struct {
 	cgroup uint64
 	n      []uint64
 	in     *ebpf.Map
-
-	place
-	known bool
+	owner  string
 }
 
 // counts reads what all cgroups have counted. (From these maps nobody but us deletes, so that key by key none is left out.)

@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -72,43 +73,75 @@ func (p peer) record(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
 	}
 }
 
+// whom is who connects to whom.
+type whom struct {
+	who     string
+	address netip.AddrPort
+}
+
+// peers are whom all connect to.
+type peers map[whom]*peer
+
+// add adds what the kernel's programs counted, unless there is no room for one more.
+func (all peers) add(who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts, room int) bool {
+	w := whom{who, netip.AddrPortFrom(addressOf(key.Family, key.Address), key.Port)}
+	sum := all[w]
+	if sum == nil {
+		if len(all) >= room {
+			return false
+		}
+		sum = &peer{address: w.address}
+		all[w] = sum
+	}
+	for i, n := range counts.N {
+		sum.n[i] += n
+	}
+	return true
+}
+
+// byOwner are those of each owner, in order.
+func (all peers) byOwner() map[string][]peer {
+	of := map[string][]peer{}
+	for w, p := range all {
+		of[w.who] = append(of[w.who], *p)
+	}
+	for _, some := range of {
+		slices.SortFunc(some, func(a, b peer) int { return a.address.Compare(b.address) })
+	}
+	return of
+}
+
 // peers are those of each owner, by the path of its cgroup: as many as the kernel's programs remember.
 func (p *probes) peers() (map[string][]peer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	all := peers{}
+	for w, kept := range p.kept.peers {
+		of := *kept
+		all[w] = &of
+	}
+	err := p.eachPeer(func(who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts) {
+		all.add(who, key, counts, math.MaxInt)
+	})
+	return all.byOwner(), err
+}
+
+// eachPeer visits what the kernel's programs remember of peers, with who is told of it; p.mu is held.
+func (p *probes) eachPeer(visit func(who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts)) error {
 	a := p.attached["network"]
 	if a == nil {
-		return nil, nil
+		return nil
 	}
-	type whom struct {
-		who     string
-		address netip.AddrPort
-	}
-	sums := map[whom]*[bpf.NetworkOutcomeOUTCOMES]uint64{}
 	id := func(key bpf.NetworkPeer) uint64 { return key.Cgroup }
 	err := owned(p.cgroups, a.Maps[bpf.NetworkMapPeers], id, func(who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts) {
-		if who == "/" {
-			return
-		}
-		w := whom{who, netip.AddrPortFrom(addressOf(key.Family, key.Address), key.Port)}
-		if sums[w] == nil {
-			sums[w] = new([bpf.NetworkOutcomeOUTCOMES]uint64)
-		}
-		for i, n := range counts.N {
-			sums[w][i] += n
+		if who != "/" {
+			visit(who, key, counts)
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the peers: %w", err)
+		return fmt.Errorf("read the peers: %w", err)
 	}
-	all := map[string][]peer{}
-	for w, n := range sums {
-		all[w.who] = append(all[w.who], peer{w.address, *n})
-	}
-	for _, of := range all {
-		slices.SortFunc(of, func(a, b peer) int { return a.address.Compare(b.address) })
-	}
-	return all, nil
+	return nil
 }
 
 // addressOf reads an address as the kernel's programs have it: of IPv4 in the first four bytes.
@@ -119,32 +152,37 @@ func addressOf(family uint16, address [16]byte) netip.Addr {
 	return netip.AddrFrom16(address).Unmap()
 }
 
-// failures tells what failed since the last look, once for each peer and way to fail.
+// failures tells what failed since the last look, once for each peer and way to fail. before is what the kernel's programs had counted, by
+// their own keys: what is told of several cgroups together falls when one of them is gone.
 type failures struct {
 	probes *probes
-	before map[string]map[netip.AddrPort]peer
+	before map[bpf.NetworkPeer]bpf.NetworkPeerCounts
 }
 
 func (f *failures) tell(ctx context.Context) error {
-	all, err := f.probes.peers()
+	now, news := map[bpf.NetworkPeer]bpf.NetworkPeerCounts{}, peers{}
+	f.probes.mu.Lock()
+	err := f.probes.eachPeer(func(who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts) {
+		now[key] = counts
+		before := f.before[key].N
+		subtract(counts.N[:], before[:])
+		news.add(who, key, counts, math.MaxInt)
+	})
+	f.probes.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	now, told := map[string]map[netip.AddrPort]peer{}, 0
-	for cgroup, peers := range all {
-		now[cgroup] = map[netip.AddrPort]peer{}
-		lately := map[netip.AddrPort]peer{}
+	f.before = now
+	told := 0
+	for cgroup, peers := range news.byOwner() {
 		for _, p := range peers {
-			now[cgroup][p.address] = p
-			lately[p.address] = p.since(f.before[cgroup][p.address])
-		}
-		for _, p := range peers {
-			since := lately[p.address]
 			if p.address.Addr() == netip.IPv6Loopback() {
-				since = since.triedAgain(lately[netip.AddrPortFrom(loopback, p.address.Port())])
+				if ipv4 := news[whom{cgroup, netip.AddrPortFrom(loopback, p.address.Port())}]; ipv4 != nil {
+					p = p.triedAgain(*ipv4)
+				}
 			}
-			attempts := since.attempts() - since.n[bpf.NetworkOutcomeCANCELLED]
-			for i, n := range since.n {
+			attempts := p.attempts() - p.n[bpf.NetworkOutcomeCANCELLED]
+			for i, n := range p.n {
 				if n == 0 || outcomes[i].text == "" {
 					continue
 				}
@@ -156,18 +194,16 @@ func (f *failures) tell(ctx context.Context) error {
 			}
 		}
 	}
-	f.before = now
 	return nil
 }
 
-// since is what came since before. One that was forgotten and came again begins at zero.
-func (p peer) since(before peer) peer {
-	for i, n := range before.n {
-		if n <= p.n[i] {
-			p.n[i] -= n
+// subtract leaves what came since before. What was forgotten and came again begins at zero.
+func subtract(counts []uint64, before []uint64) {
+	for i, n := range before {
+		if n <= counts[i] {
+			counts[i] -= n
 		}
 	}
-	return p
 }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})

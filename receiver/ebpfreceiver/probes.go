@@ -85,6 +85,8 @@ type probes struct {
 	reading   sync.WaitGroup
 	attached  map[string]*attached
 	cgroups   *cgroups
+	kept      kept
+	tellers   tellers
 	// listenDrops is how many connections the listeners of each network namespace had no room for by the last reading.
 	listenDrops map[uint32]uint64
 	coverage    []coveragelog.Part
@@ -110,7 +112,8 @@ func (p *probes) join(add func()) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel, p.attached, p.coverage, p.listenDrops = cancel, map[string]*attached{}, nil, map[uint32]uint64{}
+	p.cancel, p.attached, p.coverage = cancel, map[string]*attached{}, nil
+	p.kept, p.listenDrops = newKept(), map[uint32]uint64{}
 	for _, g := range p.cfg.groups() {
 		c := finding.Coverage{Layer: finding.LayerEBPF, State: finding.CoverageOK}
 		if err := p.start(ctx, g); err != nil {
@@ -246,14 +249,16 @@ func (p *probes) observeLost(_ context.Context, o metric.Int64Observer) error {
 }
 
 // observeUntold tells how many ends of processes were counted only.
-func (p *probes) observeUntold(ctx context.Context, o metric.Int64Observer) error {
-	all, err := p.readings(ctx)
-	var n uint64
-	for _, r := range all {
-		if c := r["process"]; c != nil {
-			n += c[bpf.ProcessCountEXITS_UNTOLD]
-		}
+func (p *probes) observeUntold(_ context.Context, o metric.Int64Observer) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.attached["process"]
+	if a == nil {
+		return nil
 	}
-	o.Observe(int64(n))
+	n, err := bpf.Untold(a.Maps[bpf.ProcessMapUntold])
+	if err == nil {
+		o.Observe(int64(n))
+	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"golang.org/x/sys/unix"
 )
 
@@ -85,4 +86,7 @@ func TestRealProcessCounts(t *testing.T) {
 	windows := 1 + int(took/(10*time.Second))
 	assert.LessOrEqual(t, sink.count(eventProcessExit, id), min(16*windows, children))
 	assert.GreaterOrEqual(t, sink.count(eventProcessExit, id), 16)
+	untold, err := m.telemetry.GetMetric("otelcol_receiver_ebpf_untold")
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, untold.Data.(metricdata.Sum[int64]).DataPoints[0].Value, int64(children-16*windows))
 }

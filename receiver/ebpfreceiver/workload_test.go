@@ -143,6 +143,8 @@ func serveWorkload() {
 		try(useNetwork())
 	case "localhost":
 		try(tryLocalhost())
+	case "refused": // by ADDRESS so many TIMES
+		try(refuse(words[2], words[3]))
 	case "listen": // in a way of KIND; FOLDER says when to go on
 		try(listenFor(words[2], words[3]))
 	case "connect": // to ADDRESS, to which there is no way
