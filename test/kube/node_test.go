@@ -53,7 +53,7 @@ var nodeScenarios = []scenario{
 	{name: "webhook", pattern: "webhook-away", entity: "ValidatingWebhookConfiguration guard", severity: finding.Critical, says: []string{"guard"}},
 	{name: "rollout-broke", pattern: "crash-loop", entity: "Container api", severity: finding.Critical, says: []string{"after revision 2 of the Deployment", "kubectl rollout undo deployment/api"}},
 	{name: "budget-never", pattern: "eviction-blocked", entity: "PodDisruptionBudget api", severity: finding.Warning, says: []string{"never lets a pod of deployment/api be evicted (minAvailable 2, 2 pods)", "kubectl patch pdb api -n budget-never"}, proof: evictionRefused},
-	{name: "hpa-maximum", pattern: "hpa-at-maximum", entity: "HorizontalPodAutoscaler api", severity: finding.Warning, says: []string{"deployment/api needs more than 2 replicas", "cpu is at 400 %", "kubectl patch hpa api -n hpa-maximum"}},
+	{name: "hpa-maximum", pattern: "hpa-at-maximum", entity: "HorizontalPodAutoscaler api", severity: finding.Warning, says: []string{"deployment/api needs more than 2 replicas", "cpu is at 400 %", "kubectl edit hpa api -n hpa-maximum"}},
 	{name: "job", pattern: "job-failed", entity: "Job report", severity: finding.Warning, says: []string{"its pod failed", "main: exit code 2"}},
 }
 
