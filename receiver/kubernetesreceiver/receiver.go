@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
@@ -79,8 +80,13 @@ func (r *kubernetesReceiver) Start(_ context.Context, host component.Host) error
 
 // prepare makes what is to be watched.
 func (r *kubernetesReceiver) prepare(api dynamic.Interface) {
+	rooms := map[schema.GroupVersionResource]*room{}
 	for _, res := range r.cfg.resources() {
 		all := api.Resource(res.id())
+		if rooms[res.id()] == nil {
+			rooms[res.id()] = &room{}
+			rooms[res.id()].Store(int64(r.cfg.MaxObjects))
+		}
 		namespaces := r.cfg.Namespaces
 		if res.ClusterScoped || len(namespaces) == 0 {
 			namespaces = []string{""}
@@ -91,7 +97,7 @@ func (r *kubernetesReceiver) prepare(api dynamic.Interface) {
 		}
 		for _, namespace := range namespaces {
 			for _, fields := range selectors {
-				s := &source{kubernetesReceiver: r, resource: res, namespace: namespace, fields: fields, api: all, known: map[key]string{}}
+				s := &source{kubernetesReceiver: r, resource: res, namespace: namespace, fields: fields, api: all, known: map[key]string{}, room: rooms[res.id()]}
 				if namespace != "" {
 					s.api = all.Namespace(namespace)
 				}

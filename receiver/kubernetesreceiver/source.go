@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -33,12 +34,15 @@ type source struct {
 	resource          Resource
 	namespace, fields string
 	api               dynamic.ResourceInterface
-	// known are the uids of the objects that were told and are there.
+	// known are the uids of the objects that were told, and not told as gone. room is what there may be more of.
 	known map[key]string
-	// version is where watching goes on; empty: a list has to come first.
+	room  *room
+	// left is how many objects are there that were not told.
+	left int
+	// version is where watching goes on; empty: a list has to come first. listed is when the last one ended; zero: the next has to
+	// follow at once.
 	version string
 	listed  time.Time
-	dropped int
 	// at is the source's place in states.
 	at int
 }
@@ -52,6 +56,9 @@ func (s *source) run(ctx context.Context) {
 			if err := s.list(ctx); err != nil {
 				s.failed(ctx, "list", err)
 				wait = s.pause(ctx, wait, err)
+				continue
+			}
+			if s.listed.IsZero() {
 				continue
 			}
 		}
@@ -138,17 +145,19 @@ func (s *source) list(ctx context.Context) error {
 	}
 	seen := make(map[key]string, len(s.known))
 	options := metav1.ListOptions{Limit: s.cfg.PageSize, FieldSelector: s.fields}
-	dropped := 0
+	left := 0
 	for {
 		page, err := s.page(ctx, options)
 		if apierrors.IsResourceExpired(err) && options.Continue != "" {
-			options = metav1.ListOptions{FieldSelector: s.fields} // it took too long: all at once; what was told before is told again
+			// It took too long: all at once. What was told before is told again, or as gone.
+			options, left = metav1.ListOptions{FieldSelector: s.fields}, 0
+			clear(seen)
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		dropped += s.keep(page, seen)
+		left += s.keep(page, seen)
 		if err := s.deliver(ctx, s.objects("", page.Items)); err != nil {
 			return err
 		}
@@ -166,8 +175,15 @@ func (s *source) list(ctx context.Context) error {
 	if err := s.deliver(ctx, s.objects("DELETED", gone)); err != nil {
 		return err
 	}
-	s.known, s.listed, s.dropped = seen, time.Now(), dropped
+	s.known = seen
+	s.room.Add(int64(len(gone)))
 	s.telemetry.ReceiverKubernetesLists.Add(ctx, 1, s.attributes())
+	if left > 0 && left <= len(gone) {
+		s.listed = time.Time{} // there is room now for what was left out
+		return nil
+	}
+	s.drop(ctx, left-s.left)
+	s.left, s.listed = left, time.Now()
 	s.ok()
 	return nil
 }
@@ -175,8 +191,8 @@ func (s *source) list(ctx context.Context) error {
 // ok tells that the resource is seen.
 func (s *source) ok() {
 	reason := ""
-	if s.dropped > 0 {
-		reason = fmt.Sprintf("%d %s are more than max_objects (%d)", s.dropped, s.resource.Name, s.cfg.MaxObjects)
+	if s.left > 0 {
+		reason = fmt.Sprintf("there are more %s than max_objects (%d)", s.resource.Name, s.cfg.MaxObjects)
 	}
 	s.states.set(s.at, watched, reason)
 }
@@ -187,24 +203,41 @@ func (s *source) page(ctx context.Context, options metav1.ListOptions) (*unstruc
 	return s.api.List(ctx, options)
 }
 
-// keep notes what is on a page, and takes off what is beyond the bound. Events are told, not kept.
-func (s *source) keep(page *unstructured.UnstructuredList, seen map[key]string) (dropped int) {
+// keep notes what is on a page, and takes off what there is no room for. Events are told, not kept. It is noted before it is told: a
+// list that fails later on has told it all the same.
+func (s *source) keep(page *unstructured.UnstructuredList, seen map[key]string) (left int) {
 	if s.resource.Name == "events" {
 		return 0
 	}
 	kept := page.Items[:0]
 	for _, o := range page.Items {
-		k := key{o.GetNamespace(), o.GetName()}
-		if _, again := seen[k]; !again && len(seen) >= s.cfg.MaxObjects {
-			dropped++
+		k, uid := key{o.GetNamespace(), o.GetName()}, string(o.GetUID())
+		if _, known := s.known[k]; !known && !s.room.take() {
+			left++
 			continue
 		}
-		seen[k] = string(o.GetUID())
+		s.known[k], seen[k] = uid, uid
 		kept = append(kept, o)
 	}
 	page.Items = kept
-	if dropped > 0 {
-		s.telemetry.ReceiverKubernetesDropped.Add(context.Background(), int64(dropped), s.attributes())
+	return left
+}
+
+// drop counts objects that were left out.
+func (s *source) drop(ctx context.Context, n int) {
+	if n > 0 {
+		s.telemetry.ReceiverKubernetesDropped.Add(ctx, int64(n), s.attributes())
 	}
-	return dropped
+}
+
+// room is how many more objects of a resource may be known to its sources together.
+type room struct{ atomic.Int64 }
+
+// take takes the room of one object, if there is any.
+func (r *room) take() bool {
+	if r.Add(-1) >= 0 {
+		return true
+	}
+	r.Add(1)
+	return false
 }

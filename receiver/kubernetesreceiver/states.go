@@ -104,7 +104,7 @@ func (t *states) worst() []seen {
 		}
 		of := &all[i]
 		of.listed, of.whole = of.listed && s.listed, of.whole && s.whole
-		if s.state > of.state {
+		if s.state > of.state || s.state == of.state && of.reason == "" {
 			of.state, of.reason = s.state, s.reason
 		}
 	}

@@ -34,7 +34,10 @@ func (s *source) watch(ctx context.Context) (string, error) {
 	var quiet atomic.Bool
 	idle := time.AfterFunc(s.cfg.SilentAfter, func() { quiet.Store(true); cancel() })
 	defer idle.Stop()
-	keep := int64((shortest + time.Duration(rand.Int64N(int64(shortest)))).Seconds()) // #nosec G404: so that not all end at once
+	length := shortest + time.Duration(rand.Int64N(int64(shortest))) // #nosec G404: so that not all end at once
+	// It ends when all is to be listed anew; one that ended at once would be taken for one that cannot be.
+	length = max(min(length, time.Until(s.listed.Add(s.cfg.RelistInterval))), lastPause)
+	keep := int64(length.Seconds())
 	w, err := s.api.Watch(ctx, metav1.ListOptions{ResourceVersion: s.version, FieldSelector: s.fields, AllowWatchBookmarks: true, TimeoutSeconds: &keep})
 	switch {
 	case quiet.Load():
@@ -73,10 +76,13 @@ func (s *source) watch(ctx context.Context) (string, error) {
 				works = true
 				s.ok()
 			}
+			// While the next component is slow, the silence is not the API server's.
+			if !idle.Stop() {
+				return silent, nil
+			}
 			if end, err := s.changed(ctx, e); end != "" {
 				return end, err
 			}
-			// Only now: while the next component is slow, the silence is not the API server's.
 			idle.Reset(s.cfg.SilentAfter)
 		}
 	}
@@ -95,12 +101,12 @@ func (s *source) changed(ctx context.Context, e watch.Event) (string, error) {
 	if !ok {
 		return failed, fmt.Errorf("the API server sent a %T", e.Object)
 	}
-	if e.Type != watch.Bookmark {
-		if !s.note(ctx, e.Type, o) {
-			return "", nil
-		}
+	if e.Type != watch.Bookmark && s.note(ctx, e.Type, o) {
 		if err := s.deliver(ctx, s.objects(string(e.Type), []unstructured.Unstructured{*o})); err != nil {
 			return failed, err
+		}
+		if e.Type == watch.Deleted {
+			s.forget(o) // not before it was taken: a list has to tell it else
 		}
 	}
 	if v := o.GetResourceVersion(); v != "" {
@@ -109,22 +115,38 @@ func (s *source) changed(ctx context.Context, e watch.Event) (string, error) {
 	return "", nil
 }
 
-// note keeps in mind what is there. It returns false for one object too many.
+// note keeps in mind what is there. It returns false for one object too many. One that is not known was left out before, unless it
+// is new.
 func (s *source) note(ctx context.Context, change watch.EventType, o *unstructured.Unstructured) bool {
 	if s.resource.Name == "events" {
 		return true
 	}
 	k := key{o.GetNamespace(), o.GetName()}
-	if change == watch.Deleted {
-		delete(s.known, k)
-		return true
+	if _, known := s.known[k]; !known {
+		if change != watch.Deleted && !s.room.take() {
+			if change == watch.Added {
+				s.left++
+				s.drop(ctx, 1)
+				s.ok()
+			}
+			return false
+		}
+		if change != watch.Added {
+			s.left = max(s.left-1, 0)
+			s.ok()
+		}
 	}
-	if _, there := s.known[k]; !there && len(s.known) >= s.cfg.MaxObjects {
-		s.dropped++
-		s.telemetry.ReceiverKubernetesDropped.Add(ctx, 1, s.attributes())
-		s.ok()
-		return false
+	if change != watch.Deleted {
+		s.known[k] = string(o.GetUID())
 	}
-	s.known[k] = string(o.GetUID())
 	return true
+}
+
+// forget makes room of what is gone.
+func (s *source) forget(o *unstructured.Unstructured) {
+	k := key{o.GetNamespace(), o.GetName()}
+	if _, known := s.known[k]; known {
+		delete(s.known, k)
+		s.room.Add(1)
+	}
 }
