@@ -26,6 +26,9 @@ const (
 	// fortieth of a core.
 	leisure   = 40
 	lookLeast = 15 * time.Second
+	// patience is how often they are looked at while some of them lag behind the others, which may be soon over. It is less than
+	// readings count.
+	patience = 45 * time.Second
 	// silentStates is how long the receiver may tell nothing of how well it sees.
 	silentStates = 2 * time.Minute
 	// maxResources bounds the resources whose state is kept, maxReasons those that are named.
@@ -63,6 +66,8 @@ type held struct {
 type resourceState struct {
 	state, reason string
 	heard         time.Time
+	// complete says that what was not told is not there; looked, that it was so when the objects were looked at last.
+	complete, looked bool
 }
 
 // take takes in records of objects, and of how well they are seen. Other records are passed over.
@@ -99,11 +104,25 @@ func (c *cluster) state(resource string, r plog.LogRecord, now time.Time) {
 		}
 		return ""
 	}
-	c.states[resource] = resourceState{text("kubernetes.resource.state"), text("kubernetes.resource.reason"), now}
-	if text("kubernetes.resource.complete") == "true" {
+	complete := text("kubernetes.resource.complete") == "true"
+	c.states[resource] = resourceState{text("kubernetes.resource.state"), text("kubernetes.resource.reason"), now, complete, c.states[resource].looked}
+	if complete {
 		c.view.Listed(resource)
+	} else {
+		c.view.Unlisted(resource)
 	}
 	c.changed = true
+}
+
+// often is how often to look now. When a resource lags behind, as each does for a moment after the API server was away, it is not
+// known for now what its objects lack: a state that depends on that would be over, and begin anew when the resource is complete again.
+func (c *cluster) often() time.Duration {
+	for _, s := range c.states {
+		if s.looked && !s.complete {
+			return patience
+		}
+	}
+	return min(max(lookEvery, leisure*c.took), lookLeast)
 }
 
 // look lets the engine know what the objects tell, when it is time to.
@@ -123,13 +142,17 @@ func (c *cluster) tell(now time.Time) (first bool, all []signal.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	since := now.Sub(c.looked)
-	if c.view == nil || since < min(max(lookEvery, leisure*c.took), lookLeast) || !c.changed && since < lookLeast {
+	if c.view == nil || since < c.often() || !c.changed && since < lookLeast {
 		return false, nil
 	}
 	began := time.Now()
 	defer func() { c.took = time.Since(began) }()
 	first = c.looked.IsZero()
 	c.looked, c.changed, c.linked = now, false, false
+	for resource, s := range c.states {
+		s.looked = s.complete
+		c.states[resource] = s
+	}
 	c.view.Expire(now)
 	before := c.held
 	c.held = map[held]entity.Entity{}

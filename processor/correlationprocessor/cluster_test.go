@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/your-org/tapio/internal/correlation"
+	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/findinglog"
 )
@@ -142,6 +143,52 @@ func TestPeersAreNamed(t *testing.T) {
 	r.stop(l)
 }
 
+// What is missing is told while all that is there is known, and not when a part of it may be new: then for a while nothing is told,
+// as most often it is soon known again, and after that not what is missing.
+func TestMissingIsToldWhileKnown(t *testing.T) {
+	begin := time.Now()
+	pod := func(name string) string {
+		return fmt.Sprintf(`{metadata: {name: %s, namespace: shop, uid: %[1]s}, spec: {containers: [{name: c}], volumes: [{name: d, persistentVolumeClaim: {claimName: %[1]s-data}}]},
+			status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, lastTransitionTime: %q,
+			message: "0/1 nodes are available: persistentvolumeclaim \"%[1]s-data\" not found."}]}}`, name, begin.Add(-time.Hour).UTC().Format(time.RFC3339))
+	}
+	var c cluster
+	// missing are the pods of which a claim is told to be missing; nil: nothing was looked at.
+	missing := func(after time.Duration) map[string]bool {
+		_, all := c.tell(begin.Add(after))
+		if all == nil {
+			return nil
+		}
+		found := map[string]bool{}
+		for _, b := range all {
+			for _, s := range b.Signals {
+				if s.Shape == signal.Gauge && s.Kind == signal.Unschedulable {
+					found[b.Entity.Name] = s.Attributes["claim_missing"] == "true"
+				}
+			}
+		}
+		return found
+	}
+	c.take(object(t, "pods", "", pod("api")), begin)
+	c.take(seen("persistentvolumeclaims", "watched", ""), begin)
+	assert.Equal(t, map[string]bool{"api": true}, missing(0))
+
+	for range 2 { // it lags behind for a moment only
+		c.take(seen("persistentvolumeclaims", "blind", "the service account may not watch persistentvolumeclaims"), begin)
+		c.take(object(t, "pods", "ADDED", pod("web")), begin)
+		assert.Nil(t, missing(lookLeast))
+		c.take(seen("persistentvolumeclaims", "watched", ""), begin)
+	}
+	assert.Equal(t, map[string]bool{"api": true, "web": true}, missing(lookLeast))
+
+	c.take(seen("persistentvolumeclaims", "blind", "the service account may not watch persistentvolumeclaims"), begin)
+	c.take(object(t, "pods", "ADDED", pod("late")), begin)
+	assert.Nil(t, missing(2*lookLeast))
+	assert.Equal(t, map[string]bool{"api": false, "web": false, "late": false}, missing(lookLeast+patience))
+	c.take(object(t, "pods", "MODIFIED", pod("late")), begin)
+	assert.NotNil(t, missing(lookLeast+patience+lookEvery), "and from there on as often as ever")
+}
+
 // A finding that cannot be read is counted, and nothing else suffers.
 func TestInvalidFindings(t *testing.T) {
 	r := newRig(t, nil)
@@ -213,9 +260,9 @@ func TestClusterCoverage(t *testing.T) {
 	assert.Equal(t, "a; b; c; and 2 more reasons", state(&c, now).Reason)
 	assert.Contains(t, state(&c, now.Add(time.Hour)).Reason, "the Kubernetes receiver has been silent since")
 	for _, resource := range []string{"a", "b", "c", "d", "pods", "jobs", "nodes"} {
-		c.take(seen(resource, "standby", "another replica watches the cluster"), now)
+		c.take(seen(resource, "standby", "this replica is not the leader"), now)
 	}
-	assert.Equal(t, finding.Coverage{Layer: finding.LayerKubernetes, State: finding.CoverageAbsent, Reason: "another replica watches the cluster"}, state(&c, now))
+	assert.Equal(t, finding.Coverage{Layer: finding.LayerKubernetes, State: finding.CoverageAbsent, Reason: "this replica is not the leader"}, state(&c, now))
 	for i := range 2 * maxResources {
 		c.take(seen(fmt.Sprint(i), "watched", ""), now)
 	}

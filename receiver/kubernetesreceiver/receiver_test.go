@@ -188,6 +188,7 @@ type sink struct {
 	told   []string // "LISTED a u1", "DELETED a u1", …
 	states []string
 	latest map[string]string // the last of states, by resource
+	as     map[string]string // what it was of services when an object was told
 	raw    strings.Builder
 	refuse int
 	busy   bool // objects are refused
@@ -227,7 +228,12 @@ func (s *sink) ConsumeLogs(_ context.Context, ld plog.Logs) error {
 					kind, o = o["type"].(string), inner
 				}
 				meta := o["metadata"].(map[string]any)
-				s.told = append(s.told, fmt.Sprintf("%s %s %s", kind, meta["name"], meta["uid"]))
+				told := fmt.Sprintf("%s %s %s", kind, meta["name"], meta["uid"])
+				s.told = append(s.told, told)
+				if s.as == nil {
+					s.as = map[string]string{}
+				}
+				s.as[told] = s.latest["services"]
 			}
 		}
 	}
@@ -469,6 +475,24 @@ func TestForbidden(t *testing.T) {
 	assert.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Equal(c, "blind false the service account may not list pods", s.state())
 	}, soon, 10*time.Millisecond)
+}
+
+// Of a resource that may not be seen any more, it is not known what is there, once something new is known of another.
+func TestForbiddenLater(t *testing.T) {
+	a, s := &api{pods: map[string]string{"a": "u1"}, version: 7}, &sink{}
+	begin(t, a, s, func(c *Config) { c.Resources = append(c.Resources, Resource{Version: "v1", Name: "services"}) })
+	watching(t, a, 2)
+	s.says(t, "services", "watched true")
+	a.set(func() { a.forbid = "services" })
+	a.cut()
+	s.says(t, "services", "blind true the service account may not watch services") // nothing that was told depends on what was not
+	watching(t, a, 1)
+	a.change("ADDED", "b", "u2")
+	eventually(t, s, "LISTED a u1", "ADDED b u2")
+	s.says(t, "pods", "watched true")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	assert.Equal(t, "blind false the service account may not watch services", s.as["ADDED b u2"], "it is told before the pod is")
 }
 
 // What the next component refuses for now is offered again, and nothing after it is told first.

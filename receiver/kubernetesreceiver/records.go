@@ -144,6 +144,16 @@ func newSalt() []byte {
 	return salt
 }
 
+// tell tells objects, and before them what lags behind them from now on.
+func (s *source) tell(ctx context.Context, change string, all []unstructured.Unstructured) error {
+	if s.states.moved() {
+		if err := s.tellState(ctx); err != nil {
+			return err
+		}
+	}
+	return s.deliver(ctx, s.objects(change, all))
+}
+
 // deliver hands records on, for as long as it takes: until they are taken, refused for good, or ctx ends.
 func (r *kubernetesReceiver) deliver(ctx context.Context, records func() (plog.Logs, error)) error {
 	const first, last = 100 * time.Millisecond, 5 * time.Second

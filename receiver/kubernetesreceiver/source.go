@@ -158,7 +158,7 @@ func (s *source) list(ctx context.Context) error {
 			return err
 		}
 		left += s.keep(page, seen)
-		if err := s.deliver(ctx, s.objects("", page.Items)); err != nil {
+		if err := s.tell(ctx, "", page.Items); err != nil {
 			return err
 		}
 		if options.Continue = page.GetContinue(); options.Continue == "" {
@@ -172,7 +172,7 @@ func (s *source) list(ctx context.Context) error {
 			gone = append(gone, tombstone(k, uid))
 		}
 	}
-	if err := s.deliver(ctx, s.objects("DELETED", gone)); err != nil {
+	if err := s.tell(ctx, "DELETED", gone); err != nil {
 		return err
 	}
 	s.known = seen

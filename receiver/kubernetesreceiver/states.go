@@ -17,7 +17,8 @@ const (
 	AttrState = "kubernetes.resource.state"
 	// AttrReason says why, in words.
 	AttrReason = "kubernetes.resource.reason"
-	// AttrComplete says that all objects of the resource have been told, so that one that was not is not there.
+	// AttrComplete says that all objects of the resource have been told, up to what was told last of any resource: one that was not
+	// told is not there.
 	AttrComplete = "kubernetes.resource.complete"
 )
 
@@ -47,7 +48,8 @@ type seen struct {
 	resource string
 	state    state
 	reason   string
-	// listed says that all of the source was told at some time; whole, that nothing was left out.
+	// listed says that all of the source was told, and nothing of any other since it is not watched any more; whole, that nothing was
+	// left out.
 	listed, whole bool
 }
 
@@ -69,6 +71,23 @@ func (t *states) set(at int, to state, reason string) {
 	s.state, s.reason = to, reason
 	s.listed = s.listed || to == watched
 	t.ask()
+}
+
+// moved notes that something is new: whatever is not watched now lags behind. While nothing at all comes, as without the API server,
+// what was told goes on to be one view. It says whether anything lags behind that did not before.
+func (t *states) moved() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	behind := false
+	for i := range t.each {
+		if s := &t.each[i]; s.listed && s.state != watched {
+			s.listed, behind = false, true
+		}
+	}
+	if behind {
+		t.ask() // again: an older state may be on its way just now
+	}
+	return behind
 }
 
 func (t *states) all(to state, reason string) {
@@ -122,9 +141,13 @@ func (r *kubernetesReceiver) tellStates(ctx context.Context) {
 		case <-tick.C:
 		case <-r.states.fresh:
 		}
-		all := r.states.worst()
-		_ = r.deliver(ctx, func() (plog.Logs, error) { return statuses(all, time.Now()), nil }) // it ends with ctx only
+		_ = r.tellState(ctx) // it ends with ctx only
 	}
+}
+
+func (r *kubernetesReceiver) tellState(ctx context.Context) error {
+	all := r.states.worst()
+	return r.deliver(ctx, func() (plog.Logs, error) { return statuses(all, time.Now()), nil })
 }
 
 func statuses(all []seen, now time.Time) plog.Logs {

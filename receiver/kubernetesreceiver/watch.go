@@ -102,7 +102,7 @@ func (s *source) changed(ctx context.Context, e watch.Event) (string, error) {
 		return failed, fmt.Errorf("the API server sent a %T", e.Object)
 	}
 	if e.Type != watch.Bookmark && s.note(ctx, e.Type, o) {
-		if err := s.deliver(ctx, s.objects(string(e.Type), []unstructured.Unstructured{*o})); err != nil {
+		if err := s.tell(ctx, string(e.Type), []unstructured.Unstructured{*o}); err != nil {
 			return failed, err
 		}
 		if e.Type == watch.Deleted {

@@ -53,6 +53,9 @@ func New() *Cluster {
 // Listed notes that all objects of a resource, such as `services`, have been observed.
 func (c *Cluster) Listed(resource string) { c.listed[resource] = true }
 
+// Unlisted notes that there may be objects of a resource that have not been observed.
+func (c *Cluster) Unlisted(resource string) { delete(c.listed, resource) }
+
 // Within notes that only one namespace is looked at: of the others it is not known what there is.
 func (c *Cluster) Within(namespace string) { c.scope = namespace }
 
