@@ -24,7 +24,7 @@ func (r *kubernetesReceiver) elect(host component.Host) error {
 	}, func() {
 		// It is called on the way down as well, and when leadership ends because the API server is away.
 		r.follow()
-		r.states.all(standby, "this replica is not the leader: another one is, or the API server is away")
+		r.states.all(standby, follows)
 	})
 	return nil
 }

@@ -21,6 +21,8 @@ const (
 	heartbeat = 30 * time.Second
 	// atOnce bounds the lists under way: each holds a page.
 	atOnce = 3
+	// follows is why a replica is on standby: it cannot tell which.
+	follows = "this replica is not the leader: another one is, or the lease or the API server is out of reach"
 )
 
 // kubernetesReceiver watches a cluster's objects.
@@ -74,7 +76,7 @@ func (r *kubernetesReceiver) Start(_ context.Context, host component.Host) error
 		r.lead()
 		return nil
 	}
-	r.states.all(standby, "another replica watches the cluster")
+	r.states.all(standby, follows)
 	return r.elect(host)
 }
 

@@ -285,10 +285,10 @@ func (s *sink) refused(t *testing.T, n int) {
 // begin starts a receiver of pods.
 func begin(t *testing.T, a *api, s *sink, change func(*Config)) *kubernetesReceiver {
 	t.Helper()
-	return beginWith(t, componenttest.NewNopTelemetrySettings(), a, s, change)
+	return beginWith(t, componenttest.NewNopTelemetrySettings(), componenttest.NewNopHost(), a, s, change)
 }
 
-func beginWith(t *testing.T, telemetry component.TelemetrySettings, a *api, s *sink, change func(*Config)) *kubernetesReceiver {
+func beginWith(t *testing.T, telemetry component.TelemetrySettings, host component.Host, a *api, s *sink, change func(*Config)) *kubernetesReceiver {
 	t.Helper()
 	server := httptest.NewServer(a)
 	t.Cleanup(func() { a.cut(); server.CloseClientConnections(); server.Close() })
@@ -306,7 +306,7 @@ func beginWith(t *testing.T, telemetry component.TelemetrySettings, a *api, s *s
 	settings.TelemetrySettings = telemetry
 	r, err := NewFactory().CreateLogs(t.Context(), settings, cfg, s)
 	require.NoError(t, err)
-	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	require.NoError(t, r.Start(t.Context(), host))
 	t.Cleanup(func() { require.NoError(t, r.Shutdown(context.WithoutCancel(t.Context()))) })
 	return r.(*kubernetesReceiver)
 }
@@ -524,7 +524,7 @@ func TestLeftOutOnce(t *testing.T) {
 	a, s := &api{pods: map[string]string{"a": "u1"}, version: 7}, &sink{}
 	telemetry := componenttest.NewTelemetry()
 	t.Cleanup(func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) })
-	beginWith(t, telemetry.NewTelemetrySettings(), a, s, func(c *Config) { c.MaxObjects = 1 })
+	beginWith(t, telemetry.NewTelemetrySettings(), componenttest.NewNopHost(), a, s, func(c *Config) { c.MaxObjects = 1 })
 	watching(t, a, 1)
 	a.change("ADDED", "b", "u2")
 	for range 3 {
@@ -572,13 +572,44 @@ func TestLeadership(t *testing.T) {
 	eventually(t, s, "LISTED a u1", "LISTED b u2")
 	for range 2 {
 		r.follow()
-		r.states.all(standby, "another replica watches the cluster")
+		r.states.all(standby, follows)
 	}
-	s.says(t, "pods", "standby true another replica")
+	s.says(t, "pods", "standby true this replica is not the leader")
 	a.set(func() { delete(a.pods, "a"); a.version++ })
 	r.lead()
 	r.lead()
 	eventually(t, s, "LISTED a u1", "LISTED b u2", "LISTED b u2", "DELETED a u1")
+}
+
+// elector elects when it is told to.
+type elector struct {
+	component.StartFunc
+	component.ShutdownFunc
+	lead func(context.Context)
+	stop func()
+}
+
+func (e *elector) SetCallBackFuncs(lead func(context.Context), stop func()) {
+	e.lead, e.stop = lead, stop
+}
+
+func (e *elector) GetExtensions() map[component.ID]component.Component {
+	return map[component.ID]component.Component{component.MustNewID("k8s_leader_elector"): e}
+}
+
+// Who does not lead, yet or any more, names no other replica that does: it may be the only one, and its lease out of reach.
+func TestStandby(t *testing.T) {
+	a, s, e := &api{pods: map[string]string{"a": "u1"}, version: 7}, &sink{}, &elector{}
+	beginWith(t, componenttest.NewNopTelemetrySettings(), e, a, s, func(c *Config) {
+		id := component.MustNewID("k8s_leader_elector")
+		c.LeaderElector = &id
+	})
+	const why = "this replica is not the leader: another one is, or the lease or the API server is out of reach"
+	s.says(t, "pods", "standby false "+why)
+	e.lead(t.Context())
+	s.says(t, "pods", "watched true")
+	e.stop()
+	s.says(t, "pods", "standby true "+why)
 }
 
 func TestConfig(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 const (
 	EventStatus = "kubernetes.resource.status"
 	// AttrState is `watched`, `blind` (nothing is seen, or nothing new), `unserved` (the cluster has no such kind), `waiting` (not
-	// listed yet) or `standby` (another replica watches).
+	// listed yet) or `standby` (this replica does not lead).
 	AttrState = "kubernetes.resource.state"
 	// AttrReason says why, in words.
 	AttrReason = "kubernetes.resource.reason"

@@ -216,7 +216,7 @@ func TestCollector(t *testing.T) {
 		assert.EventuallyWithT(t, func(ct *assert.CollectT) {
 			r := second.report(ct)
 			assert.Equal(ct, finding.CoverageAbsent, kubernetes(r).State)
-			assert.Contains(ct, kubernetes(r).Reason, "another replica watches")
+			assert.Contains(ct, kubernetes(r).Reason, "this replica is not the leader")
 			assert.Empty(ct, told(r))
 		}, 20*time.Second, 200*time.Millisecond)
 		want := told(same(t))
