@@ -130,14 +130,6 @@ func (c *Cluster) run(binary, name string, args ...string) error {
 	return nil
 }
 
-// Restart kills a part and starts it again, and waits until the API server answers.
-func (c *Cluster) Restart(ctx context.Context, name string) error {
-	if err := c.Kill(name); err != nil {
-		return err
-	}
-	return c.Resume(ctx, name)
-}
-
 // Kill ends a part at once; etcd keeps what it had.
 func (c *Cluster) Kill(name string) error {
 	i := slices.IndexFunc(c.processes, func(p part) bool { return p.name == name && p.ProcessState == nil })

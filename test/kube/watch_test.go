@@ -78,8 +78,9 @@ func TestWatch(t *testing.T) {
 	sees("RESOLVED: service lonely")
 
 	// The API server goes away and comes back, which is told, and no longer knows the past that was watched.
-	require.NoError(t, cluster.Restart(t.Context(), "kube-apiserver"))
+	require.NoError(t, cluster.Kill("kube-apiserver"))
 	sees("NOT SEEN: kubernetes: cannot ")
+	require.NoError(t, cluster.Resume(t.Context(), "kube-apiserver"))
 	sees("SEEN AGAIN: kubernetes\n")
 	cluster.pod(t.Context(), t, "watch", "late", "CrashLoopBackOff")
 	sees("CRITICAL: late/app: 2 restarts")
