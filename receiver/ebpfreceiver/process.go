@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -17,7 +18,13 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
 
-const eventProcessExit = "kernel.process_exit"
+const (
+	eventProcessExit = "kernel.process_exit"
+
+	// siKernel is the si_code of a fault whose address the CPU does not tell, and of what the kernel sends for other reasons
+	// (include/uapi/asm-generic/siginfo.h).
+	siKernel = 0x80
+)
 
 func loadProcess() (*ebpf.CollectionSpec, error) { return bpf.LoadProcess() }
 
@@ -28,6 +35,9 @@ func recordProcess(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint6
 	mb.RecordContainerProcessExitsDataPoint(now, int64(n[bpf.ProcessCountEXITS_FAILED]), metadata.AttributeProcessExitFailed)
 	mb.RecordContainerProcessExitsDataPoint(now, int64(n[bpf.ProcessCountEXITS_SIGNALED]), metadata.AttributeProcessExitSignaled)
 }
+
+// faults are the signals of a process's own faults.
+var faults = []unix.Signal{unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP}
 
 // processHandler tells of processes that ended badly.
 type processHandler struct{ probes *probes }
@@ -75,6 +85,12 @@ func (h processHandler) fill(r plog.LogRecord, x bpf.ProcessExit) {
 		s := x.Sent
 		switch sender := text(s.Comm[:]); {
 		case s.By == bpf.ProcessSenderKERNEL:
+			a.PutStr("signal.origin", "kernel")
+			body += ", which the kernel sent"
+		case s.By == bpf.ProcessSenderFAULT && s.Code == siKernel && slices.Contains(faults, status.Signal()):
+			a.PutStr("signal.origin", "fault")
+			body += " for a fault whose address the CPU does not tell"
+		case s.By == bpf.ProcessSenderFAULT && s.Code == siKernel:
 			a.PutStr("signal.origin", "kernel")
 			body += ", which the kernel sent"
 		case s.By == bpf.ProcessSenderFAULT:

@@ -4,13 +4,17 @@ package ebpfreceiver
 
 import (
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"golang.org/x/sys/unix"
+
+	"github.com/your-org/tapio/bpf"
 )
 
 // Ends of processes are told with how, and by whom.
@@ -46,6 +50,15 @@ func TestRealProcessExits(t *testing.T) {
 		assert.Equal(t, "fault", e.attribute("signal.origin").Str())
 		assert.Regexp(t, "^0x[0-9a-f]+000$", e.attribute("signal.address").Str(), "the beginning of a page")
 	})
+	t.Run("an address that none can be", func(t *testing.T) {
+		w := workload(t, c, "wild")
+		require.Error(t, w.Wait())
+		e := sink.await(t, eventProcessExit, w.Process.Pid)
+		assert.Equal(t, "SIGSEGV", e.attribute("process.exit.signal.name").Str())
+		assert.Equal(t, "fault", e.attribute("signal.origin").Str())
+		_, told := e.record.Attributes().Get("signal.address")
+		assert.Equal(t, runtime.GOARCH != "amd64", told, "that of x86 does not tell it")
+	})
 	t.Run("its own signal", func(t *testing.T) {
 		w := workload(t, c, "abort")
 		require.Error(t, w.Wait())
@@ -63,6 +76,29 @@ func TestRealProcessExits(t *testing.T) {
 			assert.NotEqual(t, int64(w.Process.Pid), e.attribute("process.pid").Int())
 		}
 	})
+}
+
+// A fault without an address is not taken for one at 0, nor what the kernel sends for other reasons for a fault.
+func TestSignalOfTheKernel(t *testing.T) {
+	for _, c := range []struct {
+		signal       unix.Signal
+		code         int32
+		origin, body string
+		address      bool
+	}{
+		{unix.SIGSEGV, 1, "fault", "at the address 0x1000", true}, // SEGV_MAPERR
+		{unix.SIGSEGV, siKernel, "fault", "whose address the CPU does not tell", false},
+		{unix.SIGTRAP, siKernel, "fault", "whose address the CPU does not tell", false},
+		{unix.SIGKILL, siKernel, "kernel", "which the kernel sent", false},
+	} {
+		r := plog.NewLogRecord()
+		processHandler{}.fill(r, bpf.ProcessExit{Code: uint32(c.signal), HasSender: 1, Sent: bpf.ProcessSent{By: bpf.ProcessSenderFAULT, Signal: int32(c.signal), Code: c.code, Address: 0x1000}})
+		origin, _ := r.Attributes().Get("signal.origin")
+		assert.Equal(t, c.origin, origin.Str())
+		_, told := r.Attributes().Get("signal.address")
+		assert.Equal(t, c.address, told)
+		assert.Contains(t, r.Body().Str(), c.body)
+	}
 }
 
 // A cgroup that ends badly all the time is counted, and only some of it told.

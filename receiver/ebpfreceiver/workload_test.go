@@ -92,6 +92,11 @@ func serveWorkload() {
 			os.Exit(99)
 		}
 		b[0] = 1
+	case "wild": // a read from where on x86 no address can be
+		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+		byDefault(unix.SIGSEGV)
+		address := uint64(0x4141414141414141)
+		os.Exit(int(**(**byte)(unsafe.Pointer(&address))))
 	case "children": // COUNT of them, each of which dies of a signal
 		n, _ := strconv.Atoi(words[2])
 		for range n {
