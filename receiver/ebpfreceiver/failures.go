@@ -85,13 +85,11 @@ func (p *probes) failing(ctx context.Context, q attribution.Question) (attributi
 	if err := errors.Join(err, errRead, a.close()); err != nil {
 		return attribution.Answer{}, err
 	}
-	answer := attribution.Answer{Failures: failures}
+	answer := attribution.Answer{Failures: failures, Reason: untold(q.Name, took, len(failures), dropped)}
 	if dropped > 0 {
 		p.telemetry.ReceiverEbpfFailuresDropped.Add(ctx, dropped)
-		answer.Reason = fmt.Sprintf("%d more calls failed, of too many processes and kinds to tell", dropped)
 	}
 	if len(failures) == 0 {
-		answer.Reason = fmt.Sprintf("no system call of %s failed for want of something in %s", q.Name, finding.FormatDuration(took))
 		return answer, nil
 	}
 	var said []string
@@ -106,6 +104,19 @@ func (p *probes) failing(ctx context.Context, q attribution.Question) (attributi
 	}
 	answer.Text = strings.Join(said, "; ")
 	return answer, nil
+}
+
+// untold is what an answer does not tell: that nothing failed, as far as it is known, or that more did.
+func untold(who string, took time.Duration, told int, dropped int64) string {
+	switch {
+	case told > 0 && dropped > 0:
+		return fmt.Sprintf("%d more calls failed, of too many processes and kinds to tell", dropped)
+	case told > 0:
+		return ""
+	case dropped > 0:
+		return fmt.Sprintf("it is not known whether a system call of %s failed for want of something in %s: %d calls could not be counted", who, finding.FormatDuration(took), dropped)
+	}
+	return fmt.Sprintf("no system call of %s failed for want of something in %s", who, finding.FormatDuration(took))
 }
 
 // watch waits until the time is over, and lets the program know the cgroup that is meant.

@@ -294,6 +294,22 @@ func FuzzMounted(f *testing.F) {
 	})
 }
 
+// That nothing failed is told only where every call was counted.
+func TestUntold(t *testing.T) {
+	for _, c := range []struct {
+		told    int
+		dropped int64
+		want    string
+	}{
+		{0, 0, "no system call of c failed for want of something in 5s"},
+		{0, 7, "it is not known whether a system call of c failed for want of something in 5s: 7 calls could not be counted"},
+		{3, 7, "7 more calls failed, of too many processes and kinds to tell"},
+		{3, 0, ""},
+	} {
+		assert.Equal(t, c.want, untold("c", 5*time.Second, c.told, c.dropped))
+	}
+}
+
 func TestSentence(t *testing.T) {
 	f := func(process, cgroup string, n uint64) attribution.Failure {
 		return attribution.Failure{Syscall: "openat", Error: "EMFILE", Process: process, Cgroup: cgroup, Count: n}
