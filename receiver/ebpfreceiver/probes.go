@@ -202,8 +202,9 @@ func (p *probes) read(ctx context.Context, name string, events *ringbuf.Reader, 
 func (p *probes) leave(joined bool, remove func()) error {
 	p.mu.Lock()
 	if !joined {
-		defer p.mu.Unlock()
-		if p.instances == 0 {
+		last := p.instances == 0
+		p.mu.Unlock() // for what waits for it while it reads telemetry, which close waits for
+		if last {
 			p.close()
 		}
 		return nil
