@@ -23,6 +23,9 @@ import (
 // attrProbes names a group of probes in the receiver's own telemetry.
 const attrProbes = attribute.Key("probes")
 
+// flushPatience is how long a receiver that stops waits for the next component to take what has happened.
+const flushPatience = 5 * time.Second
+
 // logsReceiver tells what happened, as log events, and how well each group of probes sees.
 type logsReceiver struct {
 	probes *probes
@@ -44,13 +47,16 @@ func (r *logsReceiver) Start(_ context.Context, host component.Host) error {
 }
 
 // Shutdown stops telling, and with the last instance takes the programs out of the kernel.
-func (r *logsReceiver) Shutdown(context.Context) error {
+func (r *logsReceiver) Shutdown(ctx context.Context) error {
 	if r.leave != nil {
 		r.leave()
 	}
 	if r.cancel != nil {
 		r.cancel()
 		r.done.Wait()
+		ctx, enough := context.WithTimeout(ctx, flushPatience)
+		r.probes.flush(ctx)
+		enough()
 	}
 	return r.probes.leave(r.cancel != nil, func() { r.probes.out, r.probes.tellers = nil, r.probes.tellers&^tellsEvents })
 }

@@ -88,6 +88,13 @@ func (h *oomHandler) wake(ctx context.Context, now time.Time) time.Time {
 	return h.waiting[0].until
 }
 
+func (h *oomHandler) flush(ctx context.Context) {
+	for _, k := range h.waiting {
+		h.tell(ctx, k.OOMKill, nil)
+	}
+	h.waiting = nil
+}
+
 // tell tells a kill; end is that of its victim, nil when it has not ended yet.
 func (h *oomHandler) tell(ctx context.Context, k bpf.OOMKill, end *bpf.OOMEnd) {
 	page := int64(os.Getpagesize())

@@ -6,12 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
-	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
@@ -41,14 +38,6 @@ type group struct {
 	spec func() (*ebpf.CollectionSpec, error)
 	// handler makes what takes the group's events in; nil: it has none.
 	handler func(p *probes) handler
-}
-
-// handler takes events in. Both methods are called by the same goroutine.
-type handler interface {
-	// take takes one event of the kernel in.
-	take(ctx context.Context, raw []byte) error
-	// wake does what is due, and returns when to be called again at the latest; never, for the zero time.
-	wake(ctx context.Context, now time.Time) time.Time
 }
 
 // groups are the groups of probes that a configuration wants.
@@ -83,6 +72,7 @@ type probes struct {
 	instances int // started and not shut down
 	cancel    context.CancelFunc
 	reading   sync.WaitGroup
+	feeds     []*feed
 	attached  map[string]*attached
 	cgroups   *cgroups
 	kept      kept
@@ -112,7 +102,7 @@ func (p *probes) join(add func()) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel, p.attached, p.coverage = cancel, map[string]*attached{}, nil
+	p.cancel, p.feeds, p.attached, p.coverage = cancel, nil, map[string]*attached{}, nil
 	p.kept, p.listenDrops = newKept(), map[uint32]uint64{}
 	for _, g := range p.cfg.groups() {
 		c := finding.Coverage{Layer: finding.LayerEBPF, State: finding.CoverageOK}
@@ -136,8 +126,7 @@ func (p *probes) start(ctx context.Context, g group) error {
 	}
 	p.attached[g.name] = a
 	if g.handler != nil {
-		p.reading.Add(1)
-		go p.read(ctx, g.name, a.events, g.handler(p))
+		p.follow(ctx, g.name, a.events, g.handler(p))
 	}
 	return nil
 }
@@ -174,28 +163,6 @@ func memory() uint64 {
 		return 0
 	}
 	return info.Totalram * uint64(info.Unit)
-}
-
-// read hands the events of a group to its handler until the ring buffer is closed.
-func (p *probes) read(ctx context.Context, name string, events *ringbuf.Reader, h handler) {
-	defer p.reading.Done()
-	var rec ringbuf.Record
-	for {
-		events.SetDeadline(h.wake(ctx, time.Now()))
-		switch err := events.ReadInto(&rec); {
-		case errors.Is(err, ringbuf.ErrClosed):
-			return
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			continue
-		case err != nil:
-			p.logger.Error("events of the kernel cannot be read any more", zap.String("probes", name), zap.Error(err))
-			return
-		}
-		if err := h.take(ctx, rec.RawSample); err != nil {
-			p.telemetry.ReceiverEbpfMalformed.Add(ctx, 1)
-			p.logger.Debug("an event of the kernel could not be read", zap.String("probes", name), zap.Error(err))
-		}
-	}
 }
 
 // leave takes an instance out, which may never have joined; the last one takes the programs out of the kernel.

@@ -3,18 +3,87 @@
 package ebpfreceiver
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
+	"github.com/cilium/ebpf/ringbuf"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadatatest"
 )
+
+// ring is a ring buffer with one record, which is closed when it has been flushed.
+type ring struct {
+	record chan []byte
+	ends   chan error
+}
+
+func (ring) SetDeadline(time.Time) {}
+
+func (r ring) Flush() error {
+	r.ends <- ringbuf.ErrFlushed
+	r.ends <- ringbuf.ErrClosed
+	return nil
+}
+
+func (r ring) ReadInto(rec *ringbuf.Record) error {
+	select { // as the real one: what is there comes first
+	case rec.RawSample = <-r.record:
+		return nil
+	default:
+	}
+	select {
+	case rec.RawSample = <-r.record:
+		return nil
+	case err := <-r.ends:
+		return err
+	case <-time.After(patience):
+		return ringbuf.ErrClosed
+	}
+}
+
+// A kill whose victim has not ended yet is told before the receiver stops, and what is in the ring buffer as well.
+func TestKillBeforeShutdown(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		taken bool // before the receiver is told to stop
+	}{{"taken in", true}, {"in the ring buffer", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := createDefaultConfig().(*Config)
+			cfg.Probes = Probes{} // no programs of its own
+			p, err := newProbes(metadatatest.NewSettings(componenttest.NewTelemetry()), cfg)
+			require.NoError(t, err)
+			p.ended = func() {}
+			sink := new(events)
+			r := &logsReceiver{probes: p, next: sink}
+			require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+			kill := bpf.OOMKill{Kind: bpf.OOMEventKILLED, Pid: 42}
+			raw := bytes.Clone(unsafe.Slice((*byte)(unsafe.Pointer(&kill)), unsafe.Sizeof(kill)))
+			from := ring{record: make(chan []byte, 1), ends: make(chan error, 2)}
+			h := &oomHandler{probes: p}
+			if c.taken {
+				require.NoError(t, h.take(t.Context(), raw))
+			} else {
+				from.record <- raw
+			}
+			p.mu.Lock()
+			p.follow(t.Context(), "oom", from, h)
+			p.mu.Unlock()
+			require.NoError(t, r.Shutdown(context.Background()))
+			kills := sink.named(eventOOMKill)
+			require.Len(t, kills, 1)
+			require.Contains(t, kills[0].record.Body().Str(), "has not ended yet")
+		})
+	}
+}
 
 // Who leaves without having joined takes the telemetry away, also while somebody reads it.
 func TestLeaveWhileTelemetryIsRead(t *testing.T) {

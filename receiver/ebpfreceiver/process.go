@@ -46,6 +46,8 @@ func newProcessHandler(p *probes) handler { return processHandler{p} }
 
 func (processHandler) wake(context.Context, time.Time) time.Time { return time.Time{} }
 
+func (processHandler) flush(context.Context) {}
+
 func (h processHandler) take(ctx context.Context, raw []byte) error {
 	var x bpf.ProcessExit
 	if err := decode(raw, &x); err != nil {
