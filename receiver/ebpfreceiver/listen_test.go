@@ -266,3 +266,26 @@ func TestReadListenDrops(t *testing.T) {
 		assert.Equal(t, c.want, got, c.netstat)
 	}
 }
+
+// What a reading takes to judge listeners: to find a process in each network namespace, and to read what one of those counts.
+func BenchmarkJudge(b *testing.B) {
+	spec, err := bpf.LoadNetwork()
+	require.NoError(b, err)
+	a, err := attach(spec)
+	if err != nil {
+		b.Skip(err)
+	}
+	b.Run("members", func(b *testing.B) {
+		for b.Loop() {
+			_, err := a.members()
+			require.NoError(b, err)
+		}
+	})
+	b.Run("namespace", func(b *testing.B) {
+		for b.Loop() {
+			_, ok := listenDrops(1)
+			require.True(b, ok)
+		}
+	})
+	require.NoError(b, a.close())
+}
