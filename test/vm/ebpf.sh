@@ -3,8 +3,8 @@
 # that it finds out who holds a leak.
 #
 # CGROUPS is how the machine mounts them, as run.sh takes it (v2). "amd64": every kernel, all tests on the oldest and the newest, and that
-# programs load and events arrive on those between; "arm64": the same with 6.1, and who holds a leak; without arguments both. "all": all
-# tests on every kernel, and on the oldest with v1 and hybrid layouts.
+# programs load and events arrive on those between; "earlier" and "later": half of these each; "arm64": the same with 6.1, and who holds a
+# leak; without arguments both. "all": all tests on every kernel, and on the oldest with v1 and hybrid layouts.
 set -eu
 
 some=
@@ -12,6 +12,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 case ${1-} in
 '') set -- 5.10 6.1 6.12 newest arm64/6.1 && some=1 ;;
 amd64) set -- 5.10 6.1 6.12 newest && some=1 ;;
+earlier) set -- 5.10 6.1 && some=1 ;;
+later) set -- 6.12 newest && some=1 ;;
 arm64) set -- arm64/6.1 && some=1 ;;
 all) set -- 5.10 6.1 6.12 newest 5.10:v1 5.10:hybrid arm64/5.10 arm64/6.1 arm64/6.12 arm64/newest ;;
 esac
