@@ -43,7 +43,7 @@ func TestRealC(t *testing.T) {
 // Who is looked at lives on, also where a filter would kill it for a system call that it does not know itself to make.
 func TestRealFiltered(t *testing.T) {
 	t.Parallel()
-	w := start(t, 30*megabyte, inCStatic.build(t), "malloc", "2000", "filter")
+	w := start(t, 200*megabyte, inCStatic.build(t), "malloc", "2000", "filter") // room for longer than any look takes
 	p := w.lookFor(t, patient)
 	filtered, err := (&process.Process{PID: p.PID}).Filtered()
 	require.NoError(t, err, "it lives")
