@@ -39,24 +39,18 @@ go_test() {
 twice() { "$@" || { printf '\n== once more\n' && "$@"; }; }
 
 # Other kernels, in three lanes unless some are asked for. Those of arm64 are in the one that is done sooner.
-other_kernels() { # SET OF KERNELS...
-  if command -v qemu-system-x86_64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
+other_kernels() { # MACHINE SET OF KERNELS...
+  if command -v "qemu-system-$1" > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
+    shift
     run "the ebpf receiver, under other kernels: $*" test/vm/ebpf.sh "$@"
   else
-    skip "the ebpf receiver under other kernels: qemu-system-x86, busybox-static or cpio is missing (make setup, as root)"
+    skip "the ebpf receiver under other kernels: qemu-system-$1, busybox-static or cpio is missing (make setup, as root)"
   fi
 }
 # shellcheck disable=SC2086
-kernels() { other_kernels ${TAPIO_TEST_KERNELS:-earlier}; }
-later_kernels() { [ -n "${TAPIO_TEST_KERNELS-}" ] || other_kernels later; }
-arm64() {
-  [ -z "${TAPIO_TEST_KERNELS-}" ] || return 0
-  if command -v qemu-system-aarch64 > /dev/null && command -v busybox > /dev/null && command -v cpio > /dev/null; then
-    run "the ebpf receiver, on arm64" test/vm/ebpf.sh arm64
-  else
-    skip "the ebpf receiver on arm64: qemu-system-arm, busybox-static or cpio is missing (make setup, as root)"
-  fi
-}
+kernels() { other_kernels x86_64 ${TAPIO_TEST_KERNELS:-earlier}; }
+later_kernels() { [ -n "${TAPIO_TEST_KERNELS-}" ] || other_kernels x86_64 later; }
+arm64() { [ -n "${TAPIO_TEST_KERNELS-}" ] || other_kernels aarch64 arm64; }
 
 # A real systemd, whole machines, and other layouts of cgroups.
 machines() {

@@ -3,18 +3,18 @@
 package e2e
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/internal/cli/clitest"
 )
 
 // `tapio check --watch` tells what happens as it happens, and goes on when the collector is killed and comes back.
@@ -25,7 +25,7 @@ func TestWatch(t *testing.T) {
 	start(t, collector)
 	cmd := exec.Command(filepath.Join(bin(t), "tapio"), "check", "--watch")
 	cmd.Env = append(os.Environ(), "TAPIO_ENDPOINT="+collector.Findings)
-	out := &output{}
+	out := &clitest.Screen{}
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Start())
 	told := func(word string) int { return strings.Count(out.String(), " CRITICAL: "+cgroup.Name+": "+word) }
@@ -41,22 +41,4 @@ func TestWatch(t *testing.T) {
 
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	require.NoError(t, cmd.Wait(), "ending what goes on for ever is no failure: %s", out)
-}
-
-// output collects what a program writes.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/your-org/tapio/exporter/findingsexporter"
 	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/clitest"
 	"github.com/your-org/tapio/internal/cli/root"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/findinglog"
@@ -80,7 +81,7 @@ func collector(t *testing.T, host string, fs ...finding.Finding) (port int64, st
 
 // watching is a watch of the cluster's collector, or of the cluster.
 type watching struct {
-	out, errOut screen
+	out, errOut clitest.Screen
 	cancel      context.CancelFunc
 	ended       chan int
 }

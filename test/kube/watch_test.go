@@ -1,10 +1,8 @@
 package kube
 
 import (
-	"bytes"
 	"context"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,33 +13,16 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/clitest"
 	"github.com/your-org/tapio/internal/cli/root"
 )
-
-// screen is what a command that goes on has written so far.
-type screen struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (s *screen) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.Write(b)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.String()
-}
 
 // Whoever watches a cluster is told what changes: by the objects, by time alone, and after the API server was away.
 func TestWatch(t *testing.T) {
 	cluster.space(t.Context(), t, "watch")
 	cluster.pod(t.Context(), t, "watch", "first", "")
 	var later atomic.Int64
-	var out, errOut screen
+	var out, errOut clitest.Screen
 	env := cli.Env{In: strings.NewReader(""), Out: &out, ErrOut: &errOut, Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) },
 		Getenv: func(string) string { return "" }}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -92,7 +73,7 @@ func TestWatch(t *testing.T) {
 func TestWatchPage(t *testing.T) {
 	cluster.space(t.Context(), t, "page")
 	cluster.pod(t.Context(), t, "page", "first", "")
-	var out, errOut screen
+	var out, errOut clitest.Screen
 	env := cli.Env{In: strings.NewReader(""), Out: &out, ErrOut: &errOut, Terminal: true, Width: 100, Now: time.Now, Getenv: func(string) string { return "" }}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/clitest"
 	"github.com/your-org/tapio/internal/cli/source"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -42,24 +42,6 @@ func (s told) Watch(ctx context.Context, _ source.Query, see func(source.Change)
 	return nil
 }
 
-// screen is what was written so far.
-type screen struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (s *screen) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.Write(b)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.String()
-}
-
 func layers(states ...finding.CoverageState) []finding.Coverage {
 	names := []finding.Layer{finding.LayerCgroup, finding.LayerEBPF}
 	all := []finding.Coverage{}
@@ -86,7 +68,7 @@ func TestPageOfASourceThatIsSilent(t *testing.T) {
 		}, []string{"UNKNOWN: no layer is fully seen, so that silence means nothing\nNOT SEEN: ebpf: a reason\n"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var out screen
+			var out clitest.Screen
 			var mu sync.Mutex
 			at := now
 			clock := func() time.Time { mu.Lock(); defer mu.Unlock(); at = at.Add(time.Second); return at }
@@ -120,11 +102,11 @@ func TestLinesTellWhatIsNotSeen(t *testing.T) {
 		{Coverage: layers(finding.CoverageDegraded, finding.CoverageOK)}}
 	const want = "12:00:00 NOT SEEN: ebpf: a reason\n12:00:00 NOT SEEN: collector: not heard since 12:00:00: no route\n12:00:00 SEEN AGAIN: collector\n" +
 		"12:00:00 NOT SEEN: cgroup: a reason\n12:00:00 SEEN AGAIN: ebpf\n"
-	for output, notes := range map[string]func(out, errOut *screen) (*screen, *screen){
-		"text": func(out, errOut *screen) (*screen, *screen) { return out, errOut },
-		"json": func(out, errOut *screen) (*screen, *screen) { return errOut, out },
+	for output, notes := range map[string]func(out, errOut *clitest.Screen) (*clitest.Screen, *clitest.Screen){
+		"text": func(out, errOut *clitest.Screen) (*clitest.Screen, *clitest.Screen) { return out, errOut },
+		"json": func(out, errOut *clitest.Screen) (*clitest.Screen, *clitest.Screen) { return errOut, out },
 	} {
-		var out, errOut screen
+		var out, errOut clitest.Screen
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		o := &Options{Env: cli.Env{Out: &out, ErrOut: &errOut, Now: func() time.Time { return now }}, Output: output, Watch: true, Source: told{changes: changes}}

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/cli/clitest"
 	"github.com/your-org/tapio/internal/cli/source"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -109,24 +110,6 @@ func TestBound(t *testing.T) {
 	assert.Contains(t, text, "tapio_up{cluster=\"\"} 1\n")
 }
 
-// said is what was written so far.
-type said struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.Write(b)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.String()
-}
-
 // The command asks for the namespace that is named, and serves until it is interrupted.
 func TestServe(t *testing.T) {
 	var mu sync.Mutex
@@ -140,7 +123,7 @@ func TestServe(t *testing.T) {
 		fmt.Fprint(w, `{"apiVersion":"tapio/v1","generatedAt":"2026-11-23T12:00:00Z","source":"collector","coverage":[],"summary":{"healthy":0,"warning":0,"critical":0},"findings":[]}`)
 	}))
 	defer endpoint.Close()
-	var errOut said
+	var errOut clitest.Screen
 	from := &source.Options{}
 	cmd := New(cli.Env{ErrOut: &errOut, Getenv: func(string) string { return "" }, Now: time.Now}, from)
 	from.Flags(cmd.Flags())
