@@ -102,26 +102,16 @@ func (l *lookups) times() (n uint64) {
 	return n
 }
 
-// whose is who asks for what.
-type whose struct {
-	who string
-	question
-}
-
 // asked is what all ask for.
-type asked map[whose]*lookups
+type asked = tally[question, lookups]
 
-// add adds what the kernel's programs counted, unless there is no room for one more.
-func (all asked) add(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCounts, room int) bool {
-	w := whose{who, questionOf(key)}
-	sum := all[w]
+// addLookups adds what the kernel's programs counted, unless there is no room for one more.
+func addLookups(all asked, who string, of question, counts bpf.DNSQuestionCounts, room int) bool {
+	sum := all.at(who, of, room)
 	if sum == nil {
-		if len(all) >= room {
-			return false
-		}
-		sum = &lookups{question: w.question}
-		all[w] = sum
+		return false
 	}
+	sum.question = of
 	for i, n := range counts.N {
 		sum.n[i] += n
 	}
@@ -129,31 +119,17 @@ func (all asked) add(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCoun
 	return true
 }
 
-// byOwner is what each owner asks for, in order.
-func (all asked) byOwner() map[string][]*lookups {
-	of := map[string][]*lookups{}
-	for w, l := range all {
-		of[w.who] = append(of[w.who], l)
-	}
-	for _, some := range of {
-		slices.SortFunc(some, func(a, b *lookups) int { return a.compare(b.question) })
-	}
-	return of
-}
+func byQuestion(a, b *lookups) int { return a.compare(b.question) }
 
 // asked is what each owner asks for, by the path of its cgroup: as much as the kernel's programs remember.
 func (p *probes) asked() (map[string][]*lookups, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := asked{}
-	for w, kept := range p.kept.asked {
-		of := *kept
-		all[w] = &of
-	}
+	all := p.kept.asked.clone()
 	err := p.eachQuestion(func(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCounts) {
-		all.add(who, key, counts, math.MaxInt)
+		addLookups(all, who, questionOf(key), counts, math.MaxInt)
 	})
-	return all.byOwner(), err
+	return all.byOwner(byQuestion), err
 }
 
 // eachQuestion visits what the kernel's programs remember of questions, with who is told of it; p.mu is held.
@@ -233,21 +209,22 @@ func (f *lookupFailures) tell(ctx context.Context) error {
 	f.probes.mu.Lock()
 	err := f.probes.eachQuestion(func(who string, key bpf.DNSQuestion, counts bpf.DNSQuestionCounts) {
 		now[key] = counts
-		all.add(who, key, counts, math.MaxInt)
+		of := questionOf(key)
+		addLookups(all, who, of, counts, math.MaxInt)
 		before := f.before[key]
 		subtract(counts.N[:], before.N[:])
 		if before.Slow <= counts.Slow {
 			counts.Slow -= before.Slow
 		}
-		news.add(who, key, counts, math.MaxInt)
+		addLookups(news, who, of, counts, math.MaxInt)
 	})
 	f.probes.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	f.before = now
-	everything := all.byOwner()
-	for cgroup, asked := range news.byOwner() {
+	everything := all.byOwner(byQuestion)
+	for cgroup, asked := range news.byOwner(byQuestion) {
 		var failed []lookupFailure
 		for _, l := range asked {
 			failed = append(failed, l.failures(everything[cgroup])...)

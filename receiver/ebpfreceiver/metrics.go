@@ -51,7 +51,7 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	lookErr := s.probes.look(&s.looked)
 	all, err := s.probes.readings(ctx)
 	peers, peersErr := s.probes.peers()
-	s.probes.telemetry.ReceiverEbpfPeersDropped.Add(ctx, int64(busiest(peers, s.probes.cfg.MaxPeers, peer.attempts)))
+	s.probes.telemetry.ReceiverEbpfPeersDropped.Add(ctx, int64(busiest(peers, s.probes.cfg.MaxPeers, (*peer).attempts)))
 	asked, askedErr := s.probes.asked()
 	s.probes.telemetry.ReceiverEbpfNamesDropped.Add(ctx, int64(busiest(asked, s.probes.cfg.MaxNames, (*lookups).times)))
 	growths, growthsErr := s.probes.growths(s.looked)

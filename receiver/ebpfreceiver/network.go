@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -58,14 +57,14 @@ type peer struct {
 	n       [bpf.NetworkOutcomeOUTCOMES]uint64
 }
 
-func (p peer) attempts() (n uint64) {
+func (p *peer) attempts() (n uint64) {
 	for _, of := range p.n {
 		n += of
 	}
 	return n
 }
 
-func (p peer) record(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
+func (p *peer) record(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
 	for i, n := range p.n {
 		if n > 0 {
 			mb.RecordContainerNetworkTCPPeerConnectsDataPoint(now, int64(n), p.address.Addr().String(), int64(p.address.Port()), outcomes[i].AttributeNetworkConnectOutcome)
@@ -73,57 +72,34 @@ func (p peer) record(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
 	}
 }
 
-// whom is who connects to whom.
-type whom struct {
-	who     string
-	address netip.AddrPort
-}
-
 // peers are whom all connect to.
-type peers map[whom]*peer
+type peers = tally[netip.AddrPort, peer]
 
-// add adds what the kernel's programs counted, unless there is no room for one more.
-func (all peers) add(who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts, room int) bool {
-	w := whom{who, netip.AddrPortFrom(addressOf(key.Family, key.Address), key.Port)}
-	sum := all[w]
+// addPeer adds what the kernel's programs counted, unless there is no room for one more.
+func addPeer(all peers, who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts, room int) bool {
+	address := netip.AddrPortFrom(addressOf(key.Family, key.Address), key.Port)
+	sum := all.at(who, address, room)
 	if sum == nil {
-		if len(all) >= room {
-			return false
-		}
-		sum = &peer{address: w.address}
-		all[w] = sum
+		return false
 	}
+	sum.address = address
 	for i, n := range counts.N {
 		sum.n[i] += n
 	}
 	return true
 }
 
-// byOwner are those of each owner, in order.
-func (all peers) byOwner() map[string][]peer {
-	of := map[string][]peer{}
-	for w, p := range all {
-		of[w.who] = append(of[w.who], *p)
-	}
-	for _, some := range of {
-		slices.SortFunc(some, func(a, b peer) int { return a.address.Compare(b.address) })
-	}
-	return of
-}
+func byAddress(a, b *peer) int { return a.address.Compare(b.address) }
 
 // peers are those of each owner, by the path of its cgroup: as many as the kernel's programs remember.
-func (p *probes) peers() (map[string][]peer, error) {
+func (p *probes) peers() (map[string][]*peer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := peers{}
-	for w, kept := range p.kept.peers {
-		of := *kept
-		all[w] = &of
-	}
+	all := p.kept.peers.clone()
 	err := p.eachPeer(func(who string, key bpf.NetworkPeer, counts bpf.NetworkPeerCounts) {
-		all.add(who, key, counts, math.MaxInt)
+		addPeer(all, who, key, counts, math.MaxInt)
 	})
-	return all.byOwner(), err
+	return all.byOwner(byAddress), err
 }
 
 // eachPeer visits what the kernel's programs remember of peers, with who is told of it; p.mu is held.
@@ -166,7 +142,7 @@ func (f *failures) tell(ctx context.Context) error {
 		now[key] = counts
 		before := f.before[key].N
 		subtract(counts.N[:], before[:])
-		news.add(who, key, counts, math.MaxInt)
+		addPeer(news, who, key, counts, math.MaxInt)
 	})
 	f.probes.mu.Unlock()
 	if err != nil {
@@ -174,11 +150,11 @@ func (f *failures) tell(ctx context.Context) error {
 	}
 	f.before = now
 	told := 0
-	for cgroup, peers := range news.byOwner() {
+	for cgroup, peers := range news.byOwner(byAddress) {
 		for _, p := range peers {
 			if p.address.Addr() == netip.IPv6Loopback() {
-				if ipv4 := news[whom{cgroup, netip.AddrPortFrom(loopback, p.address.Port())}]; ipv4 != nil {
-					p = p.triedAgain(*ipv4)
+				if ipv4 := news[tallied[netip.AddrPort]{cgroup, netip.AddrPortFrom(loopback, p.address.Port())}]; ipv4 != nil {
+					p = p.triedAgain(ipv4)
 				}
 			}
 			attempts := p.attempts() - p.n[bpf.NetworkOutcomeCANCELLED]
@@ -210,10 +186,10 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // triedAgain leaves out the refusals at the loopback address of IPv6 after which the one of IPv4 was tried: `localhost` stands for both,
 // and it is told how that ended.
-func (p peer) triedAgain(ipv4 peer) peer {
+func (p peer) triedAgain(ipv4 *peer) *peer {
 	refused := &p.n[bpf.NetworkOutcomeREFUSED]
 	*refused -= min(*refused, ipv4.attempts())
-	return p
+	return &p
 }
 
 func fillFailure(r plog.LogRecord, to netip.AddrPort, outcome int, n, attempts uint64) {

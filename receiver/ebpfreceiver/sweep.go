@@ -62,20 +62,20 @@ func (p *probes) told(ctx context.Context, by tellers, walks int) error {
 		}
 		errs = append(errs,
 			sweep(a.Maps[bpf.NetworkMapPeers], over, func(key bpf.NetworkPeer) uint64 { return key.Cgroup }, func(key bpf.NetworkPeer, n bpf.NetworkPeerCounts) {
-				if stays(key.Cgroup) && !p.kept.peers.add(over[key.Cgroup].owner, key, n, p.cfg.MaxPeers) {
+				if stays(key.Cgroup) && !addPeer(p.kept.peers, over[key.Cgroup].owner, key, n, p.cfg.MaxPeers) {
 					p.telemetry.ReceiverEbpfPeersDropped.Add(ctx, 1)
 				}
 			}),
 			sweep(a.Maps[bpf.DNSMapQuestions], over, func(key bpf.DNSQuestion) uint64 { return key.Cgroup }, func(key bpf.DNSQuestion, n bpf.DNSQuestionCounts) {
-				if stays(key.Cgroup) && !p.kept.asked.add(over[key.Cgroup].owner, key, n, p.cfg.MaxNames) {
+				if stays(key.Cgroup) && !addLookups(p.kept.asked, over[key.Cgroup].owner, questionOf(key), n, p.cfg.MaxNames) {
 					p.telemetry.ReceiverEbpfNamesDropped.Add(ctx, 1)
 				}
 			}),
 			sweep(a.Maps[bpf.PerformanceMapGrowths], over, func(cgroup uint64) uint64 { return cgroup }, func(uint64, bpf.PerformanceGrowth) {}))
 	}
 	maps.DeleteFunc(p.kept.counts, func(who string, _ reading) bool { return !known[who] })
-	maps.DeleteFunc(p.kept.peers, func(w whom, _ *peer) bool { return !known[w.who] })
-	maps.DeleteFunc(p.kept.asked, func(w whose, _ *lookups) bool { return !known[w.who] })
+	p.kept.peers.keep(known)
+	p.kept.asked.keep(known)
 	return errors.Join(errs...)
 }
 
