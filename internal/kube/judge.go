@@ -27,11 +27,11 @@ func (c *Client) judge(s *sight, a asked, now time.Time) (finding.Report, error)
 	s.view.Signals(now, func(b signal.Batch) { engine.Observe(now, b) })
 	all := engine.Evaluate(now)
 	var found []finding.Finding // of what was asked for; what began before is not told, but not well either
-	ids := map[string]bool{}
+	ids, concerns := map[string]bool{}, s.view.Concerns()
 	for i := range all {
 		f := &all[i]
 		f.FirstSeen, f.Entity.Cluster = since(*f), c.context
-		if a.is(s.view, f.Entity) && (a.Entity != "" || s.view.Concerns(f.Entity)) && !slices.Contains(a.Exclude, f.Pattern) {
+		if a.is(s.view, f.Entity) && (a.Entity != "" || concerns(f.Entity)) && !slices.Contains(a.Exclude, f.Pattern) {
 			found, ids[f.ID] = append(found, *f), true
 		}
 	}

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/your-org/tapio/internal/correlation/causes"
 	"github.com/your-org/tapio/internal/correlation/entity"
@@ -64,9 +65,12 @@ func (c *Cluster) Spaces() map[causes.Ref][]string {
 	return all
 }
 
-// Concerns says whether something matters to the namespace that is looked at (Within), or is that.
-func (c *Cluster) Concerns(e finding.Entity) bool {
-	return c.scope == "" || e.Namespace != "" || e.Kind == string(entity.Namespace) && e.Name == c.scope || slices.Contains(c.Spaces()[causes.Of(e)], c.scope)
+// Concerns returns what says, as things are now, whether something matters to the namespace that is looked at (Within), or is that.
+func (c *Cluster) Concerns() func(finding.Entity) bool {
+	spaces := sync.OnceValue(c.Spaces) // it goes through all pods
+	return func(e finding.Entity) bool {
+		return c.scope == "" || e.Namespace != "" || e.Kind == string(entity.Namespace) && e.Name == c.scope || slices.Contains(spaces()[causes.Of(e)], c.scope)
+	}
 }
 
 // Owner is the workload that an entity belongs to; nil where there is none.

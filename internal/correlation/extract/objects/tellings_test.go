@@ -289,9 +289,9 @@ func TestConcerns(t *testing.T) {
 		{Kind: "Namespace", Name: "other"}, {Kind: "Node", Name: "n2"}, {Kind: "PersistentVolume", Name: "pv2"}, {Kind: "APIService", Name: "v1beta1.metrics.k8s.io"}}
 	for i, e := range all {
 		c.Within("")
-		assert.True(t, c.Concerns(e), "%s %s, where all are looked at", e.Kind, e.Name)
+		assert.True(t, c.Concerns()(e), "%s %s, where all are looked at", e.Kind, e.Name)
 		c.Within("shop")
-		assert.Equal(t, i < 4, c.Concerns(e), "%s %s", e.Kind, e.Name)
+		assert.Equal(t, i < 4, c.Concerns()(e), "%s %s", e.Kind, e.Name)
 	}
 }
 
