@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -200,6 +202,59 @@ func TestWatchBeginsAnew(t *testing.T) {
 	}))
 	assert.Equal(t, 2, last)
 	assert.EqualValues(t, 3, lists.Load())
+}
+
+// What is missing is told only while it would be seen: while services cannot be watched, one that is not known may have come since.
+func TestWatchLosesAKind(t *testing.T) {
+	const set = `{"type":"ADDED","object":{"kind":"StatefulSet","apiVersion":"apps/v1","metadata":{"name":%q,"namespace":"shop","creationTimestamp":"2020-01-01T00:00:00Z"%s},
+		"spec":{"replicas":1,"serviceName":"db","selector":{}},"status":{"replicas":1,"readyReplicas":1}}}`
+	for _, refused := range []bool{false, true} {
+		var lists atomic.Int32
+		again := make(chan struct{})
+		relisted := sync.OnceFunc(func() { close(again) })
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			resource, watch := path.Base(r.URL.Path), r.URL.Query().Get("watch") != ""
+			switch {
+			case refused && resource == "services" && (watch || lists.Add(1) > 1):
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}`)
+				if !watch {
+					relisted()
+				}
+			case !watch:
+				fmt.Fprint(w, `{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}`)
+			default:
+				w.(http.Flusher).Flush()
+				if resource == "statefulsets" {
+					if refused {
+						<-again
+					}
+					fmt.Fprintf(w, set+set, "without-service", "", "leaving", `,"finalizers":["x/y"],"deletionTimestamp":"2020-01-02T00:00:00Z"`)
+					w.(http.Flusher).Flush()
+				}
+				<-r.Context().Done()
+			}
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		var told []string
+		require.NoError(t, connect(t, server.URL).Watch(ctx, Query{All: true}, time.Now, func(r finding.Report) error {
+			told = nil
+			for _, f := range r.Findings {
+				if told = append(told, f.Entity.Name); f.Entity.Name == "leaving" {
+					cancel()
+				}
+			}
+			return nil
+		}))
+		cancel()
+		server.Close()
+		want := []string{"leaving", "without-service"}
+		if refused {
+			want = want[:1]
+		}
+		assert.ElementsMatch(t, want, told)
+	}
 }
 
 // What cannot be watched at first fails at once.

@@ -187,6 +187,8 @@ type store struct {
 	held map[cache.ObjectName]runtime.Object
 	// err is why the kind cannot be listed or watched now.
 	err error
+	// listed says whether the kind was ever listed.
+	listed bool
 	// begun is called when the kind was listed, or could not be.
 	begun func()
 }
@@ -231,8 +233,18 @@ func (s *store) failed(err error) {
 	if s.err == nil && err == nil {
 		return
 	}
-	s.err = err
+	s.seen(err)
 	s.note()
+}
+
+// seen notes whether the kind is seen now. While it is not, an object that is not known may be there all the same. The caller has the
+// lock.
+func (s *store) seen(err error) {
+	if s.err = err; err == nil && s.listed {
+		s.view.Listed(s.kind.Resource)
+	} else {
+		s.view.Unlisted(s.kind.Resource)
+	}
 }
 
 // note wakes whoever tells; the caller has the lock.
@@ -251,7 +263,7 @@ func (s *store) Add(o any) error { return s.Update(o) }
 func (s *store) Update(o any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = nil
+	s.seen(nil)
 	s.note()
 	return s.take(o)
 }
@@ -300,8 +312,8 @@ func (s *store) Replace(all []any, _ string) error {
 			s.view.Remove(s.kind.Resource, slim(o))
 		}
 	}
-	s.view.Listed(s.kind.Resource)
-	s.err = nil
+	s.listed = true
+	s.seen(nil)
 	s.note()
 	return nil
 }
