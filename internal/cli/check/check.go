@@ -4,16 +4,13 @@ package check
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/cli/patternscmd"
@@ -198,20 +195,9 @@ func write(o *Options, report finding.Report) error {
 	case "junit":
 		return writeJUnit(o.Env.Out, report, o.FailOn)
 	case "json":
-		return writeJSON(o.Env.Out, report)
+		return cli.WriteJSON(o.Env.Out, report)
 	case "yaml":
-		b, err := yaml.Marshal(report)
-		if err != nil {
-			return err
-		}
-		_, err = o.Env.Out.Write(b)
-		return err
+		return cli.WriteYAML(o.Env.Out, report)
 	}
 	return writeText(o, report)
-}
-
-func writeJSON(out io.Writer, v any) error {
-	enc := json.NewEncoder(out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -24,8 +23,7 @@ func watch(ctx context.Context, o *Options) error {
 	l := &lines{o: o, told: map[string]string{}, lacking: map[[2]string]bool{}}
 	l.finding, l.notes = l.line, o.Env.Out
 	if o.Output == "json" {
-		enc := json.NewEncoder(o.Env.Out)
-		l.finding, l.notes = func(f finding.Finding) error { return enc.Encode(f) }, o.Env.ErrOut
+		l.finding, l.notes = func(f finding.Finding) error { return cli.WriteJSONLine(o.Env.Out, f) }, o.Env.ErrOut
 	}
 	return o.Source.Watch(ctx, o.Query, l.see)
 }

@@ -12,10 +12,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"sigs.k8s.io/yaml"
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -141,6 +143,34 @@ func TestOutput(t *testing.T) {
 }
 
 // What people can get wrong on the command line, and what they are told.
+// No text of others drives the terminal, or ends the output, in any form.
+func TestHostileText(t *testing.T) {
+	const evil = "\u009b2J\u009d0;forged\u009c\u007f\u0085\x1b[2J\u202egnp"
+	report := load(t, "hostile")
+	f := &report.Findings[0]
+	f.Title, f.Explanation, f.Entity.Name, f.Evidence[0].Text = evil, evil, "evil", evil
+	address := serve(t, report)
+	for _, output := range []string{"check -o text", "check -o wide", "check -o junit", "check -o json", "check -o yaml", "why evil -o text", "why evil -o json", "why evil -o yaml"} {
+		stdout, stderr, _ := run(t, map[string]string{"TAPIO_ENDPOINT": address}, nil, strings.Fields(output)...)
+		assert.NotEmpty(t, stdout, "%s: %s", output, stderr)
+		for _, r := range strings.ReplaceAll(stdout, "\n", "") {
+			if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) && !strings.HasSuffix(output, "yaml") {
+				t.Errorf("%s: prints %U", output, r)
+			}
+		}
+		var same any
+		switch {
+		case strings.HasSuffix(output, "json"):
+			require.NoError(t, json.Unmarshal([]byte(stdout), &same))
+		case strings.HasSuffix(output, "yaml"):
+			require.NoError(t, yaml.Unmarshal([]byte(stdout), &same))
+		default:
+			continue
+		}
+		assert.Contains(t, fmt.Sprint(same), evil, output)
+	}
+}
+
 func TestUsageErrors(t *testing.T) {
 	for _, c := range []struct {
 		args []string

@@ -3,12 +3,10 @@ package why
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/cli/source"
@@ -105,14 +103,9 @@ func run(ctx context.Context, o *Options) error {
 func (o *Options) write(v any, text func() error) (err error) {
 	switch o.Output {
 	case "json":
-		enc := json.NewEncoder(o.Env.Out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(v)
+		err = cli.WriteJSON(o.Env.Out, v)
 	case "yaml":
-		var b []byte
-		if b, err = yaml.Marshal(v); err == nil {
-			_, err = o.Env.Out.Write(b)
-		}
+		err = cli.WriteYAML(o.Env.Out, v)
 	default:
 		err = text()
 	}
