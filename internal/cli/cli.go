@@ -19,23 +19,29 @@ import (
 type Env struct {
 	In          io.Reader
 	Out, ErrOut io.Writer
-	// Terminal says whether Out is a terminal, Color whether it shows colours, Width how many columns it has (0: unknown); ErrTerminal,
-	// whether ErrOut is one.
+	// Terminal says whether Out is a terminal on which a page can be drawn, Color whether it shows colours, Width how many columns it has
+	// (0: unknown); ErrTerminal, whether ErrOut is one.
 	Terminal, Color, ErrTerminal bool
 	Width                        int
-	Getenv                       func(string) string
-	Now                          func() time.Time
+	// Size is how many columns and rows the terminal has now; nil where it is not known.
+	Size   func() (columns, rows int)
+	Getenv func(string) string
+	Now    func() time.Time
 }
 
 // System is the world of this process.
 func System() Env {
 	env := Env{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr, Getenv: os.Getenv, Now: time.Now}
-	env.ErrTerminal = term.IsTerminal(int(os.Stderr.Fd())) && env.Getenv("TERM") != "dumb"
+	able := env.Getenv("TERM") != "dumb" // it knows control sequences
+	env.ErrTerminal = able && term.IsTerminal(int(os.Stderr.Fd()))
 	if fd := int(os.Stdout.Fd()); term.IsTerminal(fd) {
-		env.Terminal = true
-		env.Width, _, _ = term.GetSize(fd)
-		// no-color.org: any value that is not empty.
-		env.Color = env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"
+		env.Size = func() (int, int) {
+			columns, rows, _ := term.GetSize(fd)
+			return columns, rows
+		}
+		env.Width, _ = env.Size()
+		env.Terminal = able
+		env.Color = able && env.Getenv("NO_COLOR") == "" // no-color.org: any value that is not empty
 	}
 	return env
 }

@@ -4,8 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"regexp"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/cli/source"
@@ -95,16 +99,48 @@ func (p *page) refresh(ctx context.Context) {
 	}
 }
 
-// drawn puts the report on an empty screen (ECMA-48: cursor home, erase below).
+// drawn puts the report on an empty screen (ECMA-48: cursor home, erase below), as much of it as there is room for.
 func (p *page) drawn() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.report == nil {
 		return nil
 	}
-	env := p.o.Env
-	if _, err := fmt.Fprintf(env.Out, "\x1b[H\x1b[2J%s\n\n", env.Paint(cli.Dim, env.Now().Format(time.TimeOnly)+"  "+p.o.Source.String())); err != nil {
+	var text strings.Builder
+	o, rows := *p.o, 0
+	if o.Env.Out = &text; o.Env.Size != nil {
+		o.Env.Width, rows = o.Env.Size()
+	}
+	fmt.Fprintf(&text, "%s\n\n", o.Env.Paint(cli.Dim, o.Env.Now().Format(time.TimeOnly)+"  "+cli.Clean(o.Source.String())))
+	if err := writeText(&o, *p.report); err != nil {
 		return err
 	}
-	return writeText(p.o, *p.report)
+	_, err := io.WriteString(p.o.Env.Out, "\x1b[H\x1b[2J"+fit(text.String(), o.Env.Width, rows))
+	return err
+}
+
+// paintRE is what Paint adds to a text.
+var paintRE = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// fit cuts a page off where the terminal ends: its begin, which has the worst, must not scroll away. Nothing is cut off where it is not
+// known where that is.
+func fit(text string, columns, rows int) string {
+	if columns <= 0 || rows <= 0 {
+		return text
+	}
+	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
+	used, kept := 0, 0 // rows of all lines, and how many lines leave one for what is said of the others
+	for i, line := range lines {
+		used += max(1, (utf8.RuneCountInString(strings.TrimSuffix(paintRE.ReplaceAllString(line, ""), "\n"))+columns-1)/columns)
+		if used < rows {
+			kept = i + 1
+		}
+	}
+	switch {
+	case used < rows:
+		return text
+	case used == rows: // a newline at its end would scroll
+		return strings.Join(lines, "")
+	}
+	return strings.Join(lines[:kept], "") + "… " + cli.Count(len(lines)-kept, "more line")
 }

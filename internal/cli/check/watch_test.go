@@ -119,3 +119,46 @@ func TestLinesTellWhatIsNotSeen(t *testing.T) {
 		assert.Empty(t, silent.String(), output)
 	}
 }
+
+// A page ends where the terminal ends, after a resize too: what is worst stays on it.
+func TestPageFits(t *testing.T) {
+	text := "\x1b[2m12:00:00  told\x1b[0m\n\nCRITICAL: a\n  - aaaaaaaaaaaaaaaa\nWARNING: b\n  - b\n"
+	for _, c := range []struct {
+		name          string
+		columns, rows int
+		want          string
+	}{
+		{"nobody knows where it ends", 0, 0, text},
+		{"there is room", 20, 7, text},
+		{"to the last row, where a newline would scroll", 20, 6, strings.TrimSuffix(text, "\n")},
+		{"too low", 20, 5, "\x1b[2m12:00:00  told\x1b[0m\n\nCRITICAL: a\n  - aaaaaaaaaaaaaaaa\n… 2 more lines"},
+		{"too narrow", 15, 5, "\x1b[2m12:00:00  told\x1b[0m\n\nCRITICAL: a\n… 3 more lines"},
+		{"one row", 20, 1, "… 6 more lines"},
+	} {
+		assert.Equal(t, c.want, fit(text, c.columns, c.rows), c.name)
+	}
+
+	var out clitest.Screen
+	size := []int{80, 24}
+	o := &Options{Env: cli.Env{Out: &out, Now: func() time.Time { return now }, Size: func() (int, int) { return size[0], size[1] }}, Output: "text", Watch: true, Source: told{}}
+	p := &page{o: o, report: &finding.Report{Source: finding.SourceCollector, Coverage: layers(finding.CoverageOK), Watched: map[string]int{"Cgroup": 3}, Summary: finding.Summary{Healthy: 3}}}
+	require.NoError(t, p.drawn())
+	assert.Equal(t, "\x1b[H\x1b[2J12:00:00  told\n\nHEALTHY: 3 cgroups running normally\n", out.String())
+	size = []int{80, 2}
+	require.NoError(t, p.drawn())
+	assert.True(t, strings.HasSuffix(out.String(), "\x1b[H\x1b[2J12:00:00  told\n… 2 more lines"), "%q", out.String())
+}
+
+// A finding that is told as JSON drives no terminal.
+func TestJSONLinesAreClean(t *testing.T) {
+	var out clitest.Screen
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	o := &Options{Env: cli.Env{Out: &out, ErrOut: &out, Now: func() time.Time { return now }}, Output: "json", Watch: true,
+		Source: told{changes: []source.Change{{Finding: &finding.Finding{ID: "a", Title: "\u009b2J\x7f"}}}}}
+	go func() { ended <- watch(ctx, o) }()
+	require.Eventually(t, func() bool { return strings.HasSuffix(out.String(), "}\n") }, 30*time.Second, time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended)
+	assert.Contains(t, out.String(), `"title":"\u009b2J\u007f"`)
+}
