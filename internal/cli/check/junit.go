@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/finding"
@@ -103,7 +104,7 @@ func story(f finding.Finding) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", cli.Clean(f.Explanation))
 	for _, e := range f.Evidence {
-		fmt.Fprintf(&b, "%s %s: %s\n", e.Time.UTC().Format("15:04:05"), cli.Clean(string(e.Layer)), cli.Clean(e.Text))
+		fmt.Fprintf(&b, "%s %s: %s\n", e.Time.UTC().Format(time.RFC3339), cli.Clean(string(e.Layer)), cli.Clean(e.Text))
 	}
 	for _, r := range f.Remedies {
 		fmt.Fprintf(&b, "fix: %s\n", cli.Clean(r.Title))

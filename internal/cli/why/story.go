@@ -46,18 +46,17 @@ func story(b *strings.Builder, o *Options, f finding.Finding, known map[string]b
 	if len(f.Evidence) > 0 {
 		heading("Evidence")
 		for _, e := range f.Evidence {
-			fmt.Fprintf(b, "  %s  %-10s  %s\n", e.Time.In(now.Location()).Format(time.TimeOnly), cli.Clean(string(e.Layer)), cli.Clean(e.Text))
+			fmt.Fprintf(b, "  %s  %-10s  %s\n", clock(e.Time, now), cli.Clean(string(e.Layer)), cli.Clean(e.Text))
 		}
 	}
 	if p := f.Forecast; p != nil {
 		heading("Prediction")
-		at := func(t time.Time) string { return t.In(now.Location()).Format(time.TimeOnly) }
-		fmt.Fprintf(b, "  at %s, between %s and %s with %.0f %% probability\n", at(p.At), at(p.Earliest), at(p.Latest), p.Coverage*100)
+		fmt.Fprintf(b, "  at %s, between %s and %s with %.0f %% probability\n", clock(p.At, now), clock(p.Earliest, now), clock(p.Latest, now), p.Coverage*100)
 	}
 	if o := f.Outcome; o != nil {
 		heading("Predicted and actual")
 		fmt.Fprintf(b, "  predicted %s before for %s; it came at %s: %s\n", finding.FormatDuration(o.ActualAt.Sub(o.MadeAt)),
-			o.PredictedAt.In(now.Location()).Format(time.TimeOnly), o.ActualAt.In(now.Location()).Format(time.TimeOnly), off(*o))
+			clock(o.PredictedAt, now), clock(o.ActualAt, now), off(*o))
 	}
 	heading("Confidence")
 	fmt.Fprintf(b, "%s\n", cli.Wrap(fmt.Sprintf("%.2f: %s", f.Confidence, reached(f)), "  ", env.Width))
@@ -76,6 +75,14 @@ func story(b *strings.Builder, o *Options, f finding.Finding, known map[string]b
 			}
 		}
 	}
+}
+
+// clock is a time where the reader is, with its date where that is not today's.
+func clock(t, now time.Time) string {
+	if t = t.In(now.Location()); t.Format(time.DateOnly) != now.Format(time.DateOnly) {
+		return t.Format(time.DateTime)
+	}
+	return t.Format(time.TimeOnly)
 }
 
 // others names other findings, of those that can be asked for; the explanation names what is told nowhere else.
