@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/your-org/tapio/internal/jsontext"
 )
 
 const (
@@ -148,7 +150,7 @@ func (h *history) ask(ctx context.Context, base *url.URL, query string, from, to
 		}
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("HTTP %s, and no answer of Prometheus: %w", resp.Status, err)
+		return nil, fmt.Errorf("HTTP %s, and no answer of Prometheus: %w", resp.Status, jsontext.Explain(err))
 	}
 	if answer.Status != "success" {
 		return nil, fmt.Errorf("HTTP %s: %s", resp.Status, answer.Error)
@@ -175,10 +177,10 @@ func (h *history) ask(ctx context.Context, base *url.URL, query string, from, to
 func decode(v [2]json.RawMessage) (p point, err error) {
 	var text string
 	if err := json.Unmarshal(v[0], &p.t); err != nil {
-		return p, fmt.Errorf("time: %w", err)
+		return p, fmt.Errorf("time: %w", jsontext.Explain(err))
 	}
 	if err := json.Unmarshal(v[1], &text); err != nil {
-		return p, err
+		return p, jsontext.Explain(err)
 	}
 	p.v, err = strconv.ParseFloat(text, 64)
 	return p, err

@@ -62,15 +62,15 @@ func TestBadLinesAreNamed(t *testing.T) {
 	start := `{"trace":"a","limit":100}` + "\n"
 	for name, c := range map[string]struct{ in, want string }{
 		"garbage":           {start + "hello\n", "line 2: not a JSON object"},
-		"not an object":     {start + "[1]\n", "line 2: not a JSON object"},
+		"not an object":     {start + "[1]\n", "line 2: not a JSON object: it is a list, want a map of fields"},
 		"unknown":           {start + `{"x":1}` + "\n", "line 2: neither a start"},
 		"no trace":          {`{"t":1,"anon":5}` + "\n", `line 1: a sample before any`},
 		"no limit":          {`{"trace":"a"}` + "\n", `line 1: start of trace "a": limit is 0, want`},
 		"limit below zero":  {`{"trace":"a","limit":-1}` + "\n", `limit is -1, want`},
 		"nothing measured":  {start + `{"t":1}` + "\n", `line 2: sample: neither "anon" nor "usage"`},
-		"wrong type":        {start + `{"t":1,"anon":"x"}` + "\n", "line 2: sample: "},
+		"wrong type":        {start + `{"t":1,"anon":"x"}` + "\n", "line 2: sample: anon is text, want a number"},
 		"absurd time":       {start + `{"t":1e300,"anon":1}` + "\n", "line 2: sample: t is 1e+300"},
-		"too large a float": {start + `{"t":1,"anon":1e999}` + "\n", "line 2: sample: "},
+		"too large a float": {start + `{"t":1,"anon":1e999}` + "\n", "line 2: sample: anon is 1e999, want a number"},
 		"an endless line":   {start + strings.Repeat(" ", trajectory.MaxLine+1) + "\n", "line 2: longer than 65536 bytes"},
 		"truncated":         {start + `{"t":1,"anon":`, "line 2: not a JSON object"},
 	} {

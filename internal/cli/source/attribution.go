@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/your-org/tapio/internal/attribution"
+	"github.com/your-org/tapio/internal/jsontext"
 )
 
 // Attributing is a source that can be asked who holds memory, and which system calls fail: a collector.
@@ -48,7 +49,7 @@ func (e *endpoint) Attribute(ctx context.Context, kind attribution.Kind, entity,
 		}
 		a = attribution.Answer{}
 		if err := json.Unmarshal(body, &a); err != nil {
-			return a, fmt.Errorf("%s answers with something that is no attribution: %w", e.name, err)
+			return a, fmt.Errorf("%s answers with something that is no attribution: %w", e.name, jsontext.Explain(err))
 		}
 	}
 	return a, nil
@@ -77,7 +78,7 @@ func (e *endpoint) post(ctx context.Context, path string, body []byte, into any)
 		return err
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(into); err != nil {
-		return fmt.Errorf("%s answers with something that is no attribution: %w", e.name, err)
+		return fmt.Errorf("%s answers with something that is no attribution: %w", e.name, jsontext.Explain(err))
 	}
 	return nil
 }

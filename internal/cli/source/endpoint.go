@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/jsontext"
 )
 
 // maxBody bounds an answer (bytes); a report of 10,000 findings has some 20 MB.
@@ -55,14 +56,14 @@ func (e *endpoint) report(body []byte) (finding.Report, error) {
 	}
 	switch err := json.Unmarshal(body, &head); {
 	case err != nil:
-		return r, fmt.Errorf("%s answers with something that is no findings: %w", e.name, err)
+		return r, fmt.Errorf("%s answers with something that is no findings: %w", e.name, jsontext.Explain(err))
 	case head.APIVersion == nil:
 		return r, fmt.Errorf("%s answers with JSON that is no report of findings: field apiVersion is missing", e.name)
 	case *head.APIVersion != finding.APIVersion:
 		return r, fmt.Errorf("%s speaks version %.40q, this tapio speaks %q: use a tapio of the collector's version", e.name, *head.APIVersion, finding.APIVersion)
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
-		return r, fmt.Errorf("%s answers with something that is no findings: %w", e.name, err)
+		return r, fmt.Errorf("%s answers with something that is no findings: %w", e.name, jsontext.Explain(err))
 	}
 	for _, f := range r.Findings {
 		if err := f.Validate(); err != nil {

@@ -72,6 +72,9 @@ func TestFailures(t *testing.T) {
 		{"is of another version", answer("application/json", `{"apiVersion":"tapio/v2","findings":7}`), `speaks version "tapio/v2", this tapio speaks "tapio/v1": use a tapio of the collector's version`},
 		{"makes no sense", answer("application/json", strings.Replace(empty, `"findings":[]`, `"findings":[{"id":"x","kind":"guess"}]`, 1)), `kind is "guess", want prediction or diagnosis`},
 	} {
+		{"is a list", answer("application/json", `[1]`), "something that is no findings: it is a list, want a map of fields"},
+		{"has another form", answer("application/json", strings.Replace(empty, `"findings":[]`, `"findings":[{"confidence":"high"}]`, 1)), "something that is no findings: findings.confidence is text, want a number"},
+		{"has a time of its own", answer("application/json", strings.Replace(empty, "2026-11-23T12:00:00Z", "noon", 1)), `something that is no findings: "noon" is no time such as 2026-11-23T12:00:00Z`},
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(c.handler)
 			defer server.Close()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/jsontext"
 )
 
 const (
@@ -176,7 +177,7 @@ func (e *endpoint) change(ev event) (Change, error) {
 	case "finding":
 		var f finding.Finding
 		if err := json.Unmarshal(ev.data, &f); err != nil {
-			return Change{}, fmt.Errorf("%s sends something that is no finding: %w", e.name, err)
+			return Change{}, fmt.Errorf("%s sends something that is no finding: %w", e.name, jsontext.Explain(err))
 		}
 		if err := f.Validate(); err != nil {
 			return Change{}, fmt.Errorf("%s sends a finding that makes no sense: %w", e.name, err)
@@ -187,7 +188,7 @@ func (e *endpoint) change(ev event) (Change, error) {
 			ID string `json:"id"`
 		}
 		if err := json.Unmarshal(ev.data, &gone); err != nil {
-			return Change{}, fmt.Errorf("%s sends something that names no finding: %w", e.name, err)
+			return Change{}, fmt.Errorf("%s sends something that names no finding: %w", e.name, jsontext.Explain(err))
 		}
 		return Change{Forgotten: gone.ID}, nil
 	}

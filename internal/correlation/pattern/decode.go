@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"regexp"
 	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/your-org/tapio/internal/jsontext"
 )
 
 // decode reads a pattern's YAML. Its errors name the line, or the field, in the words of who wrote the file.
@@ -29,9 +30,9 @@ func decode(text []byte) (*Pattern, error) {
 	case err == nil:
 		return p, nil
 	case errors.As(err, &wrong) && wrong.Field == "":
-		return nil, fmt.Errorf("is %s, want a map of fields such as name and kind", article(wrong.Value))
+		return nil, fmt.Errorf("%w such as name and kind", jsontext.Explain(err))
 	case errors.As(err, &wrong):
-		return nil, fmt.Errorf("%s is %s, want %s", wrong.Field, article(wrong.Value), shape(wrong.Type))
+		return nil, jsontext.Explain(err)
 	case errors.As(err, &duration):
 		return nil, fmt.Errorf("%s%w", where(text, `(for|keep|within)\s*:\s*['"]?`+regexp.QuoteMeta(duration.text)), err)
 	}
@@ -53,36 +54,6 @@ func where(text []byte, expr string) string {
 		}
 	}
 	return ""
-}
-
-// article names what JSON calls a value's type.
-func article(value string) string {
-	switch value {
-	case "array":
-		return "a list"
-	case "object":
-		return "a map"
-	case "string":
-		return "text"
-	case "bool":
-		return "true or false"
-	}
-	return "a " + value
-}
-
-// shape names what a field of a Go type holds.
-func shape(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Slice:
-		return "a list"
-	case reflect.Struct, reflect.Pointer:
-		return "a map of fields"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Float64, reflect.Int64:
-		return "a number"
-	}
-	return "text"
 }
 
 // UnmarshalJSON reads a list, or the name of one prediction that every trigger shows.

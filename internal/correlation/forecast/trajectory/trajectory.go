@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/forecast"
+	"github.com/your-org/tapio/internal/jsontext"
 )
 
 // MaxLine is how long a line may be, in bytes.
@@ -65,13 +66,13 @@ func Parse(line []byte) (Line, error) {
 		T     *json.RawMessage `json:"t"`
 	}
 	if err := json.Unmarshal(line, &keys); err != nil {
-		return Line{}, fmt.Errorf("not a JSON object: %w", err)
+		return Line{}, fmt.Errorf("not a JSON object: %w", jsontext.Explain(err))
 	}
 	switch {
 	case keys.Trace != nil:
 		h := &Header{}
 		if err := json.Unmarshal(line, h); err != nil {
-			return Line{}, fmt.Errorf("start of a trace: %w", err)
+			return Line{}, fmt.Errorf("start of a trace: %w", jsontext.Explain(err))
 		}
 		if !(h.Limit > 0) || h.Limit >= math.MaxInt64 {
 			return Line{}, fmt.Errorf("start of trace %q: limit is %g, want a number of bytes above 0", h.Trace, h.Limit)
@@ -80,7 +81,7 @@ func Parse(line []byte) (Line, error) {
 	case keys.T != nil:
 		r := &Reading{}
 		if err := json.Unmarshal(line, r); err != nil {
-			return Line{}, fmt.Errorf("sample: %w", err)
+			return Line{}, fmt.Errorf("sample: %w", jsontext.Explain(err))
 		}
 		return Line{Reading: r}, r.check()
 	}
