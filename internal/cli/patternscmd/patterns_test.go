@@ -29,6 +29,23 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
+// A pattern that is written as YAML can be read, as the beginning of one's own.
+func TestYAMLIsAPattern(t *testing.T) {
+	all, err := pattern.Builtin()
+	require.NoError(t, err)
+	for _, p := range all {
+		var out bytes.Buffer
+		require.NoError(t, explain(cli.Env{Out: &out}, all, p.Name, "yaml"))
+		same, err := pattern.Parse(out.Bytes())
+		if assert.NoError(t, err, p.Name) {
+			assert.Equal(t, []pattern.Duration{p.For, p.Keep}, []pattern.Duration{same.For, same.Keep}, p.Name)
+			for i := range p.Signals {
+				assert.Equal(t, p.Signals[i].Within, same.Signals[i].Within, p.Name)
+			}
+		}
+	}
+}
+
 func TestPage(t *testing.T) {
 	p, err := pattern.Parse([]byte(`
 name: too-slow

@@ -78,6 +78,11 @@ func (e *durationError) Error() string {
 	return fmt.Sprintf("%q is no duration such as 10s or 5m", e.text)
 }
 
+// MarshalJSON writes a duration as it is read.
+func (d Duration) MarshalJSON() ([]byte, error) {
+	return json.Marshal(time.Duration(d).String())
+}
+
 // UnmarshalJSON reads a Go duration string.
 func (d *Duration) UnmarshalJSON(b []byte) error {
 	s := strings.Trim(string(b), `"`)
