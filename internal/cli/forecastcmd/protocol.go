@@ -34,6 +34,9 @@ func Run(ctx context.Context, in io.Reader, out io.Writer) error {
 		case <-ctx.Done():
 		case text, more = <-lines:
 		}
+		if number == 1 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff")) // a byte order mark, as PowerShell writes it
+		}
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("read memory samples: %w", ctx.Err())

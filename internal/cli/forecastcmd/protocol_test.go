@@ -80,6 +80,13 @@ func TestBadLinesAreNamed(t *testing.T) {
 	}
 }
 
+// What Windows writes is read: a byte order mark, and lines that end in CR LF.
+func TestLinesOfWindows(t *testing.T) {
+	var out strings.Builder
+	require.NoError(t, Run(t.Context(), strings.NewReader("\ufeff"+strings.ReplaceAll(leak("a", 2), "\n", "\r\n")), &out))
+	assert.Equal(t, "{}\n{}\n", out.String())
+}
+
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
