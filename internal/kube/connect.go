@@ -33,7 +33,21 @@ type Options struct {
 }
 
 // ErrNoConfig says that nothing names a cluster.
-var ErrNoConfig = errors.New("there is no kubeconfig: no KUBECONFIG, no ~/.kube/config, and this is no pod")
+var ErrNoConfig = errors.New("there is no kubeconfig")
+
+// nowhere is ErrNoConfig with what was looked at.
+func (o Options) nowhere() error {
+	list := o.Getenv("KUBECONFIG")
+	switch {
+	case o.Kubeconfig != "":
+		return fmt.Errorf("%w: %s names no cluster", ErrNoConfig, o.Kubeconfig)
+	case list != "":
+		return fmt.Errorf("%w: KUBECONFIG is %q, and no file there names a cluster", ErrNoConfig, list)
+	case o.Context != "":
+		return fmt.Errorf("%w that has the context %q: no KUBECONFIG, and no ~/.kube/config", ErrNoConfig, o.Context)
+	}
+	return fmt.Errorf("%w: no KUBECONFIG, no ~/.kube/config, and this is no pod", ErrNoConfig)
+}
 
 // Client reads a cluster's API.
 type Client struct {
@@ -112,16 +126,16 @@ func (o Options) find() (*rest.Config, place, error) {
 	switch {
 	case err != nil:
 		return nil, place{}, err
-	case len(raw.Clusters) > 0 || o.Context != "":
+	case len(raw.Clusters) > 0, len(raw.Contexts) > 0 && o.Context != "":
 		return choose(raw, o.Context)
-	case o.Getenv("KUBERNETES_SERVICE_HOST") != "":
+	case o.Context == "" && o.Getenv("KUBERNETES_SERVICE_HOST") != "":
 		config, err := rest.InClusterConfig()
 		if err != nil {
 			return nil, place{}, fmt.Errorf("use the pod's service account: %w", err)
 		}
 		return config, place{name: "the cluster of this pod"}, nil
 	}
-	return nil, place{}, ErrNoConfig
+	return nil, place{}, o.nowhere()
 }
 
 // Connect finds the cluster and the credentials. It does not ask the API server anything yet.
@@ -164,6 +178,8 @@ func choose(raw *api.Config, name string) (*rest.Config, place, error) {
 		return nil, place{}, errors.New("the kubeconfig has no current context: name one with --context, or `kubectl config use-context`")
 	case !ok:
 		return nil, place{}, fmt.Errorf("the kubeconfig has no context %q: `kubectl config get-contexts` lists them", name)
+	case raw.Clusters[context.Cluster] == nil:
+		return nil, place{}, fmt.Errorf("use context %q of the kubeconfig: it names the cluster %q, which is not there", name, context.Cluster)
 	}
 	config, err := clientcmd.NewNonInteractiveClientConfig(*raw, name, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
 	if err != nil {

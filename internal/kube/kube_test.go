@@ -71,11 +71,13 @@ func TestConnect(t *testing.T) {
 		{"an empty home", Options{}, map[string]string{"HOME": t.TempDir()}, ErrNoConfig.Error()},
 		{"home", Options{}, map[string]string{"HOME": home}, "cluster home (cluster.example:6443)"},
 		{"KUBECONFIG", Options{}, map[string]string{"KUBECONFIG": filepath.Join(home, ".kube", "config"), "HOME": "/nonexistent"}, "cluster home (cluster.example:6443)"},
-		{"KUBECONFIG of nothing", Options{}, map[string]string{"KUBECONFIG": "/nonexistent", "HOME": home}, ErrNoConfig.Error()},
+		{"KUBECONFIG of nothing", Options{}, map[string]string{"KUBECONFIG": "/nonexistent", "HOME": home}, `there is no kubeconfig: KUBECONFIG is "/nonexistent", and no file there names a cluster`},
+		{"a context of nothing at all", Options{Context: "away"}, nil, `there is no kubeconfig that has the context "away": no KUBECONFIG, and no ~/.kube/config`},
+		{"an empty file", Options{Kubeconfig: os.DevNull}, map[string]string{"HOME": home}, "there is no kubeconfig: " + os.DevNull + " names no cluster"},
 		{"a flag of nothing", Options{Kubeconfig: "/nonexistent"}, nil, "read the kubeconfig: stat /nonexistent: no such file or directory"},
 		{"no YAML", Options{Kubeconfig: broken}, nil, "read the kubeconfig: "},
 		{"another context", Options{Context: "away"}, map[string]string{"HOME": home}, `the kubeconfig has no context "away"`},
-		{"a context of nothing", Options{Context: "broken"}, map[string]string{"HOME": home}, `use context "broken" of the kubeconfig: `},
+		{"a context of nothing", Options{Context: "broken"}, map[string]string{"HOME": home}, `use context "broken" of the kubeconfig: it names the cluster "none", which is not there`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.options.Getenv = func(name string) string { return c.env[name] }
@@ -102,7 +104,7 @@ func TestCannotLook(t *testing.T) {
 	assert.ErrorContains(t, err, "connection refused")
 	assert.NotContains(t, err.Error(), "s3cret")
 
-	for status, want := range map[int]string{401: "does not know who asks (401)", 403: "lets you list nothing"} {
+	for status, want := range map[int]string{401: "does not know who asks (401)", 403: "lets you list nothing", 500: " lists nothing: an error on the server"} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		_, err := connect(t, server.URL).Check(t.Context(), Query{}, time.Now())
 		assert.ErrorContains(t, err, want)
@@ -114,6 +116,21 @@ func TestCannotLook(t *testing.T) {
 	cancel()
 	_, err = connect(t, "http://"+address).Check(ctx, Query{}, time.Now())
 	assert.ErrorIs(t, err, context.Canceled)
+}
+
+// A cluster that does not answer is waited for once, not for each kind in turn.
+func TestSilentCluster(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	c, err := Connect(Options{Kubeconfig: write(t, server.URL), Timeout: 300 * time.Millisecond, Getenv: func(string) string { return "" }})
+	require.NoError(t, err)
+	_, err = c.Check(t.Context(), Query{}, time.Now())
+	assert.ErrorContains(t, err, "did not answer within 300ms")
+	assert.LessOrEqual(t, asked.Load(), int32(atOnce))
 }
 
 // A list that takes longer than its pages are kept is asked for again as a whole.

@@ -82,11 +82,20 @@ func (c *Client) list(ctx context.Context, s *sight, told func(Progress)) []list
 	}
 	var group sync.WaitGroup
 	var seeing sync.Mutex
+	answered := false
+	var silent error // nothing was answered in the time that there is for an answer
 	slots := make(chan struct{}, atOnce)
 	for i, k := range kinds {
 		group.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
+			seeing.Lock()
+			given := silent
+			seeing.Unlock()
+			if given != nil { // nobody has to wait as long for each other kind
+				results[i] = listing{k, given}
+				return
+			}
 			results[i] = listing{k, c.pages(ctx, k, s.namespace, func(o runtime.Object) error {
 				seeing.Lock()
 				defer seeing.Unlock()
@@ -98,6 +107,12 @@ func (c *Client) list(ctx context.Context, s *sight, told func(Progress)) []list
 			})}
 			seeing.Lock()
 			defer seeing.Unlock()
+			switch err := results[i].err; {
+			case !errors.Is(err, context.DeadlineExceeded):
+				answered, silent = true, nil
+			case !answered:
+				silent = err
+			}
 			progress.Kinds++
 			told(progress)
 		})
@@ -166,9 +181,14 @@ func (c *Client) reached(all []listing) error {
 			return l.err
 		case apierrors.IsUnauthorized(l.err):
 			return fmt.Errorf("%s does not know who asks (401): the credentials in the kubeconfig are wrong or expired", c)
+		case errors.Is(l.err, context.DeadlineExceeded):
+			return fmt.Errorf("%s did not answer within %s: it is overloaded, or something on the way drops the packets (--request-timeout waits longer)", c, c.timeout)
 		case !errors.As(l.err, &status):
 			return fmt.Errorf("cannot reach %s: %w", c, l.err)
 		}
+	}
+	if err := all[0].err; !apierrors.IsForbidden(err) {
+		return fmt.Errorf("%s lists nothing: %w", c, err)
 	}
 	return fmt.Errorf("%s lets you list nothing: %w", c, all[0].err)
 }

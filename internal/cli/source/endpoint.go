@@ -26,8 +26,8 @@ const maxBody = 64 << 20
 // endpoint is a collector's findings endpoint.
 type endpoint struct {
 	base, name, token string
-	// implied says that nobody named the endpoint.
-	implied bool
+	// alone is why no cluster can be asked in place of an endpoint that nobody named; nil for others.
+	alone   error
 	timeout time.Duration
 	client  *http.Client
 	now     func() time.Time
@@ -154,8 +154,8 @@ func (e *endpoint) explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case refused(err) || errors.Is(err, os.ErrNotExist):
-		if e.implied {
-			return fmt.Errorf("no collector answers on this machine (%s): start one with `tapio-collector --config tapio:local`, say where one is with --endpoint or TAPIO_ENDPOINT, or name a cluster with --kubeconfig", e.name)
+		if e.alone != nil {
+			return fmt.Errorf("no collector answers on this machine (%s), and %w; start one with `tapio-collector --config tapio:local`, say where one is with --endpoint or TAPIO_ENDPOINT, or name a cluster with --kubeconfig", e.name, e.alone)
 		}
 		return fmt.Errorf("nothing answers at %s: is the collector running, and is this its findings endpoint?", e.name)
 	case errors.Is(err, os.ErrPermission):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,11 +72,11 @@ func TestFailures(t *testing.T) {
 		}, "cannot read findings: unexpected EOF"},
 		{"is other JSON", answer("application/json", `{"status":"ok"}`), "field apiVersion is missing"},
 		{"is of another version", answer("application/json", `{"apiVersion":"tapio/v2","findings":7}`), `speaks version "tapio/v2", this tapio speaks "tapio/v1": use a tapio of the collector's version`},
-		{"makes no sense", answer("application/json", strings.Replace(empty, `"findings":[]`, `"findings":[{"id":"x","kind":"guess"}]`, 1)), `kind is "guess", want prediction or diagnosis`},
-	} {
 		{"is a list", answer("application/json", `[1]`), "something that is no findings: it is a list, want a map of fields"},
 		{"has another form", answer("application/json", strings.Replace(empty, `"findings":[]`, `"findings":[{"confidence":"high"}]`, 1)), "something that is no findings: findings.confidence is text, want a number"},
 		{"has a time of its own", answer("application/json", strings.Replace(empty, "2026-11-23T12:00:00Z", "noon", 1)), `something that is no findings: "noon" is no time such as 2026-11-23T12:00:00Z`},
+		{"makes no sense", answer("application/json", strings.Replace(empty, `"findings":[]`, `"findings":[{"id":"x","kind":"guess"}]`, 1)), `kind is "guess", want prediction or diagnosis`},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(c.handler)
 			defer server.Close()
@@ -96,6 +98,12 @@ func TestNobodyThere(t *testing.T) {
 	assert.EqualError(t, err, "nothing answers at unix:///nonexistent/socket: is the collector running, and is this its findings endpoint?")
 	_, err = open(t, Options{Endpoint: "no-such-host.invalid:1"}, nil).Report(t.Context(), Query{})
 	assert.ErrorContains(t, err, "no-such-host.invalid")
+}
+
+// Where nobody named an endpoint, and nothing names a cluster, both are said.
+func TestNothingNamed(t *testing.T) {
+	e := &endpoint{name: "http://localhost:4320", alone: errors.New("there is no kubeconfig: KUBECONFIG is \"/gone\"")}
+	assert.ErrorContains(t, e.explain(syscall.ECONNREFUSED), `no collector answers on this machine (http://localhost:4320), and there is no kubeconfig: KUBECONFIG is "/gone"; start one with `)
 }
 
 // A peer that accepts and says nothing, or stops in the middle, is given up.

@@ -90,8 +90,9 @@ func (o Options) Open(getenv func(string) string) (Source, error) {
 	if name == "" && !cluster {
 		name, from = getenv("TAPIO_ENDPOINT"), "TAPIO_ENDPOINT"
 	}
-	if name == "" {
-		name, e.implied = finding.DefaultEndpoint, true
+	implied := name == ""
+	if implied {
+		name = finding.DefaultEndpoint
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 	if err := e.address(name, transport); err != nil {
@@ -107,7 +108,7 @@ func (o Options) Open(getenv func(string) string) (Source, error) {
 	e.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // a findings endpoint redirects nowhere, and a token must not follow
 	}}
-	if !e.implied {
+	if !implied {
 		return e, nil
 	}
 	there, err := o.clusters(getenv)
@@ -119,6 +120,7 @@ func (o Options) Open(getenv func(string) string) (Source, error) {
 	case cluster, !errors.Is(err, kube.ErrNoConfig):
 		return nil, err
 	}
+	e.alone = err
 	return e, nil
 }
 
