@@ -69,7 +69,9 @@ Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not lo
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				o.Query.Entity = args[0]
+				if o.Query.Entity = args[0]; o.Query.Entity == "" { // a variable of a script that is not set
+					return fmt.Errorf("the entity's name is empty: leave it out to ask about all")
+				}
 			}
 			if err := cli.OneOf("--output", o.Output, outputs); err != nil {
 				return err
@@ -77,7 +79,10 @@ Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not lo
 			if err := cli.OneOf("--fail-on", o.FailOn, severities); err != nil {
 				return err
 			}
-			if o.Explain != "" {
+			if cmd.Flags().Changed("explain") {
+				if o.Output == "junit" || len(args) > 0 {
+					return fmt.Errorf("--explain goes with -o text, wide, json or yaml, and with no entity")
+				}
 				return patternscmd.Explain(env, o.Explain, o.Output)
 			}
 			if o.Watch && (o.Output == "yaml" || o.Output == "junit") {

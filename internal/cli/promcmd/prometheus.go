@@ -57,7 +57,7 @@ findings.`,
 func (c *collector) serve(address string) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("--port: %w", err)
+		return fmt.Errorf("serve at --address and --port: %w", err)
 	}
 	registry := prometheus.NewRegistry()
 	if err := registry.Register(c); err != nil {

@@ -30,7 +30,7 @@ func New(env cli.Env, program string) *cobra.Command {
 		Version:       version.Get().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          known,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	if strings.HasPrefix(filepath.Base(program), "kubectl") {
@@ -47,6 +47,18 @@ func New(env cli.Env, program string) *cobra.Command {
 	}
 	cmd.AddCommand(patternscmd.New(env), forecastcmd.New(env.In, env.Out, env.ErrOut), versioncmd.New(env))
 	return cmd
+}
+
+// known refuses what is no command, and names those that may be meant.
+func known(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("unknown command %q for %q: did you mean %s?", args[0], cmd.CommandPath(), strings.Join(near, " or "))
+	}
+	return fmt.Errorf("unknown command %q for %q; `%s --help` lists those there are", args[0], cmd.CommandPath(), cmd.CommandPath())
 }
 
 // Run runs tapio and returns its exit status. Errors go to ErrOut.

@@ -14,10 +14,11 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"sigs.k8s.io/yaml"
+
 	"github.com/your-org/tapio/internal/cli"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -142,7 +143,6 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// What people can get wrong on the command line, and what they are told.
 // No text of others drives the terminal, or ends the output, in any form.
 func TestHostileText(t *testing.T) {
 	const evil = "\u009b2J\u009d0;forged\u009c\u007f\u0085\x1b[2J\u202egnp"
@@ -171,6 +171,7 @@ func TestHostileText(t *testing.T) {
 	}
 }
 
+// What people can get wrong on the command line, and what they are told.
 func TestUsageErrors(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -196,12 +197,30 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"why"}, "accepts 1 arg(s), received 0"},
 		{[]string{"prometheus", "--port", "70000"}, "--port is 70000, want 0 to 65535"},
 		{[]string{"version", "-o", "yaml"}, `--output is "yaml", want one of text, json`},
-		{[]string{"chekc"}, `unknown command "chekc" for "tapio"`},
+		{[]string{"chekc"}, `unknown command "chekc" for "tapio": did you mean check?`},
+		{[]string{"api"}, "unknown command \"api\" for \"tapio\"; `tapio --help` lists those there are"},
+		{[]string{"check", ""}, "the entity's name is empty: leave it out to ask about all"},
+		{[]string{"why", ""}, "the name of the entity, or the finding's id, is empty"},
+		{[]string{"check", "--explain", "crash-loop", "-o", "junit"}, "--explain goes with -o text, wide, json or yaml, and with no entity"},
+		{[]string{"check", "api", "--explain", "crash-loop"}, "--explain goes with -o text, wide, json or yaml, and with no entity"},
+		{[]string{"check", "--explain", ""}, `there is no pattern ""`},
 	} {
 		stdout, stderr, status := run(t, nil, nil, c.args...)
 		assert.Equal(t, 2, status, "%v", c.args)
 		assert.Empty(t, stdout, "%v", c.args)
 		assert.Contains(t, stderr, "tapio: "+c.want, "%v", c.args)
+	}
+}
+
+// Each flag is explained, and what it takes has a name of one word.
+func TestHelp(t *testing.T) {
+	e := cli.Env{Getenv: func(string) string { return "" }, Now: time.Now}
+	for _, cmd := range New(e, "tapio").Commands() {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			takes, usage := pflag.UnquoteUsage(f)
+			assert.NotEmpty(t, usage, "%s --%s", cmd.Name(), f.Name)
+			assert.NotContains(t, takes, " ", "%s --%s", cmd.Name(), f.Name)
+		})
 	}
 }
 
@@ -244,6 +263,9 @@ func TestKubectlPlugin(t *testing.T) {
 	e := cli.Env{In: strings.NewReader(""), Out: &out, ErrOut: &out, Getenv: func(string) string { return "" }, Now: time.Now}
 	assert.Equal(t, 0, Run(t.Context(), e, []string{"/usr/local/bin/kubectl-tapio", "check", "--help"}))
 	assert.Contains(t, out.String(), "kubectl tapio check [entity] [flags]")
+	out.Reset()
+	assert.Equal(t, 2, Run(t.Context(), e, []string{"/usr/local/bin/kubectl-tapio", "wyh"}))
+	assert.Contains(t, out.String(), `unknown command "wyh" for "kubectl tapio": did you mean why?`)
 	out.Reset()
 	assert.Equal(t, 0, Run(t.Context(), e, []string{"/usr/local/bin/kubectl_complete-tapio", "check", "--fail-on", "cri"}))
 	assert.Contains(t, out.String(), "critical\n")

@@ -47,7 +47,9 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
   tapio why api-service --errors 5s`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Subject = args[0]
+			if o.Subject = args[0]; o.Subject == "" {
+				return fmt.Errorf("the name of the entity, or the finding's id, is empty")
+			}
 			if err := cli.OneOf("--output", o.Output, outputs); err != nil {
 				return err
 			}
@@ -73,7 +75,7 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
 	cmd.Flags().BoolVarP(&o.All, "all-namespaces", "A", false, "look in all namespaces (the default where the kubeconfig's context names none)")
 	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
 	cmd.Flags().DurationVar(&o.Profile, "profile", 0, "have the collector look for that long at who holds the entity's memory (5s to 2m)")
-	cmd.Flags().StringVar(&o.Pprof, "pprof", "", "write what is held to this file, for `go tool pprof`; wants --profile")
+	cmd.Flags().StringVar(&o.Pprof, "pprof", "", "write what is held to this `file`, for go tool pprof; wants --profile")
 	cmd.Flags().DurationVar(&o.Errors, "errors", 0, "have the collector look for that long at which system calls of the entity fail because something is exhausted (1s to 30s)")
 	cmd.MarkFlagsMutuallyExclusive("profile", "errors")
 	cli.Complete(cmd, "output", outputs)
