@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/your-org/tapio/internal/cli"
+	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/kube"
 )
 
@@ -36,6 +37,18 @@ func FuzzSince(f *testing.F) {
 			t.Errorf("%q is %s, which is not before now", text, at)
 		}
 	})
+}
+
+// A source whose clock is ahead has seen nothing in the future.
+func TestSure(t *testing.T) {
+	ahead := now.Add(3 * time.Second)
+	for want, f := range map[string]finding.Finding{
+		"first seen 0s ago, confidence 0.90": {State: finding.Active, FirstSeen: ahead, Confidence: 0.9},
+		"0s ago, foreseen 1m0s before, confidence 0.90": {State: finding.Active, FirstSeen: ahead, Confidence: 0.9,
+			Outcome: &finding.Outcome{ActualAt: ahead, MadeAt: ahead.Add(-time.Minute)}},
+	} {
+		assert.Equal(t, want, sure(now, f))
+	}
 }
 
 // Progress is for people at a terminal, and only where a look takes long.

@@ -178,9 +178,9 @@ func sure(now time.Time, f finding.Finding) string {
 		return fmt.Sprintf("%s–%s, %s", finding.FormatDuration(max(from, 0)), finding.FormatDuration(to), confidence)
 	}
 	if o := f.Outcome; o != nil {
-		return finding.FormatDuration(now.Sub(o.ActualAt)) + " ago, foreseen " + finding.FormatDuration(o.ActualAt.Sub(o.MadeAt)) + " before, " + confidence
+		return finding.FormatDuration(max(now.Sub(o.ActualAt), 0)) + " ago, foreseen " + finding.FormatDuration(o.ActualAt.Sub(o.MadeAt)) + " before, " + confidence
 	}
-	return "first seen " + finding.FormatDuration(now.Sub(f.FirstSeen)) + " ago, " + confidence
+	return "first seen " + finding.FormatDuration(max(now.Sub(f.FirstSeen), 0)) + " ago, " + confidence
 }
 
 // detail adds what -o wide shows of a finding.
