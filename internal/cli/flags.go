@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // OneOf says what is wrong with a flag that has a fixed set of values.
@@ -14,6 +16,19 @@ func OneOf(flag, value string, values []string) error {
 		return nil
 	}
 	return fmt.Errorf("%s is %q, want one of %s", flag, value, strings.Join(values, ", "))
+}
+
+// FlagError says what is wrong with the value of a flag, in words other than those of Go's parsers.
+func FlagError(err error) error {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	want, known := map[string]string{"int": "a whole number", "float64": "a number", "duration": "a duration such as 30s, 5m or 72h", "bool": "true or false"}[bad.GetFlag().Value.Type()]
+	if !known {
+		return err
+	}
+	return fmt.Errorf("--%s is %q, want %s", bad.GetFlag().Name, bad.GetValue(), want)
 }
 
 // CompleteBy lets shells complete the values of a flag that are known when they are asked for.

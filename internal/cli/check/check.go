@@ -66,7 +66,8 @@ Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not lo
   tapio check -A -o junit > tapio.xml
   tapio check -o json | jq '.findings[] | .title'
   tapio check --watch`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if o.Query.Entity = args[0]; o.Query.Entity == "" { // a variable of a script that is not set
@@ -189,7 +190,7 @@ func sinceFlag(text string, now time.Time) (time.Time, error) {
 		}
 	}
 	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 || d+days == 0 {
+	if err != nil || d < 0 || d+days <= 0 { // or more than a duration can be
 		return time.Time{}, fmt.Errorf("--since is %q, want a duration such as 30m, 2h or 1d, or a time such as 2026-11-23T12:00:00Z", text)
 	}
 	return now.Add(-d - days), nil

@@ -22,7 +22,7 @@ func TestSince(t *testing.T) {
 		require.NoError(t, err, text)
 		assert.Equal(t, want, now.Sub(at), text)
 	}
-	for _, text := range []string{"x", "0s", "-1h", "-1d", "d", "1d-5h", "2026-11-23", "999999999d"} {
+	for _, text := range []string{"x", "0s", "-1h", "-1d", "d", "1d-5h", "2026-11-23", "999999999d", "99999d2000000h"} {
 		_, err := sinceFlag(text, now)
 		assert.ErrorContains(t, err, "--since is ", text)
 	}

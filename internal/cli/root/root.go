@@ -39,6 +39,7 @@ func New(env cli.Env, program string) *cobra.Command {
 	cmd.SetIn(env.In)
 	cmd.SetOut(env.Out)
 	cmd.SetErr(env.ErrOut)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.FlagError(err) })
 	// Only the commands that read findings have the flags that say where they are.
 	for _, c := range []*cobra.Command{check.New(env, from), why.New(env, from), promcmd.New(env, from)} {
 		from.Flags(c.Flags())

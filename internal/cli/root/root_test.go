@@ -198,6 +198,11 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"prometheus", "--port", "70000"}, "--port is 70000, want 0 to 65535"},
 		{[]string{"version", "-o", "yaml"}, `--output is "yaml", want one of text, json`},
 		{[]string{"chekc"}, `unknown command "chekc" for "tapio": did you mean check?`},
+		{[]string{"check", "--request-timeout", "5"}, `--request-timeout is "5", want a duration such as 30s, 5m or 72h`},
+		{[]string{"check", "--watch=often"}, `--watch is "often", want true or false`},
+		{[]string{"prometheus", "--port", "http"}, `--port is "http", want a whole number`},
+		{[]string{"forecast", "--limit", "1Gi"}, `--limit is "1Gi", want a number`},
+		{[]string{"forecast", "--range", "3d"}, `--range is "3d", want a duration such as 30s, 5m or 72h`},
 		{[]string{"api"}, "unknown command \"api\" for \"tapio\"; `tapio --help` lists those there are"},
 		{[]string{"check", ""}, "the entity's name is empty: leave it out to ask about all"},
 		{[]string{"why", ""}, "the name of the entity, or the finding's id, is empty"},
@@ -235,6 +240,10 @@ func TestVersionAndCompletion(t *testing.T) {
 	}
 	stdout, _, _ = run(t, nil, nil, "__complete", "check", "--fail-on", "")
 	assert.Equal(t, "critical\nwarning\ninfo\nnever\n:4\n", stdout)
+	for _, command := range []string{"check", "why"} {
+		stdout, _, _ = run(t, nil, nil, "__complete", command, "")
+		assert.Equal(t, ":4\n", stdout, "an entity is no file")
+	}
 }
 
 // Where the catalogue is to be found; patternscmd tests what it says.

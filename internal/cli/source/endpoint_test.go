@@ -178,6 +178,10 @@ func TestToken(t *testing.T) {
 	_, err = open(t, Options{Endpoint: server.URL}, map[string]string{"TAPIO_TOKEN": "wr0ng"}).Report(t.Context(), Query{})
 	assert.ErrorContains(t, err, "401")
 	assert.NotContains(t, err.Error(), "wr0ng")
+	for _, wrong := range []string{"two tokens", "tok\nen", "tok\x01en"} {
+		_, err = Options{Timeout: time.Second}.Open(func(k string) string { return map[string]string{"TAPIO_TOKEN": wrong}[k] })
+		assert.EqualError(t, err, "TAPIO_TOKEN does not hold one token")
+	}
 }
 
 func TestUnixSocketAndQuery(t *testing.T) {

@@ -151,16 +151,17 @@ func (e *endpoint) address(name string, transport *http.Transport) error {
 }
 
 func (o Options) token(getenv func(string) string) (string, error) {
-	if o.TokenFile == "" {
-		return strings.TrimSpace(getenv("TAPIO_TOKEN")), nil
+	text, from := getenv("TAPIO_TOKEN"), "TAPIO_TOKEN"
+	if o.TokenFile != "" {
+		b, err := os.ReadFile(o.TokenFile)
+		if err != nil {
+			return "", fmt.Errorf("--token-file: %w", err)
+		}
+		text, from = string(b), "--token-file: "+o.TokenFile
 	}
-	b, err := os.ReadFile(o.TokenFile)
-	if err != nil {
-		return "", fmt.Errorf("--token-file: %w", err)
-	}
-	token := strings.TrimSpace(string(b))
-	if token == "" || strings.ContainsAny(token, " \r\n\t") {
-		return "", fmt.Errorf("--token-file: %s does not hold one token", o.TokenFile)
+	token := strings.TrimSpace(text)
+	if token == "" && o.TokenFile != "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return "", fmt.Errorf("%s does not hold one token", from)
 	}
 	return token, nil
 }

@@ -61,6 +61,19 @@ func (s several) Report(ctx context.Context, q Query) (finding.Report, error) {
 	return s.merge(reports, errs)
 }
 
+// none is why no cluster could be looked at, in one line.
+type none struct{ errs []error }
+
+func (n *none) Error() string {
+	var said []string
+	for _, err := range n.errs {
+		said = append(said, err.Error())
+	}
+	return strings.Join(said, "; ")
+}
+
+func (n *none) Unwrap() []error { return n.errs }
+
 func sum(all []kube.Progress) kube.Progress {
 	var total kube.Progress
 	for _, p := range all {
@@ -111,7 +124,7 @@ func (s several) merge(reports []*finding.Report, errs []error) (finding.Report,
 		}
 	}
 	if looked == 0 {
-		return all, errors.Join(errs...)
+		return all, &none{errs}
 	}
 	if missing > 0 { // it is in another
 		all.Coverage = slices.DeleteFunc(all.Coverage, func(l finding.Coverage) bool { return strings.HasPrefix(l.Reason, kube.ErrNotFound.Error()) })

@@ -88,7 +88,7 @@ func TestSeveralWithoutOne(t *testing.T) {
 	assert.Len(t, r.Findings, 1)
 	assert.Contains(t, r.Coverage, finding.Coverage{Layer: finding.LayerKubernetes, State: finding.CoverageAbsent, Reason: "cannot reach cluster away", Cluster: "away"})
 	_, err = several{away, away}.Report(t.Context(), Query{})
-	assert.ErrorContains(t, err, "cannot reach cluster away")
+	assert.EqualError(t, err, "cannot reach cluster away; cannot reach cluster away")
 	// What is in one of them need not be in the others.
 	lacking := named{"lacking", &scripted{err: fmt.Errorf("%w: no api", kube.ErrNotFound)}}
 	r, err = several{{"east", &scripted{report: report()}}, lacking}.Report(t.Context(), Query{})

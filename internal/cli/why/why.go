@@ -45,7 +45,8 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
   tapio why 4f1c2a9be0d37718 -o json
   tapio why api-service --profile 30s --pprof leak.pb.gz
   tapio why api-service --errors 5s`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Subject = args[0]; o.Subject == "" {
 				return fmt.Errorf("the name of the entity, or the finding's id, is empty")
