@@ -15,6 +15,14 @@ type life struct {
 	began   time.Time
 	trace   trajectory.Trace
 	outcome accuracy.Outcome
+	// open says that it went on at the end of the history.
+	open bool
+}
+
+// pending says that there was an alarm at the end of the history: whether it was right is not known yet.
+func (l *life) pending() bool {
+	n := len(l.outcome.Alarms)
+	return l.open && n > 0 && l.outcome.Alarms[n-1].Standing
 }
 
 const (
@@ -35,13 +43,14 @@ func lives(s *series, limit *series, constant float64, kills *series, step, end 
 	var first, last point
 	finish := func(next float64) {
 		if n := len(t.Readings); n > 0 {
-			if died(t, kills, first.t, last.t, next, step, end) {
+			open := math.IsInf(next, 1) && last.t > end-gap*step
+			if !open && died(t, kills, last.t, step) {
 				kill := last.t - first.t + step/2 // somewhere between this sample and the next
 				t.OOMAt = &kill
 			}
 			t.End = last.t - first.t
 			if n >= shortest {
-				out = append(out, life{series: s.labels, began: time.UnixMilli(int64(first.t * 1000)), trace: t})
+				out = append(out, life{series: s.labels, began: time.UnixMilli(int64(first.t * 1000)), trace: t, open: open})
 			}
 		}
 		t = trajectory.Trace{}
@@ -69,12 +78,8 @@ func lives(s *series, limit *series, constant float64, kills *series, step, end 
 	return out
 }
 
-// died says whether a life ended in a kill. next is when the next one begins; a life that goes on to the end of what was
-// asked for hasn't ended.
-func died(t trajectory.Trace, kills *series, first, last, next, step, end float64) bool {
-	if math.IsInf(next, 1) && last > end-gap*step {
-		return false
-	}
+// died says whether a life ended in a kill, after its last sample.
+func died(t trajectory.Trace, kills *series, last, step float64) bool {
 	if kills != nil {
 		before, _ := kills.at(last - step)
 		for _, p := range kills.points {

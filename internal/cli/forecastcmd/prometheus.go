@@ -1,6 +1,7 @@
 package forecastcmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -153,7 +154,7 @@ func (h *history) ask(ctx context.Context, base *url.URL, query string, from, to
 		return nil, fmt.Errorf("HTTP %s, and no answer of Prometheus: %w", resp.Status, jsontext.Explain(err))
 	}
 	if answer.Status != "success" {
-		return nil, fmt.Errorf("HTTP %s: %s", resp.Status, answer.Error)
+		return nil, fmt.Errorf("HTTP %s: %s", resp.Status, cmp.Or(answer.Error, "no answer of Prometheus"))
 	}
 	if answer.Data.ResultType != "matrix" {
 		return nil, fmt.Errorf("it yields a %s, want a matrix", answer.Data.ResultType)

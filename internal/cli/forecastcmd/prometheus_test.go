@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,6 +125,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 	for name, c := range map[string]struct{ body, want string }{
 		"HTML":          {"<html>", "no answer of Prometheus"},
 		"an error":      {`{"status":"error","error":"no such thing"}`, "no such thing"},
+		"null":          {"null", "HTTP 200 OK: no answer of Prometheus"},
 		"another type":  {`{"status":"success","data":{"resultType":"scalar"}}`, "yields a scalar, want a matrix"},
 		"a bad value":   {`{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1,"x"]]}]}}`, `value of {a="b"}`},
 		"a bad time":    {`{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[["x","1"]]}]}}`, "time: "},
@@ -143,6 +145,35 @@ func TestAnswersThatAreNone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A leak that still goes on is no alarm for nothing, and a history with nothing to judge says so.
+func TestTheEndOfTheHistory(t *testing.T) {
+	serve := func(every int) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			var values []string
+			for i := 0; i <= 600; i += every {
+				values = append(values, fmt.Sprintf("[%d,%q]", began.Unix()+int64(15*i), fmt.Sprint(200+i)+"000000"))
+			}
+			fmt.Fprintf(w, `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[%s]}]}}`, strings.Join(values, ","))
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	run := func(url string, after time.Duration) string {
+		var out bytes.Buffer
+		o := &replay{url: url, query: "x", limit: 1e9, window: 4 * time.Hour, step: 15 * time.Second, confidence: 0.5, now: func() time.Time { return began.Add(after) }}
+		require.NoError(t, o.run(t.Context(), &out))
+		return out.String()
+	}
+	leak := serve(1)
+	assert.Contains(t, run(leak, 600*15*time.Second), "Tapio would have warned\n  of 1 kill to come: the history ends before it is known whether that is right\n\n")
+	assert.Regexp(t, `goes on\s+1\s+-\n`, run(leak, 600*15*time.Second))
+	over := run(leak, 3*time.Hour)
+	assert.Contains(t, over, "Tapio would have warned\n  for nothing in 1 of 1 other lives")
+	assert.Regexp(t, `not killed\s+1\s+-\n`, over)
+	assert.Contains(t, run(serve(10), 3*time.Hour), "in 0 lives; 0 of them ended in an OOM kill (inferred: it ended or began anew above 90 % of its limit; --kill-query knows better).\n"+
+		"None has 24 values in a row, which it takes to judge a forecast: --step should be the scrape interval.\n")
 }
 
 func TestFlagsAreChecked(t *testing.T) {

@@ -90,12 +90,16 @@ func (o *replay) run(ctx context.Context, out io.Writer) error {
 
 // report says how Tapio would have done, in sentences, and then life by life where there was a kill or an alarm.
 func (o *replay) report(out io.Writer, n, skipped int, all []life) error {
-	outcomes := make([]accuracy.Outcome, len(all))
+	var outcomes []accuracy.Outcome
 	var hours, alarmed float64
-	falsely, warned := 0, 0
-	for i, l := range all {
-		outcomes[i] = l.outcome
+	falsely, warned, pending := 0, 0, 0
+	for _, l := range all {
 		hours += l.trace.End / 3600
+		if l.pending() {
+			pending++
+			continue
+		}
+		outcomes = append(outcomes, l.outcome)
 		switch {
 		case l.outcome.Killed && l.outcome.Hit:
 			warned++
@@ -110,6 +114,10 @@ func (o *replay) report(out io.Writer, n, skipped int, all []life) error {
 	if skipped > 0 {
 		fmt.Fprintf(out, "%d series have no limit in %s, and were left out.\n", skipped, o.limitQuery)
 	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintf(out, "None has %d values in a row, which it takes to judge a forecast: --step should be the scrape interval.\n", shortest)
+		return err
+	}
 	fmt.Fprintf(out, "At confidence ≥ %g Tapio would have warned\n", o.confidence)
 	if f.Killed > 0 {
 		fmt.Fprintf(out, "  before %d of %d kills in time, %s before them on average", warned, f.Killed, minutes(f.MeanLead*60))
@@ -120,6 +128,9 @@ func (o *replay) report(out io.Writer, n, skipped int, all []life) error {
 	}
 	if f.Quiet > 0 {
 		fmt.Fprintf(out, "  for nothing in %d of %d other lives, for %.1f hours altogether\n", falsely, f.Quiet, alarmed)
+	}
+	if pending > 0 {
+		fmt.Fprintf(out, "  of %s to come: the history ends before it is known whether that is right\n", cli.Count(pending, "kill"))
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	header := false
@@ -132,7 +143,10 @@ func (o *replay) report(out io.Writer, n, skipped int, all []life) error {
 			header = true
 		}
 		how, lead := "not killed", "-"
-		if l.outcome.Killed {
+		switch {
+		case l.open:
+			how = "goes on"
+		case l.outcome.Killed:
 			how = "killed"
 			if l.outcome.Lead > 0 {
 				lead = minutes(l.outcome.Lead)
