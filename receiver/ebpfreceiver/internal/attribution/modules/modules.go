@@ -157,7 +157,8 @@ func (m *Modules) at(pc uint64) (*Module, uint64, bool) {
 			i, ok = find()
 		}
 	}
-	if !ok || !m.maps[i].File() {
+	// What stands on a stack may point into anything that is mapped, as the memory of a graphics card.
+	if !ok || !m.maps[i].File() || !m.maps[i].Executable() {
 		return nil, 0, false
 	}
 	mod := m.module(m.maps[i])
@@ -244,10 +245,8 @@ func (m *Modules) separate(o *symbols.Object) *os.File {
 	if err != nil {
 		return nil
 	}
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		if of, err := symbols.Open(f); err == nil && o.Separate(of) {
-			return f
-		}
+	if of, err := symbols.Open(f); err == nil && o.Separate(of) {
+		return f
 	}
 	_ = f.Close()
 	return nil
@@ -306,7 +305,7 @@ func (m *Modules) At(pc uint64) *Module {
 // on a stack may be anything.
 func (m *Modules) Calls(ret, pc uint64) bool {
 	mod, address, ok := m.at(ret)
-	if !ok || !m.executable(ret) {
+	if !ok {
 		return false
 	}
 	var code [7]byte
@@ -324,11 +323,6 @@ func (m *Modules) Calls(ret, pc uint64) bool {
 	start, known := mod.Object.Start(at)
 	_, function := mod.Object.Start(to)
 	return !known || start == to || !function
-}
-
-func (m *Modules) executable(pc uint64) bool {
-	i := sort.Search(len(m.maps), func(i int) bool { return m.maps[i].End > pc })
-	return i < len(m.maps) && pc >= m.maps[i].Start && m.maps[i].Executable()
 }
 
 // called decodes the call that ends at an address: where it goes, if the instruction says so itself.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -69,4 +70,25 @@ func TestMany(t *testing.T) {
 	n, unread = read()
 	assert.LessOrEqual(t, n, maxOpen)
 	assert.ErrorContains(t, unread, fmt.Sprint(maxOpen))
+}
+
+// What stands on a stack points into all that a program has mapped. What is not code is not opened for it.
+func TestDataIsNoModule(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	require.NoError(t, os.WriteFile(path, make([]byte, 4096), 0o600))
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	data, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ, unix.MAP_PRIVATE)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, unix.Munmap(data)) }()
+	p, err := process.Open(os.Getpid())
+	require.NoError(t, err)
+	m, err := Read(p)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, m.Close()) }()
+	at := uint64(uintptr(unsafe.Pointer(&data[64])))
+	assert.False(t, m.Calls(at, at))
+	assert.Equal(t, "?", m.Frames(at)[0].Function)
+	assert.Empty(t, m.open)
 }

@@ -110,7 +110,11 @@ func (p *Process) MappedFile(m Mapping) (*os.File, error) {
 		if to, e := os.Readlink(path); e != nil || to != m.Path {
 			continue
 		}
-		f, e := os.Open(path)
+		at, e := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if e != nil {
+			continue
+		}
+		f, e := regular(at, m.Path)
 		if e != nil {
 			continue
 		}
@@ -122,31 +126,53 @@ func (p *Process) MappedFile(m Mapping) (*os.File, error) {
 	return nil, err
 }
 
-// OpenInRoot opens a file as the process sees it.
+// OpenInRoot opens a regular file as the process sees it.
 func (p *Process) OpenInRoot(path string) (*os.File, error) {
-	root, err := os.Open(p.file("root"))
-	if err != nil {
-		return nil, gone(err)
+	at, err := p.inRoot(path)
+	var f *os.File
+	if err == nil {
+		f, err = regular(at, path)
 	}
-	defer root.Close()
-	// Links inside a container must not lead out of it, and a FIFO must not hold us up.
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(int(root.Fd()), path, &how)
 	if err != nil {
 		return nil, fmt.Errorf("open %s of process %d: %w", path, p.PID, err)
+	}
+	return f, nil
+}
+
+// inRoot finds a file as the process sees it, and does not open it. Links inside a container must not lead out of it.
+func (p *Process) inRoot(path string) (at int, err error) {
+	root, err := os.Open(p.file("root"))
+	if err != nil {
+		return -1, gone(err)
+	}
+	defer root.Close()
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	return unix.Openat2(int(root.Fd()), path, &how)
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// regular opens what was found, and closes at. Anything but a regular file is left alone: a container may put there what it may not open
+// itself, and to open a device is to do something (a watchdog starts).
+func regular(at int, path string) (*os.File, error) {
+	defer unix.Close(at)
+	var st unix.Stat_t
+	if err := unix.Fstat(at, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errNotRegular
+	}
+	// Who has a lease on it must not hold us up.
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", at), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
 
 // same compares what the file begins with to what the process has mapped of that: inode numbers differ below overlay mounts.
 func (p *Process) same(f *os.File, m Mapping) error {
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("open %s of process %d: %w", m.Path, p.PID, err)
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("open %s of process %d: not a regular file", m.Path, p.PID)
-	}
 	inFile, inMemory := make([]byte, 1024), make([]byte, 1024)
 	if _, err := f.ReadAt(inFile, 0); err != nil {
 		return fmt.Errorf("read %s of process %d: %w", m.Path, p.PID, err)

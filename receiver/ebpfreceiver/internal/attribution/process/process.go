@@ -175,13 +175,7 @@ func (p *Process) HasBeside(name string) bool {
 	if err != nil {
 		return false
 	}
-	root, err := os.Open(p.file("root"))
-	if err != nil {
-		return false
-	}
-	defer root.Close()
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(int(root.Fd()), filepath.Join(filepath.Dir(exe), name), &how)
+	fd, err := p.inRoot(filepath.Join(filepath.Dir(exe), name))
 	if err != nil {
 		return false
 	}

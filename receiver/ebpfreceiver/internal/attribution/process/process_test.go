@@ -227,3 +227,28 @@ func TestCPU(t *testing.T) {
 	_, err = (&Process{PID: 1 << 24}).CPU()
 	assert.ErrorIs(t, err, ErrGone)
 }
+
+// Where a program has its file, its container may put anything later. Only a regular file is opened: to open a device is to do something.
+func TestOpenInRoot(t *testing.T) {
+	p, err := Open(os.Getpid())
+	require.NoError(t, err)
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, unix.Mkfifo(fifo, 0o600))
+	opens, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	require.NoError(t, err)
+	defer unix.Close(opens)
+	_, err = unix.InotifyAddWatch(opens, fifo, unix.IN_OPEN)
+	require.NoError(t, err)
+	for _, path := range []string{fifo, "/dev/null", filepath.Dir(fifo)} {
+		_, err := p.OpenInRoot(path)
+		assert.ErrorIs(t, err, errNotRegular, path)
+	}
+	_, err = unix.Read(opens, make([]byte, 64))
+	assert.ErrorIs(t, err, unix.EAGAIN, "it was opened")
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	f, err := p.OpenInRoot(exe)
+	require.NoError(t, err)
+	assert.Equal(t, exe, f.Name())
+	require.NoError(t, f.Close())
+}
