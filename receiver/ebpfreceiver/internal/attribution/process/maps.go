@@ -16,8 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxMappings bounds what is read of a process; the kernel's own default limit is 65,530.
-const maxMappings = 1 << 17
+const (
+	// maxMappings bounds what is read of a process; the kernel's own default limit is 65,530.
+	maxMappings = 1 << 17
+	// maxPaths bounds the bytes of all their paths, each of which may have 4096.
+	maxPaths = 16 << 20
+)
 
 // Mapping is one mapping of a process's memory.
 type Mapping struct {
@@ -60,17 +64,44 @@ func gone(err error) error {
 
 func parseMaps(r io.Reader) ([]Mapping, error) {
 	var all []Mapping
+	var seen bound
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		m, ok := parseMapping(lines.Bytes())
 		if !ok {
 			return nil, fmt.Errorf("not a mapping: %q", lines.Text())
 		}
-		if all = append(all, m); len(all) > maxMappings {
-			return nil, fmt.Errorf("more than %d mappings", maxMappings)
+		if err := seen.add(&m); err != nil {
+			return nil, err
 		}
+		all = append(all, m)
 	}
 	return all, lines.Err()
+}
+
+// bound is how much was read of mappings.
+type bound struct {
+	n, paths int
+	last     string
+}
+
+// add counts one more. Those of one file share its path: most follow each other.
+func (b *bound) add(m *Mapping) error {
+	if b.n++; b.n > maxMappings {
+		return fmt.Errorf("more than %d mappings", maxMappings)
+	}
+	switch m.Path {
+	case "":
+		return nil
+	case b.last:
+		m.Path = b.last
+		return nil
+	}
+	b.last = m.Path
+	if b.paths += len(m.Path); b.paths > maxPaths {
+		return fmt.Errorf("paths of mappings with more than %d bytes", maxPaths)
+	}
+	return nil
 }
 
 // parseMapping reads a line of proc_pid_maps(5): START-END PERMS OFFSET DEVICE INODE [PATH].

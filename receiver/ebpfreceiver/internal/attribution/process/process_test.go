@@ -4,6 +4,7 @@ package process
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +35,31 @@ func TestParseMaps(t *testing.T) {
 		_, err := parseMaps(strings.NewReader(bad))
 		assert.Error(t, err, bad)
 	}
+}
+
+// A program may map a file that lies deep, again and again, and many such files.
+func TestBoundMaps(t *testing.T) {
+	deep := strings.Repeat("/"+strings.Repeat("x", 250), 16)
+	of := func(path func(i int) string) string {
+		var b strings.Builder
+		for i := range 8192 {
+			fmt.Fprintf(&b, "%x-%x r-xp 00000000 08:01 7 %s\n", (i+1)<<12, (i+2)<<12, path(i))
+		}
+		return b.String()
+	}
+	one := of(func(int) string { return deep })
+	all, err := parseMaps(strings.NewReader(one))
+	require.NoError(t, err)
+	for _, m := range all {
+		require.Same(t, unsafe.StringData(all[0].Path), unsafe.StringData(m.Path))
+	}
+	_, err = parseSmaps(strings.NewReader(one))
+	require.NoError(t, err)
+	many := of(func(i int) string { return deep + fmt.Sprint(i) })
+	_, err = parseMaps(strings.NewReader(many))
+	assert.ErrorContains(t, err, fmt.Sprint(maxPaths))
+	_, err = parseSmaps(strings.NewReader(many))
+	assert.ErrorContains(t, err, fmt.Sprint(maxPaths))
 }
 
 func TestParseSmaps(t *testing.T) {

@@ -116,6 +116,7 @@ func kilobytes(b []byte) uint64 {
 
 func parseSmaps(r io.Reader) ([]held, error) {
 	var all []held
+	var seen bound
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line := lines.Bytes()
@@ -126,9 +127,10 @@ func parseSmaps(r io.Reader) ([]held, error) {
 				of := all[n-1]
 				guard = of.End == m.Start && strings.HasPrefix(of.Perms, "---") && of.End-of.Start <= 1<<20
 			}
-			if all = append(all, held{Mapping: m, kind: kindOf(m, guard)}); len(all) > maxMappings {
-				return nil, fmt.Errorf("more than %d mappings", maxMappings)
+			if err := seen.add(&m); err != nil {
+				return nil, err
 			}
+			all = append(all, held{Mapping: m, kind: kindOf(m, guard)})
 			continue
 		}
 		if len(all) == 0 {
