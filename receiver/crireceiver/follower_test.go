@@ -43,6 +43,7 @@ type double struct {
 	containers []*cri.ContainerStatus
 	sandboxes  []*cri.PodSandboxStatus
 	asked      []string // the sandboxes that were asked about
+	broken     string   // the one of which nothing is known
 	streams    int
 }
 
@@ -67,6 +68,9 @@ func (d *double) PodSandboxStatus(_ context.Context, r *cri.PodSandboxStatusRequ
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, r.GetPodSandboxId())
+	if r.GetPodSandboxId() == d.broken {
+		return nil, grpcstatus.Error(codes.Unknown, "failed to query controller status: ttrpc: closed")
+	}
 	for _, s := range d.sandboxes {
 		if s.GetId() == r.GetPodSandboxId() && s.GetNetwork() != nil {
 			return &cri.PodSandboxStatusResponse{Status: s}, nil
@@ -298,6 +302,16 @@ func TestAddresses(t *testing.T) {
 	assert.Equal(t, want, look())
 	assert.Equal(t, want, look())
 	assert.Equal(t, []string{"api", "proxy", "gone", "gone"}, d.asked)
+
+	// One whose shim has died is no reason to tell nothing of the others, nor to forget what is known.
+	d.broken, d.sandboxes[3] = "broken", box("broken", cri.PodSandboxState_SANDBOX_READY, cri.NamespaceMode_POD, "10.244.0.7")
+	d.sandboxes = append(d.sandboxes, box("late", cri.PodSandboxState_SANDBOX_READY, cri.NamespaceMode_POD, "10.244.0.6"))
+	want = map[string]string{"api": "10.244.0.9", "proxy": "", "over": "", "broken": "", "late": "10.244.0.6"}
+	assert.Equal(t, want, look())
+	assert.Equal(t, want, look())
+	d.broken, want["broken"] = "", "10.244.0.7"
+	assert.Equal(t, want, look())
+	assert.Equal(t, []string{"broken", "late", "broken", "broken"}, d.asked[4:])
 
 	d.sandboxes[0].State = cri.PodSandboxState_SANDBOX_NOTREADY
 	assert.Empty(t, look()["api"], "its address may be another's by now")

@@ -103,18 +103,20 @@ func (r *runtime) status(ctx context.Context, id string) (*cri.ContainerStatus, 
 	return s.GetStatus(), nil
 }
 
-// locate learns the addresses of sandboxes, and forgets those of the ones that are gone. Each is asked for once: it does not change.
+// locate learns the addresses of sandboxes, and forgets those of the ones that are gone. Each is asked for once: it does not change. Of
+// which there was no answer is asked again the next time; the error is about the first of them.
 func (r *runtime) locate(ctx context.Context, sandboxes []*cri.PodSandbox) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	before := r.addresses
 	r.addresses = make(map[string]string, len(sandboxes))
+	var failed error
 	for _, s := range sandboxes {
 		if known, ok := before[s.GetId()]; ok {
 			r.addresses[s.GetId()] = known
 			continue
 		}
-		if s.GetState() != cri.PodSandboxState_SANDBOX_READY {
+		if s.GetState() != cri.PodSandboxState_SANDBOX_READY || ctx.Err() != nil {
 			continue
 		}
 		answer, err := r.client.PodSandboxStatus(ctx, &cri.PodSandboxStatusRequest{PodSandboxId: s.GetId()})
@@ -122,7 +124,10 @@ func (r *runtime) locate(ctx context.Context, sandboxes []*cri.PodSandbox) error
 			continue // gone meanwhile
 		}
 		if err != nil {
-			return fmt.Errorf("ask for the status of sandbox %s: %w", s.GetId(), err)
+			if failed == nil {
+				failed = fmt.Errorf("ask for the status of sandbox %s: %w", s.GetId(), err)
+			}
+			continue
 		}
 		address, of := "", answer.GetStatus()
 		if of.GetLinux().GetNamespaces().GetOptions().GetNetwork() == cri.NamespaceMode_POD {
@@ -130,7 +135,7 @@ func (r *runtime) locate(ctx context.Context, sandboxes []*cri.PodSandbox) error
 		}
 		r.addresses[s.GetId()] = address
 	}
-	return nil
+	return failed
 }
 
 // shares says whether all who ask for events get all of them. containerd before 2.0 gives each event to one only of those who

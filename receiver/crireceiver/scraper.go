@@ -72,7 +72,8 @@ func (s *metricsScraper) ask(ctx context.Context, socket string) error {
 		return err
 	}
 	if err := r.locate(ctx, inv.sandboxes[:min(len(inv.sandboxes), s.cfg.MaxContainers)]); err != nil {
-		return err
+		// One that is broken, or many that take long, leave the others alone.
+		s.logger.Debug("cannot find out all addresses", zap.String("socket", socket), zap.Error(err))
 	}
 	s.record(ctx, now, r, inv)
 	return nil
