@@ -145,5 +145,8 @@ func (f *follower) sync(ctx context.Context, r *runtime) error {
 	if err != nil {
 		return err
 	}
-	return f.tracker.sync(ctx, inv, r.status)
+	if err := f.tracker.sync(ctx, inv, r.status); err != nil {
+		f.logger.Debug("the container runtime does not tell how a container is; asking again", zap.String("socket", f.socket), zap.Error(err))
+	}
+	return nil
 }

@@ -55,9 +55,12 @@ func newTracker(most int, telemetry *metadata.TelemetryBuilder, happened func(co
 		sandboxes: map[string]*sandbox{}, doubtful: map[string]time.Time{}}
 }
 
-// sync takes in all that there is. Of what it finds for the first time, or changed, it asks status for more.
+// sync takes in all that there is. Of what it finds for the first time, or changed, it asks status for more. A container of which there was
+// no answer stays as it was known, and is asked about again the next time; the error is about the first of them.
 func (t *tracker) sync(ctx context.Context, inv *inventory, status func(context.Context, string) (*cri.ContainerStatus, error)) error {
 	t.syncImages(ctx, inv.images)
+	var failed error
+	until := time.Now().Add(patience)
 	listed := make(map[string]bool, len(inv.sandboxes)+len(inv.containers))
 	for _, s := range inv.sandboxes {
 		listed[s.GetId()] = true
@@ -71,12 +74,15 @@ func (t *tracker) sync(ctx context.Context, inv *inventory, status func(context.
 		}
 		now := &container{identity: identify(c, t.podOf(c.GetPodSandboxId()), t.images), state: c.GetState(), created: c.GetCreatedAt()}
 		if t.synced {
+			if failed != nil && time.Now().After(until) {
+				continue
+			}
 			s, err := status(ctx, c.GetId())
-			if err != nil {
-				return err
+			if err != nil && failed == nil {
+				failed = err
 			}
 			if s == nil {
-				continue // gone already
+				continue // gone already, or nobody knows
 			}
 			now.take(s)
 		}
@@ -89,7 +95,10 @@ func (t *tracker) sync(ctx context.Context, inv *inventory, status func(context.
 		t.removeSandbox(ctx, id)
 	}
 	t.synced = true
-	return t.doubt(ctx, status)
+	if err := t.doubt(ctx, status); err != nil && failed == nil {
+		failed = err
+	}
+	return failed
 }
 
 // missing are the ids of what is known and not listed, in order.

@@ -263,6 +263,25 @@ func TestAListThatFails(t *testing.T) {
 	assert.Len(t, w.list(t), 2)
 }
 
+// One container of which the runtime cannot say how it is does not keep it from telling of the others.
+func TestAContainerThatCannotBeAskedAbout(t *testing.T) {
+	w := newWorld(t, 10)
+	w.list(t)
+	for _, id := range []string{"c1", "c2", "c3"} {
+		w.containers[id] = state(id, "api", 0, isRunning)
+	}
+	err := w.sync(t.Context(), &inventory{containers: []*cri.Container{{Id: "c1", State: isRunning}, {Id: "c2", State: isRunning}, {Id: "c3", State: isRunning}}},
+		func(_ context.Context, id string) (*cri.ContainerStatus, error) {
+			if id == "c2" {
+				return nil, errors.New("its shim has died")
+			}
+			return w.containers[id], nil
+		})
+	require.ErrorContains(t, err, "its shim has died")
+	assert.Len(t, w.tell(), 4)
+	assert.Len(t, w.list(t), 2, "it is asked about again")
+}
+
 // Whatever a runtime says, what is told is bounded and has a name, and states only go forward.
 func FuzzTracker(f *testing.F) {
 	f.Add("c1", "api", "api-1", "nginx:1", "OOMKilled", "out of memory", int32(2), int32(137), int64(10), int64(20), uint8(2))
