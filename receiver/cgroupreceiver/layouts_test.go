@@ -7,12 +7,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/golden"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/pmetrictest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"golang.org/x/sys/unix"
 	"golang.org/x/tools/txtar"
 )
 
@@ -158,4 +161,58 @@ func TestBrokenFiles(t *testing.T) {
 		scrape(t, startScraper(t, cfg, set))
 		assert.EqualValues(t, 1, counted(tel, "receiver_cgroup_read_errors"))
 	})
+}
+
+// since is from when a container's counters count, by its CPU time.
+func since(t *testing.T, md pmetric.Metrics) time.Time {
+	t.Helper()
+	p, ok := point(md, "/system.slice/docker-"+idA+".scope", "container.cpu.time")
+	require.True(t, ok)
+	return p.StartTimestamp().AsTime()
+}
+
+// Where nothing can be read for a while, for want of descriptors, what comes back is not new: its counters go on.
+func TestNothingCanBeRead(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	cfg.Mount, cfg.MaxOpenFiles = unpack(t, "docker-v2-systemd"), 0
+	set, _ := settings(t)
+	s := startScraper(t, cfg, set)
+	want := since(t, scrape(t, s))
+	var limit unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max}))
+	md, err := s.scrape(t.Context())
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	require.ErrorIs(t, err, unix.EMFILE)
+	assert.Zero(t, md.ResourceMetrics().Len())
+	assert.Equal(t, want, since(t, scrape(t, s)))
+
+	// The same of one cgroup alone.
+	files, err := filepath.Glob(filepath.Join(cfg.Mount, "system.slice", "docker-"+idA+".scope", "*"))
+	require.NoError(t, err)
+	for _, file := range files {
+		require.NoError(t, os.Rename(file, file+"-away"))
+		require.NoError(t, os.Mkdir(file, 0o700))
+	}
+	md = scrape(t, s)
+	assert.NotZero(t, md.ResourceMetrics().Len())
+	for _, file := range files {
+		require.NoError(t, os.Remove(file))
+		require.NoError(t, os.Rename(file+"-away", file))
+	}
+	assert.Equal(t, want, since(t, scrape(t, s)))
+}
+
+// A cgroup that was left out may have counted for long when there is room for it: that is no increase.
+func TestLeftOut(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	cfg.Mount, cfg.MaxCgroups = unpack(t, "docker-v2-systemd"), 1
+	set, tel := settings(t)
+	s := startScraper(t, cfg, set)
+	scrape(t, s)
+	scrape(t, s)
+	require.NotZero(t, counted(tel, "receiver_cgroup_dropped"))
+	cfg.MaxCgroups = 1000
+	before := time.Now()
+	assert.False(t, since(t, scrape(t, s)).Before(before))
 }

@@ -29,7 +29,7 @@ type metricsScraper struct {
 	rb     *metadata.ResourceBuilder
 	known  map[string]*known
 	scan   int
-	// before is when the scrape before began; zero before the first.
+	// before is when the scrape before began; zero before the first, and where that left a cgroup out: one that the next finds need not be new.
 	before pcommon.Timestamp
 }
 
@@ -38,7 +38,7 @@ type known struct {
 	identity cgroupid.Identity
 	inode    uint64
 	// since is from when its counters count: the scrape before the first that saw it, when it did not exist; for those that
-	// were there at the first scrape nobody knows, and it is that scrape.
+	// were there at the first scrape, or may have been, nobody knows, and it is the one that saw it.
 	since pcommon.Timestamp
 	scan  int
 }
@@ -95,8 +95,9 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	var dropped, failed int64
 	var failure error
 	begin := pcommon.NewTimestampFromTime(time.Now())
-	if s.before == 0 {
-		s.before = begin
+	since, complete := s.before, true
+	if since == 0 {
+		since = begin
 	}
 	version := s.reader.h.version()
 	err := walk(s.reader.h.trees(), s.cfg.Roots, s.cfg.Exclude, func(cgroup string, inode uint64) bool {
@@ -107,7 +108,7 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 				return true // the container's own cgroup tells of it
 			}
 			s.reader.forget(cgroup) // the one that had its name before
-			k = &known{identity: id, inode: inode, since: s.before}
+			k = &known{identity: id, inode: inode, since: since}
 		}
 		if count >= s.cfg.MaxCgroups {
 			dropped++
@@ -119,21 +120,30 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 			failed += int64(n)
 			failure = s.reader.errs[0]
 		}
-		if !ok {
-			return true
+		if !ok && len(s.reader.errs) == 0 {
+			return true // it is gone
 		}
 		k.scan = s.scan
+		if !ok {
+			complete = false
+			return true
+		}
 		s.known[cgroup] = k
 		record(s.mb, pcommon.NewTimestampFromTime(time.Now()), &x)
 		resource(s.rb, cgroup, version, k.identity)
 		s.mb.EmitForResource(metadata.WithResource(s.rb.Emit()), metadata.WithStartTimeOverride(k.since))
 		return ctx.Err() == nil
 	})
-	s.before = begin
-	for cgroup, k := range s.known {
-		if k.scan != s.scan {
-			delete(s.known, cgroup)
-			s.reader.forget(cgroup)
+	s.before = 0
+	if err == nil && ctx.Err() == nil {
+		for cgroup, k := range s.known {
+			if k.scan != s.scan {
+				delete(s.known, cgroup)
+				s.reader.forget(cgroup)
+			}
+		}
+		if complete && dropped == 0 {
+			s.before = begin
 		}
 	}
 	if dropped > 0 {
