@@ -169,6 +169,7 @@ func (p *probes) failures(a *attached, q attribution.Question, devices map[uint3
 		p.cgroups.look()
 	}
 	counted := map[attribution.Failure]attribution.Failure{} // by all that it is, without the numbers
+	mounted := filesystems{}
 	err = entries(a.Maps[bpf.ErrnoMapFailed], func(key bpf.ErrnoFailure, n bpf.ErrnoFailures) {
 		f := attribution.Failure{Syscall: names[int(key.Syscall)], Error: unix.ErrnoName(syscall.Errno(key.Error)), Process: text(key.Comm[:])}
 		if f.Syscall == "" {
@@ -177,7 +178,7 @@ func (p *probes) failures(a *attached, q attribution.Question, devices map[uint3
 		if f.Error == "EADDRNOTAVAIL" && f.Syscall == "bind" {
 			return // an address that is not of this machine: nothing is exhausted
 		}
-		if devices != nil && !(ofFiles[f.Syscall] && devices[deviceOf(key, n.Pid)]) {
+		if devices != nil && !(ofFiles[f.Syscall] && devices[mounted.deviceOf(key, n.Pid)]) {
 			return
 		}
 		if q.Cgroup == "" {
@@ -342,9 +343,9 @@ func mounted(mountinfo, at string) (device uint32, ok bool) {
 
 // holding finds the device that a path is on: of what is mounted at it or above, the nearest. cut says that it is only the beginning of
 // a path; then it is not known where something is mounted that begins so as well.
-func holding(mountinfo, path string, cut bool) (device uint32, ok bool) {
+func holding(mounts []mount, path string, cut bool) (device uint32, ok bool) {
 	nearest := ""
-	for _, m := range mounts(mountinfo) {
+	for _, m := range mounts {
 		if cut && strings.HasPrefix(m.at, path) {
 			return 0, false
 		}
@@ -356,27 +357,36 @@ func holding(mountinfo, path string, cut bool) (device uint32, ok bool) {
 	return device, ok
 }
 
+// filesystems are what processes have mounted, by their pids. That of each is read once: calls may fail for thousands of paths, and on a node
+// with many pods thousands of file systems are mounted.
+type filesystems map[uint32][]mount
+
+func (f filesystems) of(pid uint32) []mount {
+	all, known := f[pid]
+	if !known {
+		mountinfo, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid)) // it has ended, or it may not be looked at
+		all = mounts(string(mountinfo))
+		f[pid] = all
+	}
+	return all
+}
+
 // deviceOf is the device that a call failed for; 0 where it is not known. Of a path, it is looked up without touching it: it may lead
 // anywhere.
-func deviceOf(key bpf.ErrnoFailure, pid uint32) uint32 {
+func (f filesystems) deviceOf(key bpf.ErrnoFailure, pid uint32) uint32 {
 	path := text(key.Path[:])
 	if key.Device != 0 || path == "" {
 		return key.Device
 	}
-	process := fmt.Sprintf("/proc/%d", pid)
 	cut := len(path) == len(key.Path)-1
 	if !filepath.IsAbs(path) {
-		below, err := os.Readlink(process + "/cwd")
+		below, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
 		if err != nil {
 			return 0
 		}
 		path = below + "/" + path
 	}
-	mountinfo, err := os.ReadFile(process + "/mountinfo")
-	if err != nil {
-		return 0 // it has ended, or it may not be looked at
-	}
-	device, _ := holding(string(mountinfo), filepath.Clean(path), cut)
+	device, _ := holding(f.of(pid), filepath.Clean(path), cut)
 	return device
 }
 

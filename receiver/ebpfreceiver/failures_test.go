@@ -253,9 +253,28 @@ func TestHolding(t *testing.T) {
 		{"/etc/hosts", false, 8<<20 | 1}, {"/", false, 8<<20 | 1}, {"/data", false, 26}, {"/data/x", false, 26}, {"/database", false, 8<<20 | 1},
 		{"/data/deep/x", false, 27}, {"/data/de", true, 0}, {"/data/dx", true, 26}, {"relative", false, 0}, {"", false, 8<<20 | 1},
 	} {
-		got, _ := holding(mountinfo, c.path, c.cut)
+		got, _ := holding(mounts(mountinfo), c.path, c.cut)
 		assert.Equal(t, c.want, got, "%+v", c)
 	}
+}
+
+// What a process has mounted is read once, however many of its calls fail: also of one that has ended meanwhile.
+func TestFilesystemsAreReadOnce(t *testing.T) {
+	failed := func(path string) (f bpf.ErrnoFailure) {
+		copy(f.Path[:], path)
+		return f
+	}
+	w := exec.Command("sleep", "60")
+	require.NoError(t, w.Start())
+	pid := uint32(w.Process.Pid)
+	f := filesystems{}
+	root := f.deviceOf(failed("/"), pid)
+	require.NotZero(t, root)
+	require.NoError(t, w.Process.Kill())
+	_ = w.Wait()
+	assert.Equal(t, root, f.deviceOf(failed("/"), pid))
+	assert.Zero(t, filesystems{}.deviceOf(failed("/"), pid))
+	assert.Equal(t, uint32(7), f.deviceOf(bpf.ErrnoFailure{Device: 7}, pid), "the kernel knows it")
 }
 
 func TestMounted(t *testing.T) {
@@ -285,10 +304,10 @@ func FuzzMounted(f *testing.F) {
 		if device, ok := mounted(mountinfo, at); !ok && device != 0 {
 			t.Fatal(device)
 		}
-		if device, ok := holding(mountinfo, at, true); !ok && device != 0 {
+		if device, ok := holding(mounts(mountinfo), at, true); !ok && device != 0 {
 			t.Fatal(device)
 		}
-		if device, ok := holding(mountinfo, at, true); !ok && device != 0 {
+		if device, ok := holding(mounts(mountinfo), at, true); !ok && device != 0 {
 			t.Fatal(device)
 		}
 	})
