@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -28,6 +29,8 @@ import (
 const (
 	// longest is how long a Go program is waited for that collects its garbage seldom; the runtime does so every two minutes at least.
 	longest = 130 * time.Second
+	// delay is how much longer than it is asked to a look may take, to take its probes away.
+	delay = 10 * time.Second
 	// maxPIDs bounds the processes of a cgroup that are compared with each other.
 	maxPIDs = 4096
 )
@@ -85,7 +88,7 @@ func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribu
 	if !q.Before.IsZero() {
 		o.Longest = min(o.Longest, time.Until(q.Before)*3/4)
 	}
-	r, err := leak.Run(ctx, pids, o)
+	r, err := p.unlessHeld(ctx, delay, func() (*leak.Report, error) { return leak.Run(ctx, pids, o) })
 	if err != nil {
 		return attribution.Answer{}, err
 	}
@@ -97,6 +100,36 @@ func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribu
 	a.Profile = profile.Bytes()
 	p.tell(ctx, q.Cgroup, p.cgroups.version, time.Now(), func(rec plog.LogRecord) { attributionlog.Write(rec, time.Now(), a) })
 	return a, nil
+}
+
+var errHeld = errors.New("the kernel does not let go of who looks: a file that is mapped may be on a server that does not answer (NFS, FUSE), or " +
+	"the memory may be about to be paged in; nobody else is looked at until it does")
+
+// unlessHeld gives up a look that does not end when it is asked to, so that neither the collector waits for it when it stops, nor ever more
+// looks pile up.
+func (p *probes) unlessHeld(ctx context.Context, delay time.Duration, look func() (*leak.Report, error)) (*leak.Report, error) {
+	if !p.held.CompareAndSwap(false, true) {
+		return nil, fmt.Errorf("an earlier look has not come back: %w", errHeld)
+	}
+	var r *leak.Report
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer p.held.Store(false)
+		r, err = look()
+	}()
+	select {
+	case <-done:
+		return r, err
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return r, err
+	case <-time.After(delay):
+		return nil, errHeld
+	}
 }
 
 // pids are the processes in a cgroup and below it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"go.opentelemetry.io/collector/receiver"
@@ -81,6 +82,8 @@ type probes struct {
 	listenDrops map[uint32]uint64
 	coverage    []coveragelog.Part
 	out         *logsReceiver // nil: nobody wants events
+
+	held atomic.Bool // somebody looks who holds memory, and has not come back
 }
 
 func newProbes(set receiver.Settings, cfg *Config) (*probes, error) {
