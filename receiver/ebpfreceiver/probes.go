@@ -13,25 +13,12 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/coveragelog"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
-
-// leastEntries and mostEntries bound what a map has room for of which a number is told; leastTasks and mostTasks, that of tasks.
-const (
-	leastEntries = 1 << 10
-	mostEntries  = 1 << 20
-	leastTasks   = 1 << 13
-	mostTasks    = 1 << 16
-)
-
-// freeOfCPU is how many entries of an LRU map each CPU may take for what it adds next, while others find the map full
-// (LOCAL_FREE_TARGET in kernel/bpf/bpf_lru_list.c; since 6.16 it is fewer in a small map).
-const freeOfCPU = 128
 
 // group is a group of probes: one object, which is loaded, or cannot be, as a whole.
 type group struct {
@@ -122,7 +109,7 @@ func (p *probes) start(ctx context.Context, g group) error {
 	if err != nil {
 		return err
 	}
-	p.resize(spec)
+	p.resize(spec, thisMachine())
 	a, err := attach(spec)
 	if err != nil {
 		return err
@@ -132,40 +119,6 @@ func (p *probes) start(ctx context.Context, g group) error {
 		p.follow(ctx, g.name, a.events, g.handler(p))
 	}
 	return nil
-}
-
-// resize gives the maps as many entries as they may need: the kernel has memory for all of them from the beginning.
-func (p *probes) resize(spec *ebpf.CollectionSpec) {
-	for name, told := range map[string]int{
-		mapCounts: p.cfg.MaxCgroups, bpf.PerformanceMapGrowths: p.cfg.MaxCgroups, bpf.ProcessMapToldOf: p.cfg.MaxCgroups,
-		bpf.NetworkMapPeers: p.cfg.MaxPeers, bpf.DNSMapQuestions: p.cfg.MaxNames,
-	} {
-		if m := spec.Maps[name]; m != nil {
-			// As many again: cgroups inside containers, what is asked of one name at several servers, and what is gone.
-			m.MaxEntries = uint32(min(max(2*told, leastEntries), mostEntries))
-		}
-	}
-	if m := spec.Maps[bpf.PerformanceMapTasks]; m != nil {
-		m.MaxEntries = uint32(min(max(memory()>>20, leastTasks), mostTasks)) // one for each MiB of the machine
-	}
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return
-	}
-	for _, m := range spec.Maps {
-		if m.Type == ebpf.LRUHash {
-			m.MaxEntries += uint32(cpus) * freeOfCPU
-		}
-	}
-}
-
-// memory is how much the machine has (bytes).
-func memory() uint64 {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return 0
-	}
-	return info.Totalram * uint64(info.Unit)
 }
 
 // leave takes an instance out, which may never have joined; the last one takes the programs out of the kernel.
