@@ -72,6 +72,16 @@ func TestOpenHostile(t *testing.T) {
 			file: names(elf.Section64{Size: 1 << 40}, make([]byte, 32<<20)),
 			err:  "more headers than is believed",
 		},
+		"sections that all have the same long name": {
+			file: append(little(t, header64(func(h *elf.Header64) { h.Shoff, h.Shnum, h.Shstrndx = 64, 8000, 1 }),
+				elf.Section64{}, elf.Section64{Type: uint32(elf.SHT_STRTAB), Off: 64 + 8000*64, Size: 16 << 10}, make([]elf.Section64, 7998)), append(bytes.Repeat([]byte("x"), 16<<10-1), 0)...),
+			err: "the names of its sections are too long",
+		},
+		"more sections than are believed": {
+			file: append(little(t, header64(func(h *elf.Header64) { h.Shoff, h.Shnum, h.Shstrndx = 64, 60_000, 1 }),
+				elf.Section64{}, elf.Section64{Type: uint32(elf.SHT_STRTAB), Off: 64 + 60_000*64, Size: 1 << 10}, make([]elf.Section64, 59_998)), append(bytes.Repeat([]byte("x"), 1<<10-1), 0)...),
+			err: "more than 8192 sections",
+		},
 		"sections that are counted elsewhere": {
 			file: little(t, header64(func(h *elf.Header64) { h.Shoff, h.Shstrndx = 64, 1 }), elf.Section64{Size: 1 << 40}, make([]byte, 32<<20)),
 			err:  "more than 8192 sections",

@@ -3,6 +3,7 @@
 package symbols
 
 import (
+	"bytes"
 	"debug/buildinfo"
 	"debug/elf"
 	"encoding/binary"
@@ -31,6 +32,8 @@ type Frame struct {
 // Bounds of what is believed of a file.
 const (
 	maxSections = 8192
+	maxTitles   = 1 << 20 // bytes of the sections' names, each of which is copied for each section that has it
+	maxTitle    = 1 << 10 // bytes of one of them
 	maxNote     = 1 << 16
 	maxHeaders  = 8 << 20   // bytes of the headers of sections and segments, and of the sections' names
 	maxInfo     = 64 << 20  // bytes that are read to find which toolchain has made it, and of what
@@ -115,8 +118,8 @@ func (l *limitedReader) ReadAt(b []byte, at int64) (int, error) {
 	return l.ReaderAt.ReadAt(b, at)
 }
 
-// checkNames refuses a file whose sections' names are compressed, which nobody's linker does: debug/elf makes room for as much as they
-// claim to be.
+// checkNames refuses a file whose sections' names are compressed, which nobody's linker does, or long: debug/elf makes room for as much as
+// they claim to be, and for each section's anew.
 func checkNames(r io.ReaderAt) error {
 	var h elf.Header64
 	if err := binary.Read(io.NewSectionReader(r, 0, int64(binary.Size(h))), binary.LittleEndian, &h); err != nil {
@@ -125,7 +128,7 @@ func checkNames(r io.ReaderAt) error {
 	if h.Shoff == 0 || elf.Class(h.Ident[elf.EI_CLASS]) != elf.ELFCLASS64 || elf.Data(h.Ident[elf.EI_DATA]) != elf.ELFDATA2LSB {
 		return nil // there are none, or it is refused for what it is
 	}
-	if h.Shnum == 0 { // more than 65,279
+	if h.Shnum == 0 || h.Shnum > maxSections { // 0: more than 65,279
 		return fmt.Errorf("more than %d sections", maxSections)
 	}
 	var s elf.Section64
@@ -135,6 +138,16 @@ func checkNames(r io.ReaderAt) error {
 	}
 	if elf.SectionFlag(s.Flags)&elf.SHF_COMPRESSED != 0 {
 		return errors.New("the names of its sections are compressed")
+	}
+	if s.Size > maxTitles {
+		return errTooMuch
+	}
+	names := make([]byte, s.Size)
+	n, _ := r.ReadAt(names, int64(s.Off)) // what is not there is none
+	for name := range bytes.SplitSeq(names[:n], []byte{0}) {
+		if len(name) > maxTitle {
+			return errors.New("the names of its sections are too long")
+		}
 	}
 	return nil
 }
