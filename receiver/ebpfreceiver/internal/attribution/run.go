@@ -21,6 +21,7 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/java"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/modules"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/capabilities"
 )
 
@@ -35,10 +36,16 @@ type Options struct {
 	Window, Longest time.Duration
 	// Duty is the share of its time, of 1, that a program may lose by being looked at.
 	Duty float64
+
+	room *symbols.Room // for what the files of all processes tell of themselves
 }
 
-// maxProcesses is how many processes of a container are looked at: those with the most memory.
-const maxProcesses = 4
+const (
+	// maxProcesses is how many processes of a container are looked at: those with the most memory.
+	maxProcesses = 4
+	// maxFiles bounds what is kept of the symbols and the debugging information of all their files, in bytes.
+	maxFiles = 64 << 20
+)
 
 // Run looks at processes until the window ends, ctx is done, or all of them have ended. What cannot be attributed says so in
 // the report; an error is only returned when none of the processes could be looked at.
@@ -68,6 +75,7 @@ func Run(ctx context.Context, pids []int, o Options) (*Report, error) {
 	r.Left = max(0, len(all)-maxProcesses)
 	all = all[:len(all)-r.Left]
 	r.Processes = make([]Process, len(all))
+	o.room = symbols.NewRoom(maxFiles)
 	var wg sync.WaitGroup
 	for i, c := range all {
 		wg.Go(func() { r.Processes[i] = look(ctx, c.p, o) })
@@ -91,7 +99,7 @@ func cpu() time.Duration {
 func look(ctx context.Context, p *process.Process, o Options) Process {
 	r := Process{PID: p.PID, Name: p.Name, Runtime: "other"}
 	began := time.Now()
-	m, err := modules.Read(p)
+	m, err := modules.Read(p, o.room)
 	if err != nil {
 		r.Reason = "its memory cannot be read: " + because(err)
 		return r
@@ -152,6 +160,7 @@ func (r *Process) attribute(ctx context.Context, p *process.Process, m *modules.
 	switch {
 	case err == nil:
 		r.Runtime = g.Version
+		g.Object.Share(m.Room)
 		return errors.Join(r.golang(ctx, g, m, o), g.Close())
 	case !errors.Is(err, golang.ErrNotGo):
 		return err

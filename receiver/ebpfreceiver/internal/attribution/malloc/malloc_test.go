@@ -139,7 +139,7 @@ func TestAllocators(t *testing.T) {
 	require.NoError(t, err)
 	of := map[string]int{}
 	require.Eventually(t, func() bool {
-		m, err := modules.Read(p)
+		m, err := modules.Read(p, nil)
 		require.NoError(t, err)
 		defer func() { assert.NoError(t, m.Close()) }()
 		if !slices.Contains(m.Names(), "libc.so.6") {

@@ -23,6 +23,9 @@ const maxOpen = 512
 
 // Modules are those of one process, as it had them mapped when they were read.
 type Modules struct {
+	// Room bounds what their symbols and debugging information take.
+	Room *symbols.Room
+
 	p    *process.Process
 	maps []process.Mapping
 	read time.Time // when maps were
@@ -49,13 +52,13 @@ type Module struct {
 	separate *os.File
 }
 
-// Read reads what a process has mapped.
-func Read(p *process.Process) (*Modules, error) {
+// Read reads what a process has mapped. Of its files no more is kept than there is room for.
+func Read(p *process.Process, room *symbols.Room) (*Modules, error) {
 	maps, err := p.Maps()
 	if err != nil {
 		return nil, err
 	}
-	return &Modules{p: p, maps: maps, read: time.Now(), open: map[file]*Module{}}, nil
+	return &Modules{Room: room, p: p, maps: maps, read: time.Now(), open: map[file]*Module{}}, nil
 }
 
 // Close closes the files.
@@ -195,6 +198,7 @@ func (m *Modules) module(of process.Mapping) *Module {
 		mod.File = nil
 		return mod
 	}
+	mod.Object.Share(m.Room)
 	mod.separate = m.separate(mod.Object)
 	arm64 := mod.Object.Machine == elf.EM_AARCH64
 	frames, size, framesReader, ok := mod.Object.Section(".eh_frame")

@@ -7,9 +7,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
@@ -17,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
 )
 
 // library writes the smallest file that is one, and maps it as a loader does.
@@ -48,7 +51,7 @@ func TestMany(t *testing.T) {
 	p, err := process.Open(os.Getpid())
 	require.NoError(t, err)
 	read := func() (libraries int, unread error) {
-		m, err := Read(p)
+		m, err := Read(p, nil)
 		require.NoError(t, err)
 		defer func() { assert.NoError(t, m.Close()) }()
 		for _, mod := range m.All() {
@@ -84,11 +87,32 @@ func TestDataIsNoModule(t *testing.T) {
 	defer func() { assert.NoError(t, unix.Munmap(data)) }()
 	p, err := process.Open(os.Getpid())
 	require.NoError(t, err)
-	m, err := Read(p)
+	m, err := Read(p, nil)
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, m.Close()) }()
 	at := uint64(uintptr(unsafe.Pointer(&data[64])))
 	assert.False(t, m.Calls(at, at))
 	assert.Equal(t, "?", m.Frames(at)[0].Function)
 	assert.Empty(t, m.open)
+}
+
+// All files of a process share the room that there is: of one that is mapped by many names, each is another.
+func TestRoom(t *testing.T) {
+	w := exec.Command("sleep", "60")
+	require.NoError(t, w.Start())
+	defer func() {
+		require.NoError(t, w.Process.Kill())
+		_ = w.Wait()
+	}()
+	p, err := process.Open(w.Process.Pid)
+	require.NoError(t, err)
+	const plenty = 1 << 30
+	require.Eventually(t, func() bool { // it has loaded its libraries
+		room := symbols.NewRoom(plenty)
+		m, err := Read(p, room)
+		require.NoError(t, err)
+		defer func() { assert.NoError(t, m.Close()) }()
+		m.Prepare()
+		return !room.Take(plenty - 1000*32) // of a thousand functions
+	}, 10*time.Second, 10*time.Millisecond)
 }

@@ -53,7 +53,7 @@ func run(t *testing.T, interpreter, leak string) *Program {
 	require.NoError(t, err)
 	_, err = said.Read(make([]byte, 1)) // it has begun
 	require.NoError(t, err)
-	m, err := modules.Read(p)
+	m, err := modules.Read(p, nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
 	of, err := Open(p, m)

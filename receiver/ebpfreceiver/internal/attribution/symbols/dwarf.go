@@ -21,7 +21,8 @@ const (
 	maxScopes     = 50_000 // of a unit
 	maxUnitRanges = 200_000
 	maxRows       = 200_000
-	maxKept       = 500_000 // rows and ranges of all units that are kept
+	maxKept       = 500_000 // rows and ranges of all units that are kept, of
+	keptBytes     = 32      // bytes each
 	maxNames      = 8       // steps from what is inlined to its name
 	maxDebugSpent = 2 * time.Second
 )
@@ -32,6 +33,7 @@ type debugInfo struct {
 	units []dwarf.Offset // of the first entries of those with code
 	// Sections .debug_line, .debug_str and .debug_line_str.
 	lines, str, lineStr []byte
+	room                *Room
 	kept                map[dwarf.Offset]*unit
 	held                int // rows and ranges of those
 	spent               time.Duration
@@ -68,9 +70,14 @@ type row struct {
 var errSpent = errors.New("it takes too long")
 
 // openDebug reads the sections of DWARF; nil where there are none, or too much.
-func openDebug(f *elf.File) *debugInfo {
+func openDebug(f *elf.File, room *Room) (d *debugInfo) {
 	sections := map[string][]byte{}
-	left := int64(maxDebug)
+	left, taken := int64(maxDebug), 0
+	defer func() {
+		if d == nil {
+			room.Give(taken)
+		}
+	}()
 	for _, name := range []string{"abbrev", "info", "str", "line", "ranges", "addr", "line_str", "str_offsets", "rnglists"} {
 		s := f.Section(".debug_" + name)
 		if s == nil || s.Type == elf.SHT_NOBITS {
@@ -84,13 +91,17 @@ func openDebug(f *elf.File) *debugInfo {
 			limit = maxAbbrev
 		}
 		b, err := io.ReadAll(io.LimitReader(s.Open(), limit+1))
-		if err != nil || int64(len(b)) > limit {
+		if err != nil || int64(len(b)) > limit || !room.Take(len(b)) {
 			return nil
 		}
 		left -= int64(len(b))
+		taken += len(b)
 		sections[name] = b
 	}
-	return newDebug(sections)
+	if d = newDebug(sections); d != nil {
+		d.room = room
+	}
+	return d
 }
 
 func newDebug(sections map[string][]byte) (d *debugInfo) {
@@ -188,14 +199,25 @@ func (d *debugInfo) unit(pc uint64) *unit {
 		if err != nil {
 			return nil
 		}
-		if d.held += u.held(); d.held > maxKept {
-			clear(d.kept)
-			d.held = u.held()
-		}
-		d.kept[at] = u
+		d.keep(at, u)
 		return u
 	}
 	return nil
+}
+
+// keep remembers a unit, and forgets the others where there is no room for it. What is not kept is read again.
+func (d *debugInfo) keep(at dwarf.Offset, u *unit) {
+	bytes := u.held() * keptBytes
+	if d.held+u.held() > maxKept || !d.room.Take(bytes) {
+		clear(d.kept)
+		d.room.Give(d.held * keptBytes)
+		d.held = 0
+		if !d.room.Take(bytes) {
+			return
+		}
+	}
+	d.held += u.held()
+	d.kept[at] = u
 }
 
 // read reads what is needed of a unit.

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// maxSymbols bounds what is kept of a symbol table: 24 bytes each.
-	maxSymbols = 500_000
+	// maxSymbols bounds what is kept of a symbol table: symbolBytes each, with the room that a slice has to grow.
+	maxSymbols  = 500_000
+	symbolBytes = 32
 	// maxTable bounds how much of one is looked through: 24 bytes a symbol. The file may have a hole there.
 	maxTable = 128 << 20
 )
@@ -42,9 +43,13 @@ func (o *Object) table() *symbols {
 			continue
 		}
 		names, ok := of.o.each(of.name, func(s elf.Sym64) bool {
-			if elf.SymType(s.Info&0xf) == elf.STT_FUNC && s.Shndx != uint16(elf.SHN_UNDEF) {
-				o.symbols.all = append(o.symbols.all, symbol{s.Value, s.Size, s.Name})
+			if elf.SymType(s.Info&0xf) != elf.STT_FUNC || s.Shndx == uint16(elf.SHN_UNDEF) {
+				return true
 			}
+			if !o.room.Take(symbolBytes) {
+				return false
+			}
+			o.symbols.all = append(o.symbols.all, symbol{s.Value, s.Size, s.Name})
 			return len(o.symbols.all) < maxSymbols
 		})
 		if ok && len(o.symbols.all) > 0 {

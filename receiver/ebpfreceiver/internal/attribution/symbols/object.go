@@ -56,6 +56,7 @@ type Object struct {
 
 	r       io.ReaderAt
 	file    *elf.File
+	room    *Room
 	symbols *symbols
 	// separate is a file that has what was split off from this one.
 	separate *Object
@@ -291,6 +292,9 @@ func (o *Object) Section(name string) (at uint64, size uint64, r io.ReaderAt, ok
 	return s.Addr, s.FileSize, s.ReaderAt, true
 }
 
+// Share has the object keep no more of its symbols and debugging information than there is room for.
+func (o *Object) Share(r *Room) { o.room = r }
+
 // Separate takes the symbols and the debugging information that were split off from this file, if they were.
 func (o *Object) Separate(of *Object) bool {
 	if o.BuildID == "" || o.BuildID != of.BuildID {
@@ -349,9 +353,9 @@ func (o *Object) lookup(address uint64) []Frame {
 // lines is what the debugging information says.
 func (o *Object) lines(address uint64) []Frame {
 	if !o.debugged {
-		o.debugged, o.debug = true, openDebug(o.file)
+		o.debugged, o.debug = true, openDebug(o.file, o.room)
 		if o.debug == nil && o.separate != nil {
-			o.debug = openDebug(o.separate.file)
+			o.debug = openDebug(o.separate.file, o.room)
 		}
 	}
 	if o.debug == nil {

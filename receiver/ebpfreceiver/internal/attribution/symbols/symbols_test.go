@@ -2,6 +2,7 @@ package symbols
 
 import (
 	"bytes"
+	"debug/dwarf"
 	"debug/elf"
 	"os"
 	"os/exec"
@@ -141,6 +142,43 @@ func TestLines(t *testing.T) {
 			o.Lookup(at)
 		}
 	}
+}
+
+// Files that are looked at together share the room for what they say of themselves. What has none is left out.
+func TestRoom(t *testing.T) {
+	b, at := tinyProgram(t)
+	if b == nil {
+		t.Skip("no compiler here")
+	}
+	lookup := func(room *Room) []Frame {
+		o, err := Open(bytes.NewReader(b))
+		require.NoError(t, err)
+		o.Share(room)
+		return o.Lookup(at)
+	}
+	const plenty = 1 << 30
+	room := NewRoom(plenty)
+	all := lookup(room)
+	require.Len(t, all, 2)
+	room = NewRoom(plenty - room.left.Load())
+	assert.Equal(t, all, lookup(room))
+	assert.Zero(t, room.left.Load())
+	assert.Empty(t, lookup(room), "the other file has taken all")
+
+	room = NewRoom(2 * symbolBytes)
+	assert.Equal(t, []Frame{{Function: "_start"}}, lookup(room), "debugging information is what takes most")
+	assert.EqualValues(t, symbolBytes, room.left.Load(), "what was not kept is given back")
+	assert.Equal(t, all, lookup(nil))
+
+	// What is kept of a unit makes room for the next.
+	u := &unit{rows: make([]row, 10)}
+	d := &debugInfo{room: NewRoom(15 * keptBytes), kept: map[dwarf.Offset]*unit{}}
+	d.keep(1, u)
+	d.keep(2, u)
+	assert.Equal(t, map[dwarf.Offset]*unit{2: u}, d.kept)
+	d.keep(3, &unit{rows: make([]row, 16)})
+	assert.Empty(t, d.kept)
+	assert.EqualValues(t, 15*keptBytes, d.room.left.Load())
 }
 
 // FuzzDebug reads DWARF that is anybody's.
