@@ -30,6 +30,7 @@ type Modules struct {
 	maps []process.Mapping
 	read time.Time // when maps were
 	open map[file]*Module
+	rows unwind.Rows
 }
 
 // again is how long a library that was loaded meanwhile may remain unknown.
@@ -58,7 +59,7 @@ func Read(p *process.Process, room *symbols.Room) (*Modules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Modules{Room: room, p: p, maps: maps, read: time.Now(), open: map[file]*Module{}}, nil
+	return &Modules{Room: room, p: p, maps: maps, read: time.Now(), open: map[file]*Module{}, rows: unwind.Rows{}}, nil
 }
 
 // Close closes the files.
@@ -203,10 +204,12 @@ func (m *Modules) module(of process.Mapping) *Module {
 	arm64 := mod.Object.Machine == elf.EM_AARCH64
 	frames, size, framesReader, ok := mod.Object.Section(".eh_frame")
 	if index, _, indexReader, indexed := mod.Object.Section(".eh_frame_hdr"); ok && indexed {
-		mod.unwind, _ = unwind.New(indexReader, index, framesReader, frames, size, arm64)
+		mod.unwind, _ = unwind.New(indexReader, index, framesReader, frames, size, arm64, m.rows)
 	}
-	if ok && mod.unwind == nil {
-		mod.unwind, _ = unwind.Scan(framesReader, frames, size, arm64)
+	if ok && mod.unwind == nil && m.Room.Take(unwind.ScanBytes) {
+		if mod.unwind, _ = unwind.Scan(framesReader, frames, size, arm64, m.rows); mod.unwind == nil {
+			m.Room.Give(unwind.ScanBytes)
+		}
 	}
 	return mod
 }

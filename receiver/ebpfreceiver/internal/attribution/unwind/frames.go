@@ -34,11 +34,11 @@ type Table struct {
 	n                 int
 	scanned           []function // where there is no index
 	regs              registers
-	rows              map[uint64]*found
+	rows              Rows
 }
 
-// New opens a table; index is .eh_frame_hdr, frames .eh_frame.
-func New(index io.ReaderAt, indexAt uint64, frames io.ReaderAt, framesAt, framesSize uint64, arm64 bool) (*Table, error) {
+// New opens a table; index is .eh_frame_hdr, frames .eh_frame. What it is asked for is remembered among rows.
+func New(index io.ReaderAt, indexAt uint64, frames io.ReaderAt, framesAt, framesSize uint64, arm64 bool, rows Rows) (*Table, error) {
 	var h [12]byte
 	if _, err := index.ReadAt(h[:], 0); err != nil {
 		return nil, errTable
@@ -51,7 +51,7 @@ func New(index io.ReaderAt, indexAt uint64, frames io.ReaderAt, framesAt, frames
 	if n == 0 || n > maxFunctions {
 		return nil, errTable
 	}
-	t := &Table{index: index, indexAt: indexAt, frames: frames, framesAt: framesAt, framesSize: framesSize, n: int(n), regs: amd64, rows: map[uint64]*found{}}
+	t := &Table{index: index, indexAt: indexAt, frames: frames, framesAt: framesAt, framesSize: framesSize, n: int(n), regs: amd64, rows: rows}
 	if arm64 {
 		t.regs = aarch64
 	}
@@ -61,12 +61,16 @@ func New(index io.ReaderAt, indexAt uint64, frames io.ReaderAt, framesAt, frames
 // function says where the entry of one is.
 type function struct{ start, frame uint64 }
 
-// maxScanned bounds of how many functions a table without an index is read.
-const maxScanned = 100_000
+const (
+	// maxScanned bounds of how many functions a table without an index is read.
+	maxScanned = 100_000
+	// ScanBytes is what these take at most.
+	ScanBytes = 2 * 16 * maxScanned
+)
 
 // Scan opens a table without an index, as static programs have it.
-func Scan(frames io.ReaderAt, framesAt, framesSize uint64, arm64 bool) (*Table, error) {
-	t := &Table{frames: frames, framesAt: framesAt, framesSize: framesSize, regs: amd64, rows: map[uint64]*found{}}
+func Scan(frames io.ReaderAt, framesAt, framesSize uint64, arm64 bool, rows Rows) (*Table, error) {
+	t := &Table{frames: frames, framesAt: framesAt, framesSize: framesSize, regs: amd64, rows: rows}
 	if arm64 {
 		t.regs = aarch64
 	}

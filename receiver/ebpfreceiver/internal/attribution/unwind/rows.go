@@ -1,7 +1,15 @@
 package unwind
 
-// maxRows bounds how many addresses' rules are kept.
-const maxRows = 1024
+// maxRows bounds how many addresses' rows are kept, of some 900 bytes each.
+const maxRows = 4096
+
+// Rows are those that tables were asked for: the same few come again and again. All tables of a process share them.
+type Rows map[place]*found
+
+type place struct {
+	table *Table
+	pc    uint64
+}
 
 // found is what the table says of an address.
 type found struct {
@@ -10,9 +18,9 @@ type found struct {
 	ok     bool
 }
 
-// at looks an address up, and remembers it: the same few come again and again.
+// at looks an address up, and remembers it.
 func (t *Table) at(pc uint64) *found {
-	if f, ok := t.rows[pc]; ok {
+	if f, ok := t.rows[place{t, pc}]; ok {
 		return f
 	}
 	f := new(found)
@@ -23,7 +31,7 @@ func (t *Table) at(pc uint64) *found {
 	if len(t.rows) >= maxRows {
 		clear(t.rows)
 	}
-	t.rows[pc] = f
+	t.rows[place{t, pc}] = f
 	return f
 }
 

@@ -56,7 +56,7 @@ func tinyFrames() (index, frames []byte) {
 }
 
 func table(index, frames []byte) (*Table, error) {
-	return New(bytes.NewReader(index), indexAt, bytes.NewReader(frames), framesAt, uint64(len(frames)), false)
+	return New(bytes.NewReader(index), indexAt, bytes.NewReader(frames), framesAt, uint64(len(frames)), false, Rows{})
 }
 
 func TestCaller(t *testing.T) {
@@ -89,7 +89,7 @@ func TestCaller(t *testing.T) {
 		assert.Equal(t, c.rbx, s.Regs[3], name)
 	}
 	_, frames := tinyFrames()
-	scanned, err := Scan(bytes.NewReader(frames), framesAt, uint64(len(frames)), false)
+	scanned, err := Scan(bytes.NewReader(frames), framesAt, uint64(len(frames)), false, Rows{})
 	require.NoError(t, err)
 	assert.True(t, scanned.Covers(codeAt), "without an index")
 	assert.False(t, scanned.Covers(codeAt+0x40))
@@ -106,6 +106,27 @@ func TestCaller(t *testing.T) {
 	assert.False(t, tab.Caller(&s, codeAt, m), "the copy does not reach there")
 }
 
+// A program may have hundreds of libraries, and ever other addresses on its stacks: what is remembered of all together is bounded, and of each
+// table what it says itself.
+func TestRows(t *testing.T) {
+	rows := Rows{}
+	index, frames := tinyFrames()
+	one, err := New(bytes.NewReader(index), indexAt, bytes.NewReader(frames), framesAt, uint64(len(frames)), false, rows)
+	require.NoError(t, err)
+	other, err := Scan(bytes.NewReader(frames), framesAt, uint64(len(frames)), false, rows)
+	require.NoError(t, err)
+	other.scanned[0].start += 0x20
+	for pc := uint64(codeAt); pc < codeAt+2*maxRows; pc++ {
+		one.Covers(pc)
+		other.Covers(pc)
+		require.LessOrEqual(t, len(rows), maxRows)
+	}
+	for range 2 {
+		assert.True(t, one.Covers(codeAt+1))
+		assert.False(t, other.Covers(codeAt+1))
+	}
+}
+
 // The tables are those of anybody's program.
 func FuzzCaller(f *testing.F) {
 	index, frames := tinyFrames()
@@ -114,7 +135,7 @@ func FuzzCaller(f *testing.F) {
 	f.Fuzz(func(t *testing.T, index, frames []byte, pc uint64, stack []byte) {
 		tab, err := table(index, frames)
 		if len(index) == 0 {
-			tab, err = Scan(bytes.NewReader(frames), framesAt, uint64(len(frames)), false)
+			tab, err = Scan(bytes.NewReader(frames), framesAt, uint64(len(frames)), false, Rows{})
 		}
 		if err != nil {
 			return
