@@ -23,6 +23,8 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/coveragelog"
 	leak "github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/golang"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/capabilities"
 )
 
@@ -50,6 +52,9 @@ func (p *probes) attend(host component.Host) (leave func()) {
 	} else if lacking := capabilities.Lacking(capabilities.Reading); len(lacking) > 0 {
 		c.State = finding.CoverageDegraded
 		c.Reason = fmt.Sprintf("who holds a leak cannot be found out in programs that only their owners may read: this process lacks %s: %s", lacking[0], capabilities.Remedy)
+	}
+	if c.State == finding.CoverageOK && !process.Outermost() {
+		c.State, c.Reason = finding.CoverageDegraded, "who holds a leak in a Go program cannot be found out: "+golang.ErrInner.Error()
 	}
 	failures := seesFailures()
 	p.mu.Lock()

@@ -21,6 +21,7 @@ import (
 	"github.com/your-org/tapio/bpf"
 	"github.com/your-org/tapio/internal/attribution"
 	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
 
 const (
@@ -363,7 +364,7 @@ type filesystems map[uint32][]mount
 
 func (f filesystems) of(pid uint32) []mount {
 	all, known := f[pid]
-	if !known {
+	if !known && process.Outermost() { // else the kernel tells numbers that are others' here
 		mountinfo, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid)) // it has ended, or it may not be looked at
 		all = mounts(string(mountinfo))
 		f[pid] = all

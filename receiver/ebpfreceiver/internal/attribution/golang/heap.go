@@ -19,6 +19,10 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
 )
 
+// ErrInner says that the kernel's programs cannot be told which process is meant.
+var ErrInner = errors.New("this collector is in a pid namespace inside the machine's, as on a node that is a container itself (kind, k3d): " +
+	"the kernel knows the program by another number")
+
 var errLayout = errors.New("the runtime's structures are not where this version has them")
 
 // Bounds of a watch.
@@ -119,6 +123,9 @@ func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, d
 	w := &heapWatch{
 		g: g, begin: time.Now(), samples: newSamples(&g.layout.span, maxSamples), classes: map[uint8][]trend.Point{},
 		every: window / censuses, allocs: map[string]float64{}, duty: duty, starting: bpf.Now(), starts: map[uint64]Start{},
+	}
+	if !process.Outermost() {
+		return h, ErrInner
 	}
 	if err := w.attach(); err != nil {
 		return h, errors.Join(err, w.close())

@@ -118,6 +118,16 @@ func (p *Process) file(names ...string) string {
 	return filepath.Join(append([]string{Proc, strconv.Itoa(p.PID)}, names...)...)
 }
 
+// initial is the number of the machine's own pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h).
+const initial = 0xeffffffc
+
+// Outermost says whether the kernel's programs know processes by the same numbers as we do. In a pid namespace inside the machine's, as on a
+// node that is a container itself (kind, k3d), they do not.
+func Outermost() bool {
+	var st unix.Stat_t
+	return unix.Stat(filepath.Join(Proc, "self", "ns", "pid"), &st) != nil || st.Ino == initial
+}
+
 // InnerPID is the number it goes by in its own pid namespace: in its container.
 func (p *Process) InnerPID() int {
 	all := strings.Fields(p.status("NSpid"))

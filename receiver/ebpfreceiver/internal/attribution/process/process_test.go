@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -209,6 +210,28 @@ func TestSelf(t *testing.T) {
 	n, err := p.Anonymous()
 	require.NoError(t, err)
 	assert.NotZero(t, n)
+}
+
+// A node may be a container itself.
+func TestOutermost(t *testing.T) {
+	if os.Getenv("TAPIO_TEST_INNER") != "" {
+		assert.False(t, Outermost())
+		return
+	}
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat("/proc/self/ns/pid", &st))
+	if st.Ino != initial {
+		t.Skip("this machine is a container itself")
+	}
+	assert.True(t, Outermost())
+	inner := exec.Command(os.Args[0], "-test.run=^TestOutermost$")
+	inner.Env = append(os.Environ(), "TAPIO_TEST_INNER=1")
+	inner.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	if os.Getuid() != 0 {
+		inner.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+	}
+	out, err := inner.CombinedOutput()
+	assert.NoError(t, err, string(out))
 }
 
 func TestGone(t *testing.T) {
