@@ -7,7 +7,23 @@ import (
 
 // hostRE finds what is a host by what stands around it: a scheme or credentials before it, a port after it, or a command that
 // takes a host.
-var hostRE = regexp.MustCompile(`(?:://(?:[^/@\s]*@)?|@|\b(?:nslookup|ping|curl|wget|host|getent hosts|pg_isready -h|-h|--host[= ])\s*)([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)|\b([a-z](?:[-a-z0-9.]*[a-z0-9])?):\d{2,5}\b|\b(?:nc|ncat|telnet)\s+(?:-\S+\s+)*(?:\d+\s+)?([a-z][-a-z0-9.]*[a-z0-9])`)
+var hostRE = regexp.MustCompile(strings.Join([]string{
+	`\bchown\s+(?:-\S+\s+)*\S+`, // mysql:999 is an owner: read, and left out
+	`(?:://(?:[^/@\s]*@)?|@)` + hostName,
+	beforeCommand + `(?:curl|wget)\s+(?:[a-z]+://)?(?:[^/@\s]*@)?` + hostName,
+	beforeCommand + `(?:nslookup|ping|host|getent hosts)\s+(?:-\S+\s+(?:\d+\s+)?)*` + hostName,
+	`\b(?:psql|pg_isready|mysql|mysqladmin|mariadb|mariadb-admin|redis-cli|valkey-cli)\s(?:[^;|&\n]*\s)?-h\s*` + hostName,
+	`(?:^|\s)--host[= ]` + hostName,
+	`\blookup ` + hostName + `(?: on |:)`, // Go's word on a name that it cannot resolve
+	`\b([a-z](?:[-a-z0-9.]*[a-z0-9])?):\d{2,5}\b`,
+	`\b(?:nc|ncat|telnet)\s+(?:-\S+\s+)*(?:\d+\s+)?([a-z][-a-z0-9.]*[a-z0-9])`,
+}, "|"))
+
+const (
+	hostName = `([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`
+	// beforeCommand keeps `host` apart from `hostname` and `wait-for-host`.
+	beforeCommand = "(?:^|[\\s;&|(!'\"`])"
+)
 
 // hostVariable says by an environment variable's name that its value is a host.
 var hostVariable = regexp.MustCompile(`(?:HOST|HOSTNAME|ADDR|ADDRESS|SERVER|ENDPOINT|SERVICE)$`)
@@ -17,7 +33,7 @@ var hostVariable = regexp.MustCompile(`(?:HOST|HOSTNAME|ADDR|ADDRESS|SERVER|ENDP
 func called(text, namespace string) []key {
 	var found []key
 	for _, m := range hostRE.FindAllStringSubmatch(text, maxCalls) {
-		if k, ok := serviceOf(m[1]+m[2]+m[3], namespace); ok {
+		if k, ok := serviceOf(strings.Join(m[1:], ""), namespace); ok {
 			found = append(found, k)
 		}
 	}

@@ -362,6 +362,14 @@ func TestCalled(t *testing.T) {
 		"dial tcp 10.96.4.7:5432: connect: refused":        "",
 		"12:30:01 starting, took 00:15":                    "",
 		"the message of the day is: db is not what it was": "",
+		"until curl http://backend; do sleep 1; done":      "shop/backend",
+		"ping -c 1 db":                                     "shop/db",
+		"until redis-cli -h cache ping; do sleep 1; done":  "shop/cache",
+		"pg_isready -U app -h db.data":                     "data/db",
+		"dial tcp: lookup db on 10.96.0.10:53: no such":    "shop/db",
+		"[[ $(hostname) =~ -([0-9]+)$ ]] || exit 1":        "",
+		"/opt/wait-hosts.sh && cp redis-headless.conf /x":  "",
+		"chown -R mysql:999 /var/lib/mysql":                "",
 	} {
 		var got []string
 		for _, k := range called(text, "shop") {
