@@ -66,7 +66,7 @@ func (t *telling) users(claim object) []string {
 	var found []string
 	for _, pod := range t.pods(claim.namespace()) {
 		pod.each(func(v object) {
-			if v.str("persistentVolumeClaim", "claimName") == claim.name() {
+			if claimName(pod, v) == claim.name() {
 				found = append(found, pod.name())
 			}
 		}, "spec", "volumes")

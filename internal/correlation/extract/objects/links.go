@@ -91,7 +91,7 @@ func (l *linking) pod(pod object) {
 		l.add(causes.Ref{Kind: o.Kind, Namespace: pod.namespace(), Name: o.Name}, from)
 	}
 	pod.each(func(v object) {
-		if claim := v.str("persistentVolumeClaim", "claimName"); claim != "" {
+		if claim := claimName(pod, v); claim != "" {
 			l.add(from, causes.Ref{Kind: string(entity.Volume), Namespace: pod.namespace(), Name: claim})
 		}
 	}, "spec", "volumes")

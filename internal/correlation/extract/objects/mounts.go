@@ -116,12 +116,20 @@ func (t *telling) mount(pod object, e entity.Entity, failed object) {
 // claimOf is the claim of a pod that a volume in a message is: named as in the pod, or by the name of the volume it is bound to.
 func claimOf(pod object, volume string, c *Cluster) (claim string, found bool) {
 	pod.each(func(v object) {
-		name := v.str("persistentVolumeClaim", "claimName")
+		name := claimName(pod, v)
 		if name != "" && (v.str("name") == volume || c.get("persistentvolumeclaims", pod.namespace(), name).str("spec", "volumeName") == volume) {
 			claim, found = name, true
 		}
 	}, "spec", "volumes")
 	return claim, found
+}
+
+// claimName is the claim that a volume of a pod is; empty where it is none. An ephemeral volume has one of its own.
+func claimName(pod, volume object) string {
+	if volume.has("ephemeral") {
+		return pod.name() + "-" + volume.str("name")
+	}
+	return volume.str("persistentVolumeClaim", "claimName")
 }
 
 // resizing tells of a change of a running pod's resources that its kubelet does not make.

@@ -16,6 +16,8 @@ const (
 	noticed = time.Minute
 	// gated is how long a pod may wait behind its gates: somebody asked for that, and it mostly is a queue.
 	gated = time.Minute
+	// scaling is how long a pod may wait for a new node while an autoscaler is at it.
+	scaling = 2 * starting
 )
 
 // unscheduled tells why no node takes a pod.
@@ -37,17 +39,36 @@ func (t *telling) unscheduled(pod object, e entity.Entity) {
 		if waited < noticed {
 			return
 		}
+		// A scheduler says nothing while it waits for a volume on the node that it has chosen.
+		if t.unbound(pod, facts); facts["chosen"] != "" {
+			facts["problem"], facts["message"] = "volume", "node "+facts["chosen"]+" is chosen, and claim "+facts["claim"]+" is not bound there"
+			break
+		}
 		facts["problem"], facts["message"] = "unnoticed", "scheduler "+facts["scheduler"]+" has said nothing of it"
-	case scheduled.str("reason") != "Unschedulable" || waited < settling:
+	case scheduled.str("reason") != "Unschedulable" && scheduled.str("reason") != "SchedulerError" || waited < settling:
+		return
+	case waited < scaling && t.makingRoom(pod):
 		return
 	default:
 		t.refusals(pod, message, facts)
+		if not := t.last("Pod", pod, t.now.Add(-lately), scaled...); not.str("reason") == "NotTriggerScaleUp" {
+			facts["autoscaler"] = brief(said(not))
+		}
 	}
 	text := "the scheduler: " + facts["message"]
-	if facts["problem"] == "gated" || facts["problem"] == "unnoticed" {
+	if !scheduled.ok || facts["problem"] == "gated" {
 		text = facts["message"]
 	}
 	t.state(e, signal.Unschedulable, since, text, facts)
+}
+
+// scaled are the reasons of the events by which autoscalers of nodes say whether they make one for a pod: the cluster's, and Karpenter.
+var scaled = []string{"TriggeredScaleUp", "NotTriggerScaleUp", "Nominated"}
+
+// makingRoom says whether an autoscaler makes a node for a pod.
+func (t *telling) makingRoom(pod object) bool {
+	ev := t.last("Pod", pod, t.now.Add(-starting), scaled...)
+	return ev.ok && ev.str("reason") != "NotTriggerScaleUp"
 }
 
 // refusals adds why the nodes do not take a pod. Of the pods of one controller it is found out once.
@@ -196,17 +217,20 @@ func requested(pod object, resource string) float64 {
 	return asked
 }
 
-// unbound names the claim that a pod waits for.
+// selectedNode is the annotation by which a scheduler says on a claim where its volume is to be.
+const selectedNode = "volume.kubernetes.io/selected-node"
+
+// unbound names the claim that a pod waits for, and the node that is chosen for its volume.
 func (t *telling) unbound(pod object, facts map[string]string) {
 	pod.each(func(v object) {
-		name := v.str("persistentVolumeClaim", "claimName")
+		name := claimName(pod, v)
 		if name == "" || facts["claim"] != "" {
 			return
 		}
 		claim := t.get("persistentvolumeclaims", pod.namespace(), name)
 		switch {
 		case claim.ok && claim.str("status", "phase") != "Bound":
-			facts["claim"] = name
+			facts["claim"], facts["chosen"] = name, claim.str("metadata", "annotations", selectedNode)
 		case t.lacks("persistentvolumeclaims", pod.namespace(), name):
 			facts["claim"], facts["claim_missing"] = name, "true"
 		}

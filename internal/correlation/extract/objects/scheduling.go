@@ -26,7 +26,7 @@ var refusals = []struct{ part, problem string }{
 	{"untolerated taint", "taint"}, {"node affinity/selector", "selector"}, {"anti-affinity", "affinity"}, {"pod affinity", "affinity"},
 	{"topology spread", "affinity"}, {"free ports", "ports"}, {"PersistentVolumeClaim", "volume"}, {"persistentvolumeclaim", "volume"},
 	{"volume node affinity", "volume"}, {"persistent volumes to bind", "volume"}, {"max volume count", "volume"}, {"volume zone", "volume"},
-	{"PersistentVolume's node affinity", "volume"}, {"enough free storage", "volume"}, {"pvc(s) bound to non-existent pv(s)", "volume"},
+	{"PersistentVolume's node affinity", "volume"}, {`plugin "VolumeBinding"`, "volume"}, {"enough free storage", "volume"}, {"pvc(s) bound to non-existent pv(s)", "volume"},
 	{"cannot allocate all claims", "resource"}, {"requested node name", "selector"},
 }
 

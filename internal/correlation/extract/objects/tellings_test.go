@@ -72,6 +72,10 @@ func TestTellings(t *testing.T) {
 		return []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, containers: [{name: a}]}, status: {phase: Running, containerStatuses: [{name: a, ready: true,
 			restartCount: 3, state: {running: {startedAt: "2026-11-23T` + at + `Z"}}, lastState: {terminated: {exitCode: 1, startedAt: "` + since + `", finishedAt: "2026-11-23T` + at + `Z"}}}]}}`}
 	}
+	claiming := `{metadata: {name: a, namespace: shop, uid: u1, creationTimestamp: "2026-11-23T11:58:00Z"}, spec: {volumes: [{persistentVolumeClaim: {claimName: a}}]}, status: {phase: Pending}}`
+	chosen := `{metadata: {namespace: shop, name: %s, creationTimestamp: "2026-11-23T%s:50Z"}, spec: {storageClassName: fast}, status: {phase: Pending}}`
+	csi := `{metadata: {name: fast}, provisioner: ebs.csi.aws.com, volumeBindingMode: WaitForFirstConsumer}`
+	crowded := `{metadata: {name: a, namespace: shop, uid: u1}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, lastTransitionTime: "2026-11-23T11:58:00Z", message: "0/2 nodes are available: 2 Insufficient cpu."}]}}`
 	away := `{metadata: {name: n1}, spec: {taints: [{key: %s, effect: NoSchedule}]}, status: {conditions: [{type: Ready, status: Unknown, lastTransitionTime: "2026-11-23T%s:00Z"}]}}`
 	probed := func(ready, killed, started string) []string {
 		return []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, containers: [{name: a}]}, status: {phase: Running,
@@ -150,6 +154,21 @@ func TestTellings(t *testing.T) {
 		{"a node that ran out of memory", []string{"nodes", readyN1, "events", event("Node", "n1", "SystemOOM", "System OOM encountered, victim process: java, pid: 4711")}, []string{"node:n1 node.oom_kill "}},
 		{"a sandbox that is not made, without a word", []string{"pods", fmt.Sprintf(creating, "False")}, []string{"pod:u1 k8s.pod.sandbox_failed silent"}},
 		{"an image that takes long", []string{"pods", fmt.Sprintf(creating, "True")}, nil},
+		{"a pod that waits for a volume on the node that is chosen", []string{"pods", claiming, "persistentvolumeclaims", fmt.Sprintf(chosen, "a, annotations: {volume.kubernetes.io/selected-node: n1}", "11:59"),
+			"storageclasses", csi}, []string{"pod:u1 k8s.pod.unschedulable volume"}},
+		{"a pod that no scheduler has seen", []string{"pods", claiming, "persistentvolumeclaims", fmt.Sprintf(chosen, "a", "11:59"), "storageclasses", csi},
+			[]string{"pod:u1 k8s.pod.unschedulable unnoticed"}},
+		{"a volume of its own that the scheduler could not get", []string{"pods", strings.NewReplacer("persistentVolumeClaim: {claimName: a}", "name: data, ephemeral: {}", "status: {phase: Pending}",
+			`status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: SchedulerError, lastTransitionTime: "2026-11-23T11:50:00Z", message: 'running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded'}]}`).Replace(claiming),
+			"persistentvolumeclaims", fmt.Sprintf(chosen, "a-data, annotations: {volume.kubernetes.io/selected-node: n1}", "11:59"), "storageclasses", csi}, []string{"pod:u1 k8s.pod.unschedulable volume"}},
+		{"a claim whose provisioner has failed, and is waited for", []string{"pods", claiming, "persistentvolumeclaims", fmt.Sprintf(chosen, "a, annotations: {volume.kubernetes.io/selected-node: n1}", "11:50"), "storageclasses", csi, "events", event("PersistentVolumeClaim", "a", "ProvisioningFailed", "UnauthorizedOperation"),
+			"events", strings.Replace(event("PersistentVolumeClaim", "a", "ExternalProvisioning", "Waiting for a volume to be created"), "11:59:00", "11:59:50", 1)}, []string{"pod:u1 k8s.pod.unschedulable volume", "volume:shop/a k8s.volume.unbound provisioner"}},
+		{"a claim of a class whose volumes are made by hand", []string{"persistentvolumeclaims", fmt.Sprintf(chosen, "a", "11:50"), "storageclasses", `{metadata: {name: fast}, provisioner: kubernetes.io/no-provisioner}`,
+			"events", event("PersistentVolumeClaim", "a", "ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner")}, []string{"volume:shop/a k8s.volume.unbound manual"}},
+		{"a pod that a node is being made for", []string{"pods", crowded, "events", event("Pod", "a", "TriggeredScaleUp", "pod triggered scale-up")}, nil},
+		{"a pod that Karpenter makes a node for", []string{"pods", crowded, "events", event("Pod", "a", "Nominated", "Pod should schedule on: nodeclaim/default-x")}, nil},
+		{"a pod that no node is made for", []string{"pods", crowded, "events", event("Pod", "a", "NotTriggerScaleUp", "max node group size reached")}, []string{"pod:u1 k8s.pod.unschedulable cpu"}},
+		{"a pod for which a node has been made for too long", []string{"pods", strings.Replace(crowded, "11:58", "11:40", 1), "events", event("Pod", "a", "TriggeredScaleUp", "x")}, []string{"pod:u1 k8s.pod.unschedulable cpu"}},
 		{"a runtime class that the node does not know", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedCreatePodSandBox", `Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "kata" is configured`)},
 			[]string{"pod:u1 k8s.pod.sandbox_failed runtime_class"}},
 		{"a network that is not ready", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "NetworkNotReady", "network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized")},

@@ -45,10 +45,17 @@ func (t *telling) pending(pvc object) {
 		t.named(pvc, name, facts)
 	}
 	ev := t.last("PersistentVolumeClaim", pvc, t.now.Add(-lately), "ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "WaitForFirstConsumer", "WaitForPodScheduled", "VolumeMismatch")
+	// The volume controller says again and again that it waits for the provisioner, and tells less than the provisioner does.
+	if failed := t.last("PersistentVolumeClaim", pvc, t.now.Add(-lately), "ProvisioningFailed"); failed.ok && ev.str("reason") == "ExternalProvisioning" {
+		ev = failed
+	}
+	byHand := t.get("storageclasses", "", facts["class"]).str("provisioner") == "kubernetes.io/no-provisioner"
 	switch reason := ev.str("reason"); {
 	case facts["problem"] != "":
 	case reason == "WaitForFirstConsumer", reason == "WaitForPodScheduled", t.late(facts["class"]) && len(t.users(pvc)) == 0:
 		return // it is bound when a pod needs it
+	case byHand && (reason == "FailedBinding" || reason == "ProvisioningFailed"):
+		facts["problem"] = "manual"
 	case reason == "ProvisioningFailed":
 		facts["problem"] = "provisioner"
 	case reason == "VolumeMismatch":
@@ -58,8 +65,6 @@ func (t *telling) pending(pvc object) {
 			return // its provisioner may be at it
 		}
 		facts["problem"], facts["provisioner"] = "waits", t.get("storageclasses", "", facts["class"]).str("provisioner")
-	case reason == "FailedBinding" && t.get("storageclasses", "", facts["class"]).str("provisioner") == "kubernetes.io/no-provisioner":
-		facts["problem"] = "manual"
 	}
 	text := "the claim is Pending"
 	if ev.ok {
