@@ -48,7 +48,8 @@ const (
 	MountFailed   = "k8s.pod.mount_failed"
 	SandboxFailed = "k8s.pod.sandbox_failed"
 
-	// RolloutStuck is a deployment that made no progress within its deadline. Attributes: `message`, `ready`, `desired`, `deadline` (s).
+	// RolloutStuck is a deployment that made no progress within its deadline. Attributes: `message`, `ready`, `desired`, `deadline` (s),
+	// `first` ("true" where there is no revision to go back to).
 	RolloutStuck = "k8s.workload.rollout_stuck"
 	// PodsRefused is a workload whose pods the API server does not take. Attributes: `message`, `problem`: `quota`, `webhook`,
 	// `service_account`, `security`, `limit_range`, or empty.
@@ -60,7 +61,7 @@ const (
 	RolloutPaused = "k8s.workload.paused"
 	// Misscheduled are pods of a DaemonSet on nodes that it is not for. Attributes: `pods`.
 	Misscheduled = "k8s.workload.misscheduled"
-	// ServiceMissing is a StatefulSet whose service is not there. Attributes: `service`, `nearest`.
+	// ServiceMissing is a StatefulSet whose service is not there. Attributes: `service`, `nearest`, `selector` (of its pods).
 	ServiceMissing = "k8s.workload.service_missing"
 	// CronMissed is a CronJob that starts no jobs. Attributes: `schedule`, `message`, `problem`: `schedule`, `time_zone`, `missed`.
 	CronMissed = "k8s.cronjob.missed"

@@ -446,6 +446,12 @@ func TestChange(t *testing.T) {
 	// The pods of the revision before are not blamed on the change.
 	c = seen(t, "deployments", `{metadata: {name: api, namespace: shop}}`, "replicasets", set("api-7d4", 1, "10:00", before, 0), "replicasets", set("api-2", 2, "11:55", after, 0), "pods", crashing)
 	assert.Empty(t, tell(c)["container:u1/api "+signal.CrashLoop].Attributes["changed"])
+	// Nor is a rollout that is stuck without what was changed, or with nothing to go back to.
+	stuck := `{metadata: {name: api, namespace: shop}, status: {conditions: [{type: Progressing, status: "False", reason: ProgressDeadlineExceeded}]}}`
+	facts := tell(seen(t, "deployments", stuck, "replicasets", set("api-1", 1, "10:00", before, 2), "replicasets", set("api-2", 2, "11:55", after, 0)))["deployment:shop/api "+signal.RolloutStuck].Attributes
+	assert.Equal(t, "1 ", facts["before"]+" "+facts["first"])
+	facts = tell(seen(t, "deployments", stuck, "replicasets", set("api-1", 1, "10:00", before, 0)))["deployment:shop/api "+signal.RolloutStuck].Attributes
+	assert.Equal(t, " true", facts["before"]+" "+facts["first"])
 	// And a first revision has none to go back to.
 	c = seen(t, "deployments", `{metadata: {name: api, namespace: shop}}`, "replicasets", set("api-7d4", 1, "11:55", before, 0), "pods", crashing)
 	assert.Equal(t, "true", tell(c)["container:u1/api "+signal.CrashLoop].Attributes["first"])

@@ -66,7 +66,8 @@ func (t *telling) statefulSet(s object) {
 	switch {
 	case ready >= desired:
 		if name := s.str("spec", "serviceName"); name != "" && desired > 0 && t.lacks("services", s.namespace(), name) && t.now.Sub(s.created()) >= reconciled {
-			t.state(e, signal.ServiceMissing, s.created(), "there is no service "+name, map[string]string{"service": name, "nearest": t.nearestService(s.namespace(), name)})
+			t.state(e, signal.ServiceMissing, s.created(), "there is no service "+name, map[string]string{"service": name, "nearest": t.nearestService(s.namespace(), name),
+				"selector": labels(s.words("spec", "selector", "matchLabels"))})
 		}
 		t.unseen(s, e, facts)
 	default:
@@ -109,8 +110,9 @@ func (t *telling) revisions(d object, facts map[string]string) {
 	if !known {
 		return
 	}
-	facts["revision"] = change.revision
-	if change.before != "" {
+	if facts["revision"] = change.revision; change.before == "" {
+		facts["first"] = "true" // there is none to go back to
+	} else {
 		facts["before"], facts["changed"] = change.before, change.what
 		facts["before_ready"] = fmt.Sprint(change.ready)
 	}
