@@ -72,7 +72,8 @@ const (
 	// AutoscalerLimited is one that would scale further if it were allowed to. Attributes: `target_kind`, `target`, `max`, `load`.
 	AutoscalerLimited = "k8s.autoscaler.limited"
 	// EvictionBlocked is a PodDisruptionBudget that allows no eviction. Attributes: `rule`, `pods`, `healthy`, `desired`, `of` (the
-	// workload), `node` (a cordoned one that has such pods), `problem`: `never`, `unhealthy`, `sync`.
+	// workload), `node` (a cordoned one that has such pods), `other` (a budget of the same pods), `problem`: `never`, `unhealthy`, `sync`,
+	// `twice`.
 	EvictionBlocked = "k8s.budget.blocks"
 	// JobFailed is a job that was given up. Attributes: `reason`, `message`.
 	JobFailed = "k8s.job.failed"
@@ -87,8 +88,8 @@ const (
 	// `service`, `port`, `has`, `secret`, `nearest`, `problem`: `class`, `no_class`, `service`, `port`, `secret`.
 	IngressBroken = "k8s.ingress.broken"
 	// GatewayBroken is a gateway class, gateway or route of the Gateway API that names something that is not there, or that its
-	// controller does not take. Attributes: `class`, `gateway`, `service`, `nearest`, `has`, `controller`, `condition`, `reason`,
-	// `message`, `problem`: `class`, `gateway`, `service`, `endpoints`, `refused`, `untaken`.
+	// controller does not take. Attributes: `class`, `gateway`, `service`, `nearest`, `has`, `controller`, `listener`, `condition`,
+	// `reason`, `message`, `problem`: `class`, `gateway`, `service`, `endpoints`, `refused`, `untaken`.
 	GatewayBroken = "k8s.gateway.broken"
 	// TrafficDenied is a network policy that keeps a pod from a service which that names as its host. Attributes: `client`, `labels`
 	// (the client's), `service`, `admits`.

@@ -42,7 +42,12 @@ func (t *telling) terminating(pod object, e entity.Entity) {
 // overdue tells of any other object that was deleted and is held by a finalizer.
 func (t *telling) overdue(kind entity.Kind, o object) {
 	since, finalizers := o.time("metadata", "deletionTimestamp"), o.texts("metadata", "finalizers")
-	if len(finalizers) == 0 || t.now.Sub(since) < held {
+	patience := held
+	switch kind {
+	case entity.Service, entity.Ingress, entity.Gateway, entity.PersistentVolume:
+		patience = starting // a cloud takes minutes to take away what it made for it
+	}
+	if len(finalizers) == 0 || t.now.Sub(since) < patience || t.ending(kind, o) {
 		return
 	}
 	facts := map[string]string{"finalizers": join(finalizers)}
@@ -61,16 +66,32 @@ func (t *telling) overdue(kind entity.Kind, o object) {
 	t.state(entity.Named(kind, o.namespace(), o.name()), signal.DeletionStuck, since, "it was deleted, and finalizer "+facts["finalizers"]+" holds it", facts)
 }
 
+// ending says whether an object waits for pods that may use their grace: of a claim those that mount it, of a workload its own.
+func (t *telling) ending(kind entity.Kind, o object) bool {
+	return slices.ContainsFunc(t.pods(o.namespace()), func(pod object) bool {
+		if !t.now.Before(pod.time("metadata", "deletionTimestamp")) {
+			return false
+		}
+		of := t.owner(pod)
+		return kind == entity.Volume && mounts(pod, o) || of != nil && of.Kind == string(kind) && of.Name == o.name()
+	})
+}
+
 // users are the pods that mount a claim.
 func (t *telling) users(claim object) []string {
 	var found []string
 	for _, pod := range t.pods(claim.namespace()) {
-		pod.each(func(v object) {
-			if claimName(pod, v) == claim.name() {
-				found = append(found, pod.name())
-			}
-		}, "spec", "volumes")
+		if mounts(pod, claim) {
+			found = append(found, pod.name())
+		}
 	}
+	return found
+}
+
+// mounts says whether a pod mounts a claim.
+func mounts(pod, claim object) bool {
+	found := false
+	pod.each(func(v object) { found = found || claimName(pod, v) == claim.name() }, "spec", "volumes")
 	return found
 }
 

@@ -9,10 +9,12 @@ import (
 	"github.com/your-org/tapio/internal/correlation/signal"
 )
 
-// Annotations by which ingresses and storage classes were chosen before there were fields for it.
 const (
+	// Annotations by which ingresses and storage classes were chosen before there were fields for it.
 	oldIngressClass     = "kubernetes.io/ingress.class"
 	defaultIngressClass = "ingressclass.kubernetes.io/is-default-class"
+	// byAnnotation is the port of a backend that is no service: the AWS load balancer controller reads from an annotation what to do.
+	byAnnotation = "use-annotation"
 )
 
 // ingress tells of an ingress that names something that is not there. One finding is enough: the first thing that is wrong keeps
@@ -59,7 +61,7 @@ func (t *telling) ingressClass(i object, facts map[string]string) {
 func (t *telling) backends(i object, facts map[string]string) {
 	look := func(host string, b object) {
 		name := b.str("service", "name")
-		if name == "" || facts["problem"] != "" || !t.sees("services", i.namespace()) {
+		if name == "" || facts["problem"] != "" || !t.sees("services", i.namespace()) || b.str("service", "port", "name") == byAnnotation {
 			return
 		}
 		s := t.get("services", i.namespace(), name)

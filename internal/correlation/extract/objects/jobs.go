@@ -17,7 +17,7 @@ func (t *telling) job(j object) {
 		return
 	}
 	if failed.str("status") != "True" {
-		if j.condition("Complete").str("status") != "True" && j.num(0, "status", "active") == 0 {
+		if !ended(j) && !j.yes("spec", "suspend") && j.num(0, "status", "active") == 0 {
 			t.refusedPods(j, entity.Named(entity.Job, j.namespace(), j.name()))
 		}
 		return
@@ -26,8 +26,8 @@ func (t *telling) job(j object) {
 	if up := j.controller(); up.str("kind") == "CronJob" {
 		e = entity.Named(entity.CronJob, j.namespace(), up.str("name"))
 		for _, other := range t.kinds["jobs"] {
-			if other.namespace() == j.namespace() && other.controller().str("name") == up.str("name") && other.created().After(j.created()) {
-				return // it is the latest that counts
+			if other.namespace() == j.namespace() && other.controller().str("name") == up.str("name") && other.created().After(j.created()) && ended(other) {
+				return // it is the latest that counts; of one that runs nobody knows yet
 			}
 		}
 	}
@@ -45,6 +45,11 @@ func (t *telling) job(j object) {
 		}, "status", "containerStatuses")
 	}
 	t.state(e, signal.JobFailed, failed.time("lastTransitionTime"), "the job controller: "+brief(failed.str("message")), facts)
+}
+
+// ended says whether a job has done its work, or was given up.
+func ended(j object) bool {
+	return j.condition("Complete").str("status") == "True" || j.condition("Failed").str("status") == "True"
 }
 
 // cronProblems are the reasons of the events about a CronJob that starts no jobs (pkg/controller/cronjob/cronjob_controllerv2.go).

@@ -207,14 +207,22 @@ func (t *telling) room(pod object, resource string, facts map[string]string) {
 	}
 }
 
-// requested is what a pod asks its node for: its containers together, or the init container that asks for most.
+// requested is what a pod asks its node for: its containers and sidecars together, or the init container that asks for most beside the
+// sidecars before it; what the pod itself asks for counts instead. Its runtime class may ask for some more.
 func requested(pod object, resource string) float64 {
-	asked := 0.0
+	asked, sidecars, most := 0.0, 0.0, 0.0
 	pod.each(func(c object) { asked += quantity(c, "resources", "requests", resource) }, "spec", "containers")
 	pod.each(func(c object) {
-		asked = max(asked, quantity(c, "resources", "requests", resource))
+		asks := quantity(c, "resources", "requests", resource)
+		if most = max(most, sidecars+asks); c.str("restartPolicy") == "Always" {
+			sidecars += asks
+		}
 	}, "spec", "initContainers")
-	return asked
+	asked = max(asked+sidecars, most)
+	if whole := quantity(pod, "spec", "resources", "requests", resource); whole > 0 {
+		asked = whole
+	}
+	return asked + quantity(pod, "spec", "overhead", resource)
 }
 
 // selectedNode is the annotation by which a scheduler says on a claim where its volume is to be.

@@ -55,7 +55,8 @@ func (t *telling) policies(pod object, direction string) []object {
 }
 
 // policy tells of a network policy that keeps away those who, by what is written in their own pods, connect to a service. Nothing is
-// told where a policy could let them in: an address range, or a namespace that is not known.
+// told where a policy could let them in: an address range, or a namespace that is not known; nor of pods of the host's network, which
+// policies leave alone.
 func (t *telling) policy(p object) {
 	if !t.sees("pods", p.namespace()) || !t.sees("services", p.namespace()) || !t.listed["networkpolicies"] {
 		return
@@ -63,12 +64,12 @@ func (t *telling) policy(p object) {
 	wants := selector(p.child("spec", "podSelector"))
 	for _, s := range t.called(p.namespace()) {
 		behind := t.behind(s)
-		if !behind.ok || !labelled(wants, behind) {
+		if !behind.ok || behind.yes("spec", "hostNetwork") || !labelled(wants, behind) {
 			continue
 		}
 		for _, client := range t.callers(s.key()) {
 			all := t.policies(behind, "Ingress")
-			if client.name() == behind.name() || t.admits(all, client, s, behind) {
+			if client.name() == behind.name() || client.yes("spec", "hostNetwork") || t.admits(all, client, s, behind) {
 				continue
 			}
 			if len(all) == 0 || all[0].name() != p.name() {

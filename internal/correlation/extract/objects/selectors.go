@@ -29,9 +29,13 @@ func labelled(s k8slabels.Selector, o object) bool {
 }
 
 // selected are the pods of a namespace that a selector fits and that are neither over nor being deleted, in order of name.
-func (t *telling) selected(namespace string, s k8slabels.Selector) []object {
+func (t *telling) selected(namespace string, by object) []object {
+	all, s := t.pods(namespace), selector(by)
+	if exact := by.words("matchLabels"); len(exact) > 0 {
+		all = t.with(namespace, exact)
+	}
 	var found []object
-	for _, pod := range t.pods(namespace) {
+	for _, pod := range all {
 		if !over(pod) && !pod.leaving() && labelled(s, pod) {
 			found = append(found, pod)
 		}

@@ -90,7 +90,7 @@ func (t *telling) service(s object) {
 		facts["problem"] = "not_ready"
 		t.dead[s.key()] = true
 		t.state(e, signal.NoEndpoints, since, "none of its "+facts["pods"]+" pods is ready", facts)
-	default:
+	case s.str("spec", "clusterIP") != "None": // whoever asks a headless service connects to the pods themselves
 		t.ports(e, s, selected, facts)
 	}
 }

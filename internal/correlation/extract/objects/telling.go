@@ -30,7 +30,7 @@ var tellers = []struct {
 // Signals calls visit for everything that the objects tell at a time. What is well tells nothing.
 func (c *Cluster) Signals(now time.Time, visit func(signal.Batch)) {
 	t := &telling{Cluster: c, now: now, visit: visit, dead: map[key]bool{}, answering: map[key]object{}, ordered: map[string][]object{},
-		refusal: map[string]map[string]string{}, changes: map[key]change{}, stillSelecting: map[key]time.Time{}}
+		refusal: map[string]map[string]string{}, changes: map[key]change{}, stillSelecting: map[key]time.Time{}, budgets: map[key]string{}}
 	for _, part := range tellers {
 		for _, o := range t.sorted(part.resource) {
 			part.tell(t, o)
@@ -68,6 +68,8 @@ type telling struct {
 	stillSelecting map[key]time.Time
 	// calling are the pods that name a service as their host, made when a network policy asks.
 	calling map[key][]object
+	// budgets name a disruption budget of each pod that has one.
+	budgets map[key]string
 	// displaced are the events of pods that were ended for others, by what their names begin with, made when one is asked for.
 	displaced map[key][]object
 	// answering is a pod of each service that was asked for.

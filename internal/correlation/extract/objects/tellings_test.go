@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
 
 	"github.com/your-org/tapio/internal/correlation/causes"
 	"github.com/your-org/tapio/internal/correlation/signal"
@@ -76,6 +77,12 @@ func TestTellings(t *testing.T) {
 	chosen := `{metadata: {namespace: shop, name: %s, creationTimestamp: "2026-11-23T%s:50Z"}, spec: {storageClassName: fast}, status: {phase: Pending}}`
 	csi := `{metadata: {name: fast}, provisioner: ebs.csi.aws.com, volumeBindingMode: WaitForFirstConsumer}`
 	crowded := `{metadata: {name: a, namespace: shop, uid: u1}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, lastTransitionTime: "2026-11-23T11:58:00Z", message: "0/2 nodes are available: 2 Insufficient cpu."}]}}`
+	ingress := `{metadata: {name: web, namespace: shop}, spec: {ingressClassName: web, rules: [{http: {paths: [{backend: {service: {name: %s, port: {%s}}}}]}}]}}`
+	declared := strings.Replace(well, "containers: [{name: api}]", "containers: [{name: api, ports: [{containerPort: 9090}]}]", 1)
+	nightly := `{metadata: {name: nightly-%s, namespace: shop, creationTimestamp: "2026-11-23T%s:00Z", ownerReferences: [{kind: CronJob, name: nightly, controller: true}]}, status: {active: 1, conditions: [{type: %s, status: "True"}]}}`
+	leavingSet := `{metadata: {name: api, namespace: shop, deletionTimestamp: "2026-11-23T11:57:00Z", finalizers: [foregroundDeletion]}}`
+	leaves := `{metadata: {name: api-7d4-x, namespace: shop, uid: u1, labels: {pod-template-hash: 7d4}, deletionTimestamp: "2026-11-23T%s:00Z", ownerReferences: [{kind: ReplicaSet, name: api-7d4, controller: true}]},
+		spec: {nodeName: n1, volumes: [{name: data, persistentVolumeClaim: {claimName: a}}]}, status: {phase: Running}}`
 	away := `{metadata: {name: n1}, spec: {taints: [{key: %s, effect: NoSchedule}]}, status: {conditions: [{type: Ready, status: Unknown, lastTransitionTime: "2026-11-23T%s:00Z"}]}}`
 	probed := func(ready, killed, started string) []string {
 		return []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, containers: [{name: a}]}, status: {phase: Running,
@@ -97,8 +104,14 @@ func TestTellings(t *testing.T) {
 		{"a webhook that an expired authority vouches for", []string{"mutatingwebhookconfigurations", webhook("Fail", bundle(t, -time.Hour)), "services", shopAPI, "pods", well},
 			[]string{"mutatingwebhookconfiguration:/guard k8s.webhook.away certificate"}},
 		{"one that a valid authority vouches for", []string{"mutatingwebhookconfigurations", webhook("Fail", bundle(t, time.Hour)), "services", shopAPI, "pods", well}, nil},
-		{"a budget that waits for a pod, and its node is to be drained", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 1, 1, 2, "InsufficientPods", "11:59"), "pods", ill, "nodes", cordoned},
+		{"a budget that waits for a pod, and the node of another is to be drained", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 1, 1, 2, "InsufficientPods", "11:59"), "pods", well, "nodes", cordoned},
 			[]string{"poddisruptionbudget:shop/api k8s.budget.blocks unhealthy"}},
+		{"a budget that waits for a pod, which may go from its node", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 1, 1, 2, "InsufficientPods", "11:59"), "pods", ill, "nodes", cordoned}, nil},
+		{"a budget that lets pods go that are not ready", []string{"poddisruptionbudgets", strings.Replace(fmt.Sprintf(budget, 0, 1, 2, "InsufficientPods", "11:30"), "spec: {", "spec: {unhealthyPodEvictionPolicy: AlwaysAllow, ", 1), "pods", ill, "nodes", cordoned}, nil},
+		{"two budgets of the same pods", []string{"poddisruptionbudgets", `{metadata: {name: api, namespace: shop}, spec: {selector: {matchLabels: {app: api}}}, status: {}}`,
+			"poddisruptionbudgets", `{metadata: {name: web, namespace: shop}, spec: {selector: {matchExpressions: [{key: app, operator: Exists}]}}, status: {}}`, "pods", well}, []string{"poddisruptionbudget:shop/web k8s.budget.blocks twice"}},
+		{"two budgets of other pods", []string{"poddisruptionbudgets", `{metadata: {name: api, namespace: shop}, spec: {selector: {matchLabels: {app: api}}}, status: {}}`,
+			"poddisruptionbudgets", `{metadata: {name: web, namespace: shop}, spec: {selector: {matchLabels: {app: web}}}, status: {}}`, "pods", well}, nil},
 		{"a budget that waits for a pod", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 1, 1, 2, "InsufficientPods", "11:30"), "pods", ill, "nodes", readyN1}, nil},
 		{"a budget that has waited for long", []string{"poddisruptionbudgets", fmt.Sprintf(budget, 0, 1, 2, "InsufficientPods", "11:30"), "pods", ill},
 			[]string{"poddisruptionbudget:shop/api k8s.budget.blocks unhealthy"}},
@@ -169,6 +182,17 @@ func TestTellings(t *testing.T) {
 		{"a pod that Karpenter makes a node for", []string{"pods", crowded, "events", event("Pod", "a", "Nominated", "Pod should schedule on: nodeclaim/default-x")}, nil},
 		{"a pod that no node is made for", []string{"pods", crowded, "events", event("Pod", "a", "NotTriggerScaleUp", "max node group size reached")}, []string{"pod:u1 k8s.pod.unschedulable cpu"}},
 		{"a pod for which a node has been made for too long", []string{"pods", strings.Replace(crowded, "11:58", "11:40", 1), "events", event("Pod", "a", "TriggeredScaleUp", "x")}, []string{"pod:u1 k8s.pod.unschedulable cpu"}},
+		{"a redirect of AWS's load balancer", []string{"ingresses", fmt.Sprintf(ingress, "ssl-redirect", "name: use-annotation"), "ingressclasses", `{metadata: {name: web}}`}, nil},
+		{"an ingress to what is not there", []string{"ingresses", fmt.Sprintf(ingress, "ssl-redirect", "number: 80"), "ingressclasses", `{metadata: {name: web}}`}, []string{"ingress:shop/web k8s.ingress.broken service"}},
+		{"a headless service with a port of its own", []string{"services", strings.Replace(shopAPI, "spec: {", "spec: {clusterIP: None, ", 1), "pods", declared}, nil},
+		{"a service with a port that its pods do not declare", []string{"services", shopAPI, "pods", declared}, []string{"service:shop/api k8s.service.no_endpoints number"}},
+		{"a job whose successor runs", []string{"jobs", fmt.Sprintf(nightly, "1", "10:00", "Failed"), "jobs", fmt.Sprintf(nightly, "2", "11:00", "Suspended")}, []string{"cronjob:shop/nightly k8s.job.failed "}},
+		{"a job whose successor did the work", []string{"jobs", fmt.Sprintf(nightly, "1", "10:00", "Failed"), "jobs", fmt.Sprintf(nightly, "2", "11:00", "Complete")}, nil},
+		{"a job that is suspended since it was refused", []string{"jobs", `{metadata: {name: a, namespace: shop}, spec: {suspend: true}}`, "events", event("Job", "a", "FailedCreate", "exceeded quota: small")}, nil},
+		{"a load balancer that is being taken away", []string{"services", `{metadata: {name: web, namespace: shop, deletionTimestamp: "2026-11-23T11:57:00Z", finalizers: [service.kubernetes.io/load-balancer-cleanup]}}`}, nil},
+		{"a deployment that goes when its pods have gone", []string{"deployments", leavingSet, "pods", fmt.Sprintf(leaves, "12:02")}, nil},
+		{"one whose pods should have gone", []string{"deployments", leavingSet, "pods", fmt.Sprintf(leaves, "11:59")}, []string{"deployment:shop/api k8s.object.deletion_stuck "}},
+		{"a claim that goes when its pod has gone", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop, deletionTimestamp: "2026-11-23T11:57:00Z", finalizers: [kubernetes.io/pvc-protection]}}`, "pods", fmt.Sprintf(leaves, "12:02")}, nil},
 		{"a runtime class that the node does not know", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedCreatePodSandBox", `Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "kata" is configured`)},
 			[]string{"pod:u1 k8s.pod.sandbox_failed runtime_class"}},
 		{"a network that is not ready", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "NetworkNotReady", "network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized")},
@@ -338,6 +362,29 @@ func TestCapacity(t *testing.T) {
 	}
 }
 
+// What a pod asks a node for, as the scheduler reckons.
+func TestRequested(t *testing.T) {
+	asks := func(name, memory, more string) string {
+		return `{name: ` + name + `, resources: {requests: {memory: ` + memory + `}}` + more + `}`
+	}
+	const sidecar = ", restartPolicy: Always"
+	for _, tt := range []struct {
+		name, spec string
+		mebi       float64
+	}{
+		{"containers together", `containers: [` + asks("a", "3Mi", "") + `, ` + asks("b", "2Mi", "") + `]`, 5},
+		{"or the init container that asks for most", `initContainers: [` + asks("i", "9Mi", "") + `], containers: [` + asks("a", "3Mi", "") + `]`, 9},
+		{"with sidecars", `initContainers: [` + asks("s", "2Mi", sidecar) + `, ` + asks("i", "4Mi", "") + `], containers: [` + asks("a", "3Mi", "") + `]`, 6},
+		{"with sidecars that start later", `initContainers: [` + asks("i", "4Mi", "") + `, ` + asks("s", "2Mi", sidecar) + `], containers: [` + asks("a", "3Mi", "") + `]`, 5},
+		{"as a whole", `resources: {requests: {memory: 20Mi}}, containers: [` + asks("a", "3Mi", "") + `]`, 20},
+		{"with what its runtime takes", `overhead: {memory: 10Mi}, containers: [` + asks("a", "3Mi", "") + `]`, 13},
+	} {
+		var o map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(`{spec: {`+tt.spec+`}}`), &o))
+		assert.Equal(t, tt.mebi*(1<<20), requested(of(o), "memory"), tt.name)
+	}
+}
+
 // A pod that waits because another one of its workload was ended for a pod of higher priority says so.
 func TestPreempted(t *testing.T) {
 	c := seen(t, "pods", `{metadata: {name: api-7d4-new, generateName: api-7d4-, namespace: shop, uid: u1}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable,
@@ -402,6 +449,12 @@ func TestCalled(t *testing.T) {
 func TestPolicies(t *testing.T) {
 	client := `{metadata: {name: web-1, namespace: %s, labels: {app: web}}, spec: {nodeName: n1, containers: [{name: web, args: ["--api=http://api.shop:80"]}]}, status: {phase: Running}}`
 	policy := `{metadata: {name: guard, namespace: shop}, spec: {podSelector: {matchLabels: {app: api}}, policyTypes: [%s], ingress: %s}}`
+	for host, want := range map[string]int{"false": 1, "true": 0} { // policies leave pods of the host's network alone
+		server := strings.Replace(fmt.Sprintf(apiPod, "True"), "nodeName", "hostNetwork: "+host+", nodeName", 1)
+		assert.Len(t, tell(seen(t, "services", shopAPI, "pods", server, "pods", fmt.Sprintf(client, "shop"), "networkpolicies", fmt.Sprintf(policy, "Ingress", "[]"))), want)
+		other := strings.Replace(fmt.Sprintf(client, "shop"), "nodeName", "hostNetwork: "+host+", nodeName", 1)
+		assert.Len(t, tell(seen(t, "services", shopAPI, "pods", fmt.Sprintf(apiPod, "True"), "pods", other, "networkpolicies", fmt.Sprintf(policy, "Ingress", "[]"))), want)
+	}
 	for _, tt := range []struct {
 		name, types, from, space string
 		told                     bool

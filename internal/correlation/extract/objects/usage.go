@@ -70,7 +70,7 @@ func (t *telling) hungry(node string) string {
 		for _, u := range containers {
 			e.used += u.Memory
 		}
-		pod.each(func(c object) { e.asked += quantity(c, "resources", "requests", "memory") }, "spec", "containers")
+		e.asked = requested(pod, "memory")
 		all = append(all, e)
 	}
 	slices.SortFunc(all, func(a, b eater) int {
