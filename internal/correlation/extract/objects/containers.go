@@ -66,10 +66,11 @@ func (t *telling) container(pod object, of entity.Entity, status object, init bo
 			strconv.Itoa(int(ended.num(0, "exitCode"))), map[string]string{"restarts": strconv.Itoa(int(status.num(0, "restartCount")))})
 	}
 	killed := t.probes(pod, e, status, spec, ended)
+	sidecar := init && spec.str("restartPolicy") == "Always" // it runs beside the containers, and the pod is ready when it is
 	if loops(t.now, status, ended) || reason == "RunContainerError" {
-		t.loop(pod, e, status, ended, init, killed)
+		t.loop(pod, e, status, ended, init && !sidecar, killed)
 	}
-	if !init && !killed {
+	if (!init || sidecar) && !killed {
 		t.notReady(pod, e, status, spec)
 	}
 }

@@ -36,12 +36,24 @@ func (t *telling) gateway(g object) {
 		t.misrouted(entity.Gateway, g, "there is no gateway class "+class, map[string]string{"problem": "class", "class": class, "has": join(have)})
 		return
 	}
-	t.verdict(entity.Gateway, g, g, map[string]string{"class": class}, "Accepted", "Programmed")
+	told := t.verdict(entity.Gateway, g, g, map[string]string{"class": class}, "Accepted")
+	g.each(func(l object) { // a certificate that is not there is one listener's matter
+		if !told {
+			told = t.verdict(entity.Gateway, g, l, map[string]string{"class": class, "listener": l.str("name")}, "Accepted", "ResolvedRefs")
+		}
+	}, "status", "listeners")
+	if !told {
+		t.verdict(entity.Gateway, g, g, map[string]string{"class": class}, "Programmed")
+	}
 }
 
 // route tells of a route whose gateway or service is not there, or that a gateway does not take.
 func (t *telling) route(r object) {
-	if r.leaving() || t.now.Sub(r.created()) < patient {
+	if r.leaving() {
+		t.overdue(entity.HTTPRoute, r)
+		return
+	}
+	if t.now.Sub(r.created()) < patient {
 		return
 	}
 	told := false

@@ -67,12 +67,13 @@ func (t *telling) setUp(pod object, e entity.Entity) {
 	if !waits || ran || t.now.Sub(since) < settling {
 		return
 	}
-	if failed := t.last("Pod", pod, since, "FailedMount", "FailedAttachVolume", "FailedMapVolume"); failed.ok {
+	// The last word counts: a sandbox is made when all volumes are there, so that what failed before with them is over.
+	failed := t.last("Pod", pod, since, "FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources")
+	switch failed.str("reason") {
+	case "FailedMount", "FailedAttachVolume", "FailedMapVolume":
 		t.mount(pod, e, failed)
 		return
-	}
-	failed := t.last("Pod", pod, since, "FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources")
-	if !failed.ok {
+	case "":
 		// An image may take long to be pulled, which is told by an event that is not asked for: then the sandbox is there.
 		if t.now.Sub(since) >= silent && pod.condition("PodReadyToStartContainers").str("status") == "False" {
 			t.state(e, signal.SandboxFailed, since, "its sandbox is not made, and nothing says why", map[string]string{"problem": "silent"})

@@ -79,6 +79,8 @@ func TestTellings(t *testing.T) {
 	crowded := `{metadata: {name: a, namespace: shop, uid: u1}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, lastTransitionTime: "2026-11-23T11:58:00Z", message: "0/2 nodes are available: 2 Insufficient cpu."}]}}`
 	ingress := `{metadata: {name: web, namespace: shop}, spec: {ingressClassName: web, rules: [{http: {paths: [{backend: {service: {name: %s, port: {%s}}}}]}}]}}`
 	declared := strings.Replace(well, "containers: [{name: api}]", "containers: [{name: api, ports: [{containerPort: 9090}]}]", 1)
+	beside := `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, initContainers: [{name: proxy, restartPolicy: Always, readinessProbe: {tcpSocket: {port: 80}}}], containers: [{name: a}]}, status: {phase: Running,
+		initContainerStatuses: [{name: proxy, ready: %s, started: true, state: {running: {startedAt: "2026-11-23T10:00:00Z"}}}], containerStatuses: [{name: a, ready: true, state: {running: {startedAt: "2026-11-23T10:00:00Z"}}}]}}`
 	nightly := `{metadata: {name: nightly-%s, namespace: shop, creationTimestamp: "2026-11-23T%s:00Z", ownerReferences: [{kind: CronJob, name: nightly, controller: true}]}, status: {active: 1, conditions: [{type: %s, status: "True"}]}}`
 	leavingSet := `{metadata: {name: api, namespace: shop, deletionTimestamp: "2026-11-23T11:57:00Z", finalizers: [foregroundDeletion]}}`
 	leaves := `{metadata: {name: api-7d4-x, namespace: shop, uid: u1, labels: {pod-template-hash: 7d4}, deletionTimestamp: "2026-11-23T%s:00Z", ownerReferences: [{kind: ReplicaSet, name: api-7d4, controller: true}]},
@@ -186,9 +188,16 @@ func TestTellings(t *testing.T) {
 		{"an ingress to what is not there", []string{"ingresses", fmt.Sprintf(ingress, "ssl-redirect", "number: 80"), "ingressclasses", `{metadata: {name: web}}`}, []string{"ingress:shop/web k8s.ingress.broken service"}},
 		{"a headless service with a port of its own", []string{"services", strings.Replace(shopAPI, "spec: {", "spec: {clusterIP: None, ", 1), "pods", declared}, nil},
 		{"a service with a port that its pods do not declare", []string{"services", shopAPI, "pods", declared}, []string{"service:shop/api k8s.service.no_endpoints number"}},
+		{"a sandbox that fails after a volume that came late", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedMount", `MountVolume.SetUp failed for volume "kube-api-access-x" : failed to sync configmap cache: timed out waiting for the condition`),
+			"events", strings.Replace(event("Pod", "api", "FailedCreatePodSandBox", `plugin type="calico" failed (add): connection refused`), "11:59:00", "11:59:50", 1)}, []string{"pod:u1 k8s.pod.sandbox_failed plugin_away"}},
+		{"a sidecar that is not ready", []string{"pods", fmt.Sprintf(beside, "false")}, []string{"container:u1/proxy k8s.container.not_ready "}},
+		{"one that is", []string{"pods", fmt.Sprintf(beside, "true")}, nil},
 		{"a job whose successor runs", []string{"jobs", fmt.Sprintf(nightly, "1", "10:00", "Failed"), "jobs", fmt.Sprintf(nightly, "2", "11:00", "Suspended")}, []string{"cronjob:shop/nightly k8s.job.failed "}},
 		{"a job whose successor did the work", []string{"jobs", fmt.Sprintf(nightly, "1", "10:00", "Failed"), "jobs", fmt.Sprintf(nightly, "2", "11:00", "Complete")}, nil},
 		{"a job that is suspended since it was refused", []string{"jobs", `{metadata: {name: a, namespace: shop}, spec: {suspend: true}}`, "events", event("Job", "a", "FailedCreate", "exceeded quota: small")}, nil},
+		{"a gateway whose listener has no certificate", []string{"gatewayclasses", `{metadata: {name: nginx}}`, "gateways", `{metadata: {name: web, namespace: shop}, spec: {gatewayClassName: nginx}, status: {conditions: [{type: Accepted, status: "True"}, {type: Programmed, status: "True"}],
+			listeners: [{name: http, conditions: [{type: ResolvedRefs, status: "True"}]}, {name: https, conditions: [{type: ResolvedRefs, status: "False", reason: InvalidCertificateRef}]}]}}`}, []string{"gateway:shop/web k8s.gateway.broken refused"}},
+		{"a route that is held", []string{"httproutes", `{metadata: {name: web, namespace: shop, deletionTimestamp: "2026-11-23T11:00:00Z", finalizers: [example.com/x]}}`}, []string{"httproute:shop/web k8s.object.deletion_stuck "}},
 		{"a load balancer that is being taken away", []string{"services", `{metadata: {name: web, namespace: shop, deletionTimestamp: "2026-11-23T11:57:00Z", finalizers: [service.kubernetes.io/load-balancer-cleanup]}}`}, nil},
 		{"a deployment that goes when its pods have gone", []string{"deployments", leavingSet, "pods", fmt.Sprintf(leaves, "12:02")}, nil},
 		{"one whose pods should have gone", []string{"deployments", leavingSet, "pods", fmt.Sprintf(leaves, "11:59")}, []string{"deployment:shop/api k8s.object.deletion_stuck "}},
