@@ -5,7 +5,8 @@ package signal
 const (
 	// CrashLoop is a container that ends again and again; the value is how often it was restarted. Attributes: `exit_code`,
 	// `signal`, `reason`, `message`, `meaning` (the exit code in words), `init` ("true" of an init container), `problem`: `exit`,
-	// `signal`, `missing`, `not_executable`, `completed`.
+	// `signal`, `missing`, `not_executable`, `completed`; `outdated` ("true" of
+	// a pod whose StatefulSet was changed since; also of the other states of containers).
 	CrashLoop = "k8s.container.crash_loop"
 	// OOMKilled is the latest kill of a container for want of memory; the value is how long it is over.
 	OOMKilled = "k8s.container.oom_killed"
@@ -63,7 +64,8 @@ const (
 	Misscheduled = "k8s.workload.misscheduled"
 	// ServiceMissing is a StatefulSet whose service is not there. Attributes: `service`, `nearest`, `selector` (of its pods).
 	ServiceMissing = "k8s.workload.service_missing"
-	// CronMissed is a CronJob that starts no jobs. Attributes: `schedule`, `message`, `problem`: `schedule`, `time_zone`, `missed`.
+	// CronMissed is a CronJob that starts no jobs. Attributes: `schedule`, `message`, `job` (that runs), `problem`: `schedule`, `time_zone`,
+	// `missed`, `active` (its job still runs, and it may have only one).
 	CronMissed = "k8s.cronjob.missed"
 	// AutoscalerStuck is a HorizontalPodAutoscaler that does not scale. Attributes: `target_kind`, `target`, `message`, `resource`,
 	// `container`, `unrequested` (containers that request nothing), `api`, `problem`: `target`, `scale`, `request`, `api`, `selector`,
@@ -82,7 +84,8 @@ const (
 	// `nearest` (pods that nearly match), `differs` (the label that differs), `port`, `pods`.
 	NoEndpoints = "k8s.service.no_endpoints"
 
-	// NoAddress is a service of type LoadBalancer that got no address. Attributes: `message`, `class`.
+	// NoAddress is a service of type LoadBalancer that got no address. Attributes: `message`, `class`, `taken` (the finalizer of who has
+	// taken it up).
 	NoAddress = "k8s.service.no_address"
 	// IngressBroken is an ingress that names something that is not there. Attributes: `host`, `class`, `classes` (those there are),
 	// `service`, `port`, `has`, `secret`, `nearest`, `problem`: `class`, `no_class`, `service`, `port`, `secret`.

@@ -11,7 +11,7 @@ import (
 // spread is the least number of nodes from which on people expect a cluster to outlive one.
 const spread = 3
 
-// capacity tells of a cluster whose pods request more than would be left without its largest node.
+// capacity tells of a cluster whose pods request more than would be left without its largest node, as far as nodes take any pod.
 func (t *telling) capacity() {
 	if t.scope != "" || !t.listed["nodes"] || !t.listed["pods"] {
 		return
@@ -19,7 +19,7 @@ func (t *telling) capacity() {
 	for _, resource := range []string{"memory", "cpu"} {
 		all, largest, nodes := 0.0, 0.0, map[string]bool{}
 		for _, n := range t.kinds["nodes"] {
-			if !readyNode(n) || n.yes("spec", "unschedulable") {
+			if !readyNode(n) || n.yes("spec", "unschedulable") || apart(n) {
 				continue
 			}
 			has := quantity(n, "status", "allocatable", resource)
@@ -40,6 +40,13 @@ func (t *telling) capacity() {
 			return
 		}
 	}
+}
+
+// apart says whether a node is kept for some pods: those of the others find no place there.
+func apart(node object) bool {
+	found := false
+	node.each(func(taint object) { found = found || taint.str("effect") != "PreferNoSchedule" }, "spec", "taints")
+	return found
 }
 
 // preempted tells of a pod of the same workload that was ended to make room for another one, of higher priority.

@@ -165,6 +165,9 @@ func (t *telling) blame(pod object, began time.Time, facts map[string]string) {
 			}
 		}
 	}
+	if t.outdated(pod) {
+		facts["outdated"] = "true"
+	}
 	if began.IsZero() {
 		return
 	}
@@ -177,6 +180,19 @@ func (t *telling) blame(pod object, began time.Time, facts map[string]string) {
 		facts["config"], facts["config_before"] = kindOf[r.Resource]+" "+r.Name, elapsed(began.Sub(at))
 		return
 	}
+}
+
+// outdated says whether a pod's StatefulSet was changed since the pod was made. One pod after the other is replaced, and none while one is
+// not ready: that one has to be deleted by hand.
+func (t *telling) outdated(pod object) bool {
+	ref := pod.controller()
+	if ref.str("kind") != "StatefulSet" {
+		return false
+	}
+	set := t.get("statefulsets", pod.namespace(), ref.str("name"))
+	latest := set.str("status", "updateRevision")
+	return latest != "" && latest != pod.str("metadata", "labels", "controller-revision-hash") &&
+		set.str("spec", "podManagementPolicy") != "Parallel" && set.num(0, "spec", "updateStrategy", "rollingUpdate", "partition") == 0
 }
 
 var kindOf = map[string]string{"configmaps": "ConfigMap", "secrets": "Secret"}

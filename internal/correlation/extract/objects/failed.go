@@ -22,15 +22,16 @@ var (
 )
 
 // refusals of the kubelet, which it gives as a pod's reason. Such a pod of a workload is made anew, and refused anew.
-var refusedByKubelet = map[string]bool{"NodeAffinity": true, "UnexpectedAdmissionError": true, "OutOfcpu": true, "OutOfmemory": true, "OutOfpods": true,
-	"TopologyAffinityError": true, "SysctlForbidden": true, "AppArmor": true, "InvalidNodeInfo": true, "PodOSNotSupported": true, "PodOSSelectorNodeLabelDoesNotMatch": true}
+var refusedByKubelet = map[string]bool{"NodeAffinity": true, "NodePorts": true, "UnexpectedAdmissionError": true, "TopologyAffinityError": true,
+	"SysctlForbidden": true, "AppArmor": true, "InvalidNodeInfo": true, "PodOSNotSupported": true, "PodOSSelectorNodeLabelDoesNotMatch": true}
 
 // failed tells of a pod that ended with an error for good. Those of jobs are the jobs' matter; one of a workload is made anew
 // elsewhere, but that it was evicted or refused says something.
 func (t *telling) failed(pod object, e entity.Entity) {
 	reason, message := pod.str("status", "reason"), pod.str("status", "message")
 	ref := pod.controller()
-	if ref.str("kind") == "Job" || ref.ok && reason != "Evicted" && !refusedByKubelet[reason] {
+	refused := refusedByKubelet[reason] || strings.HasPrefix(reason, "OutOf") // of cpu, memory, pods, ephemeral-storage, a device
+	if ref.str("kind") == "Job" || ref.ok && reason != "Evicted" && !refused {
 		return
 	}
 	facts := map[string]string{"reason": reason, "message": strings.TrimSuffix(brief(message), ".")}
@@ -52,7 +53,7 @@ func (t *telling) failed(pod object, e entity.Entity) {
 	case reason == "Evicted":
 		facts["problem"] = "evicted"
 		evicted(message, facts)
-	case refusedByKubelet[reason]:
+	case refused:
 		facts["problem"] = "refused"
 	case reason == "DeadlineExceeded":
 		facts["problem"] = "deadline"

@@ -51,7 +51,7 @@ func (t *telling) ingressClass(i object, facts map[string]string) {
 	switch {
 	case class != "" && !slices.Contains(have, class):
 		facts["problem"], facts["class"], facts["text"] = "class", class, "there is no ingress class "+class
-	case class == "" && !byDefault && !i.child("status", "loadBalancer").has("ingress"):
+	case class == "" && !byDefault && !i.child("status", "loadBalancer").has("ingress") && t.now.Sub(i.created()) >= starting: // GKE's has no class, and takes minutes
 		facts["problem"], facts["text"] = "no_class", "it names no ingress class, and there is no default"
 	}
 	facts["classes"] = join(have)

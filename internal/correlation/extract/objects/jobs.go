@@ -54,7 +54,10 @@ func ended(j object) bool {
 
 // cronProblems are the reasons of the events about a CronJob that starts no jobs (pkg/controller/cronjob/cronjob_controllerv2.go).
 var cronProblems = map[string]string{"UnparseableSchedule": "schedule", "UnParseableCronJobSchedule": "schedule", "InvalidSchedule": "schedule", "UnknownTimeZone": "time_zone",
-	"MissSchedule": "missed", "TooManyMissedTimes": "missed", "FailedNeedsStart": "missed", "FailedCreate": "refused"}
+	"MissSchedule": "missed", "TooManyMissedTimes": "missed", "FailedNeedsStart": "missed", "FailedCreate": "refused", "JobAlreadyActive": "active"}
+
+// skipped is how many times in a row a CronJob may pass by because its job still runs, before that is told: one may take longer.
+const skipped = 3
 
 // cronJob tells of a CronJob that starts no jobs. One that is suspended was meant to be.
 func (t *telling) cronJob(c object) {
@@ -66,7 +69,11 @@ func (t *telling) cronJob(c object) {
 		if problem == "" || c.time("status", "lastScheduleTime").After(occurred(ev)) {
 			continue // it has started one since
 		}
+		if problem == "active" && (c.count("status", "active") == 0 || times(ev) < skipped) {
+			continue
+		}
 		facts := map[string]string{"problem": problem, "message": strings.TrimSuffix(brief(said(ev)), "."), "schedule": c.str("spec", "schedule")}
+		c.each(func(job object) { facts["job"] = job.str("name") }, "status", "active")
 		e := entity.Named(entity.CronJob, c.namespace(), c.name())
 		if problem == "refused" {
 			t.refused(e, began(ev), said(ev))

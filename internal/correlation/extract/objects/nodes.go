@@ -38,8 +38,8 @@ func (t *telling) node(n object) {
 		if c.str("type") != "Ready" || c.str("status") == "True" || c.str("status") == "False" && t.now.Sub(n.created()) < joining {
 			return
 		}
-		if removed(n) && t.now.Sub(since) < starting {
-			return
+		if (removed(n) || n.yes("spec", "unschedulable")) && t.now.Sub(since) < starting {
+			return // it was emptied to be taken away, or to be restarted
 		}
 		facts := map[string]string{"reason": c.str("reason"), "message": strings.TrimSuffix(brief(message), ".")}
 		switch {

@@ -84,7 +84,7 @@ func (t *telling) service(s object) {
 				since = at
 			}
 		}
-		if t.now.Sub(since) < patient {
+		if t.now.Sub(since) < patient || slices.ContainsFunc(selected, t.startsUp) {
 			return // they are starting
 		}
 		facts["problem"] = "not_ready"
@@ -93,6 +93,16 @@ func (t *telling) service(s object) {
 	case s.str("spec", "clusterIP") != "None": // whoever asks a headless service connects to the pods themselves
 		t.ports(e, s, selected, facts)
 	}
+}
+
+// startsUp says whether a container of a pod is at its first start, for which its startup probe gives it time.
+func (t *telling) startsUp(pod object) bool {
+	found := false
+	pod.each(func(s object) {
+		probe, since := specOf(pod, s.str("name")).child("startupProbe"), s.time("state", "running", "startedAt")
+		found = found || probe.ok && !since.IsZero() && !s.yes("started") && s.num(0, "restartCount") == 0 && t.now.Sub(since) < allowed(probe)
+	}, "status", "containerStatuses")
+	return found
 }
 
 // alias tells of a service that stands for another one of the cluster, which is not there.
@@ -115,7 +125,7 @@ func (t *telling) address(s object) {
 	if !ev.ok && t.now.Sub(s.created()) < starting {
 		return
 	}
-	facts, since, text := map[string]string{"class": s.str("spec", "loadBalancerClass")}, s.created(), "it has no address"
+	facts, since, text := map[string]string{"class": s.str("spec", "loadBalancerClass"), "taken": join(s.texts("metadata", "finalizers"))}, s.created(), "it has no address"
 	if ev.ok {
 		facts["message"], since = brief(said(ev)), began(ev)
 		text = "the service controller: " + facts["message"]

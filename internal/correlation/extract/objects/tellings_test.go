@@ -85,6 +85,9 @@ func TestTellings(t *testing.T) {
 	leavingSet := `{metadata: {name: api, namespace: shop, deletionTimestamp: "2026-11-23T11:57:00Z", finalizers: [foregroundDeletion]}}`
 	leaves := `{metadata: {name: api-7d4-x, namespace: shop, uid: u1, labels: {pod-template-hash: 7d4}, deletionTimestamp: "2026-11-23T%s:00Z", ownerReferences: [{kind: ReplicaSet, name: api-7d4, controller: true}]},
 		spec: {nodeName: n1, volumes: [{name: data, persistentVolumeClaim: {claimName: a}}]}, status: {phase: Running}}`
+	starts := `{metadata: {name: api-1, namespace: shop, uid: u1, labels: {app: api}}, spec: {nodeName: n1, containers: [{name: api, startupProbe: {periodSeconds: 10, failureThreshold: 30, tcpSocket: {port: 80}}}]},
+		status: {phase: Running, conditions: [{type: Ready, status: "False", lastTransitionTime: "2026-11-23T11:58:00Z"}], containerStatuses: [{name: api, started: false, state: {running: {startedAt: "2026-11-23T%s:00Z"}}, restartCount: %d}]}}`
+	classless := `{metadata: {name: web, namespace: shop, creationTimestamp: "2026-11-23T%s:00Z"}}`
 	away := `{metadata: {name: n1}, spec: {taints: [{key: %s, effect: NoSchedule}]}, status: {conditions: [{type: Ready, status: Unknown, lastTransitionTime: "2026-11-23T%s:00Z"}]}}`
 	probed := func(ready, killed, started string) []string {
 		return []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, containers: [{name: a}]}, status: {phase: Running,
@@ -202,6 +205,19 @@ func TestTellings(t *testing.T) {
 		{"a deployment that goes when its pods have gone", []string{"deployments", leavingSet, "pods", fmt.Sprintf(leaves, "12:02")}, nil},
 		{"one whose pods should have gone", []string{"deployments", leavingSet, "pods", fmt.Sprintf(leaves, "11:59")}, []string{"deployment:shop/api k8s.object.deletion_stuck "}},
 		{"a claim that goes when its pod has gone", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop, deletionTimestamp: "2026-11-23T11:57:00Z", finalizers: [kubernetes.io/pvc-protection]}}`, "pods", fmt.Sprintf(leaves, "12:02")}, nil},
+		{"a cron job whose job runs on", []string{"cronjobs", `{metadata: {name: a, namespace: shop}, spec: {concurrencyPolicy: Forbid}, status: {active: [{name: a-1}]}}`, "events", event("CronJob", "a", "JobAlreadyActive", "Not starting job")},
+			[]string{"cronjob:shop/a k8s.cronjob.missed active"}},
+		{"a cron job whose job took longer once", []string{"cronjobs", `{metadata: {name: a, namespace: shop}, spec: {concurrencyPolicy: Forbid}, status: {active: [{name: a-1}]}}`, "events", strings.Replace(event("CronJob", "a", "JobAlreadyActive", "Not starting job"), "count: 4", "count: 1", 1)}, nil},
+		{"a cron job whose job has ended since", []string{"cronjobs", `{metadata: {name: a, namespace: shop}, spec: {concurrencyPolicy: Forbid}}`, "events", event("CronJob", "a", "JobAlreadyActive", "Not starting job")}, nil},
+		{"a node that was emptied and restarts", []string{"nodes", strings.Replace(fmt.Sprintf(away, "node.kubernetes.io/unschedulable", "11:58"), "spec: {", "spec: {unschedulable: true, ", 1)}, nil},
+		{"one that does not come back", []string{"nodes", strings.Replace(fmt.Sprintf(away, "node.kubernetes.io/unschedulable", "11:50"), "spec: {", "spec: {unschedulable: true, ", 1)}, []string{"node:n1 k8s.node.not_ready silent"}},
+		{"a service whose pod starts for the first time", []string{"services", shopAPI, "pods", fmt.Sprintf(starts, "11:58", 0)}, nil},
+		{"one whose pod has failed to start before", []string{"services", shopAPI, "pods", fmt.Sprintf(starts, "11:58", 1)}, []string{"service:shop/api k8s.service.no_endpoints not_ready"}},
+		{"one whose pod should have started", []string{"services", shopAPI, "pods", fmt.Sprintf(starts, "11:50", 0)}, []string{"service:shop/api k8s.service.no_endpoints not_ready"}},
+		{"an ingress of GKE that is being made", []string{"ingresses", fmt.Sprintf(classless, "11:57")}, nil},
+		{"an ingress that nobody takes", []string{"ingresses", fmt.Sprintf(classless, "11:50")}, []string{"ingress:shop/web k8s.ingress.broken no_class"}},
+		{"a pod that its node refuses for want of a disk", []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1, ownerReferences: [{kind: ReplicaSet, name: a, controller: true}]}, spec: {nodeName: n1}, status: {phase: Failed, reason: OutOfephemeral-storage}}`},
+			[]string{"pod:u1 k8s.pod.failed refused"}},
 		{"a runtime class that the node does not know", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedCreatePodSandBox", `Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "kata" is configured`)},
 			[]string{"pod:u1 k8s.pod.sandbox_failed runtime_class"}},
 		{"a network that is not ready", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "NetworkNotReady", "network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized")},
@@ -368,6 +384,35 @@ func TestCapacity(t *testing.T) {
 			c.Observe(logs(t, "pods", "", fmt.Sprintf(`{metadata: {name: p%d, namespace: shop, uid: u%d}, spec: {nodeName: n%d, containers: [{name: a, resources: {requests: {memory: %s, cpu: 100m}}}]}, status: {phase: Running}}`, i, i, i, tt.asks)))
 		}
 		assert.Equal(t, tt.want, tell(c)["cluster:/cluster "+signal.Overcommitted].Attributes["percent"])
+	}
+}
+
+// Nodes that are kept for some pods, such as those of the control plane, have no room for the others.
+func TestCapacityApart(t *testing.T) {
+	c := seen(t)
+	for i := range 6 {
+		taints := ""
+		if i < 3 {
+			taints = "{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}"
+		} else {
+			c.Observe(logs(t, "pods", "", fmt.Sprintf(`{metadata: {name: p%d, namespace: shop, uid: u%d}, spec: {nodeName: n%d, containers: [{name: a, resources: {requests: {memory: 3Gi}}}]}, status: {phase: Running}}`, i, i, i)))
+		}
+		c.Observe(logs(t, "nodes", "", fmt.Sprintf(`{metadata: {name: n%d}, spec: {taints: [%s]}, status: {allocatable: {memory: 4Gi, cpu: "4"}, conditions: [{type: Ready, status: "True"}]}}`, i, taints)))
+	}
+	facts := tell(c)["cluster:/cluster "+signal.Overcommitted].Attributes
+	assert.Equal(t, "112 3", facts["percent"]+" "+facts["nodes"])
+}
+
+// A StatefulSet that was changed does not replace a pod that is not ready: whoever changed it has to delete that.
+func TestOutdated(t *testing.T) {
+	pod := strings.NewReplacer("kind: ReplicaSet, name: api-7d4", "kind: StatefulSet, name: api", "pod-template-hash: 7d4", "controller-revision-hash: api-1").Replace(crashing)
+	for set, want := range map[string]string{
+		`{metadata: {name: api, namespace: shop}, status: {updateRevision: api-2}}`:                                                          "true",
+		`{metadata: {name: api, namespace: shop}, status: {updateRevision: api-1}}`:                                                          "",
+		`{metadata: {name: api, namespace: shop}, spec: {podManagementPolicy: Parallel}, status: {updateRevision: api-2}}`:                   "",
+		`{metadata: {name: api, namespace: shop}, spec: {updateStrategy: {rollingUpdate: {partition: 3}}}, status: {updateRevision: api-2}}`: "",
+	} {
+		assert.Equal(t, want, tell(seen(t, "statefulsets", set, "pods", pod))["container:u1/api "+signal.CrashLoop].Attributes["outdated"], set)
 	}
 }
 
