@@ -32,7 +32,7 @@ const (
 	// Unschedulable is a pod that no node can take. Attributes: `message`, `nodes`, `problem` (the reason of most nodes), and each
 	// reason with its number of nodes: `cpu`, `memory`, `resource`, `taint`, `selector`, `affinity`, `volume`, `ports`, `unready`,
 	// `cordoned`; `claim` of a volume that is not bound, `chosen` (the node that it is to be on); `autoscaler` (why
-	// that makes no node).
+	// that makes no node), `only` (the one node that a pod of a DaemonSet is for).
 	Unschedulable = "k8s.pod.unschedulable"
 	// ResizeRefused is a change of a running pod's resources that its kubelet does not make. Attributes: `message`, `problem`:
 	// `infeasible`, `deferred`, `error`.

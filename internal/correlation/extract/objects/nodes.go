@@ -52,9 +52,6 @@ func (t *telling) node(n object) {
 		case strings.Contains(message, "cni"), strings.Contains(message, "NetworkReady=false"), strings.Contains(message, "NetworkPluginNotReady"):
 			facts["problem"] = "network"
 		}
-		if heard := c.time("lastHeartbeatTime"); !heard.IsZero() && facts["problem"] == "silent" {
-			since = heard
-		}
 		t.state(e, signal.NodeNotReady, since, "Ready is "+c.str("status")+": "+brief(message), facts)
 	}, "status", "conditions")
 	t.events(n, e)

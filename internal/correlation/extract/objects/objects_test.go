@@ -113,7 +113,11 @@ func TestEventsAreBounded(t *testing.T) {
 func TestUnschedulable(t *testing.T) {
 	for message, want := range map[string]string{
 		"0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod.":     "cpu",
-		"0/3 nodes are available: 1 Insufficient memory, 2 node(s) had untolerated taint {dedicated: gpu}.":                                     "taint",
+		"0/3 nodes are available: 1 Insufficient memory, 2 node(s) had untolerated taint {dedicated: gpu}.":                                     "memory",
+		"0/5 nodes are available: 2 Insufficient cpu, 3 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }.":               "cpu",
+		"0/5 nodes are available: 1 Insufficient cpu, 4 node(s) didn't match Pod's node affinity/selector.":                                     "cpu",
+		"0/3 nodes are available: 1 node(s) had untolerated taint {dedicated: gpu}, 2 node(s) didn't match Pod's node affinity/selector.":       "selector",
+		"0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {node.kubernetes.io/not-ready: }.":                        "unready",
 		"0/3 nodes are available: 3 node(s) had taint {dedicated: gpu}, that the pod didn't tolerate.":                                          "",
 		"0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. preemption: not eligible due to preemptionPolicy=Never.": "selector",
 		"0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.":                                                              "affinity",
@@ -123,8 +127,8 @@ func TestUnschedulable(t *testing.T) {
 		"0/2 nodes are available: 2 node(s) were unschedulable.":                                                                                "cordoned",
 		"0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports.":                                                "ports",
 		"0/2 nodes are available: 2 Insufficient nvidia.com/gpu.":                                                                               "resource",
-		"no nodes available to schedule pods":                                                                                                   "none",
-		"something that nobody has said before":                                                                                                 "",
+		"no nodes available to schedule pods":   "none",
+		"something that nobody has said before": "",
 	} {
 		assert.Equal(t, want, unschedulable(message)["problem"], message)
 	}

@@ -3,6 +3,7 @@ package objects
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +52,9 @@ func (t *telling) unscheduled(pod object, e entity.Entity) {
 		return
 	default:
 		t.refusals(pod, message, facts)
+		if only := onlyNode(pod); only != "" {
+			facts["only"] = only
+		}
 		if not := t.last("Pod", pod, t.now.Add(-lately), scaled...); not.str("reason") == "NotTriggerScaleUp" {
 			facts["autoscaler"] = brief(said(not))
 		}
@@ -65,10 +69,10 @@ func (t *telling) unscheduled(pod object, e entity.Entity) {
 // scaled are the reasons of the events by which autoscalers of nodes say whether they make one for a pod: the cluster's, and Karpenter.
 var scaled = []string{"TriggeredScaleUp", "NotTriggerScaleUp", "Nominated"}
 
-// makingRoom says whether an autoscaler makes a node for a pod.
+// makingRoom says whether an autoscaler makes a node for a pod, or a scheduler ends others for it on a node.
 func (t *telling) makingRoom(pod object) bool {
 	ev := t.last("Pod", pod, t.now.Add(-starting), scaled...)
-	return ev.ok && ev.str("reason") != "NotTriggerScaleUp"
+	return ev.ok && ev.str("reason") != "NotTriggerScaleUp" || pod.str("status", "nominatedNodeName") != ""
 }
 
 // refusals adds why the nodes do not take a pod. Of the pods of one controller it is found out once.
@@ -87,7 +91,14 @@ func (t *telling) refusals(pod object, message string, facts map[string]string) 
 
 func (t *telling) refuse(pod object, message string, facts map[string]string) {
 	maps.Copy(facts, unschedulable(message))
-	taints(pod, t.sorted("nodes"), facts)
+	nodes := t.sorted("nodes")
+	taints(pod, nodes, facts)
+	if p := facts["problem"]; t.listed["nodes"] && (p == "taint" || p == "selector") && facts["taint"] != "" && facts["selector"] != "" {
+		// The scheduler looks at taints first: which of the two it is depends on whether the pod asks for a node that is tainted.
+		if facts["problem"] = "selector"; slices.ContainsFunc(nodes, func(n object) bool { return asksFor(pod, n) }) {
+			facts["problem"] = "taint"
+		}
+	}
 	switch facts["problem"] {
 	case "cpu", "memory":
 		t.room(pod, facts["problem"], facts)
@@ -110,6 +121,14 @@ func (t *telling) refuse(pod object, message string, facts map[string]string) {
 	case "affinity":
 		facts["replicas"] = strconv.Itoa(t.labelledAlike(pod))
 	}
+}
+
+// asksFor says whether a node has the labels that a pod asks for.
+func asksFor(pod, node object) bool {
+	terms := []string{"spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"}
+	fits := pod.count(terms...) == 0
+	pod.each(func(term object) { fits = fits || labelled(selector(term), node) }, terms...)
+	return fits && matches(pod.words("spec", "nodeSelector"), node)
 }
 
 // labelledAlike is how many pods of a pod's namespace have its labels.
@@ -178,12 +197,12 @@ func taints(pod object, nodes []object, facts map[string]string) {
 	if len(told) > 0 {
 		facts["taints"] = join(told)
 	}
-	most, _ := strconv.Atoi(facts["taint"])
-	if facts["problem"] != "taint" || most == 0 {
-		return
+	most := 0 // of what else keeps nodes from it
+	if facts["problem"] != "taint" {
+		most, _ = strconv.Atoi(facts[facts["problem"]])
 	}
 	for _, problem := range []string{"unready", "cordoned"} {
-		if counts[problem] > counts["taint"] {
+		if counts[problem] > max(counts["taint"], most) {
 			facts["problem"] = problem
 			facts[problem] = strconv.Itoa(counts[problem])
 			return
@@ -243,6 +262,19 @@ func (t *telling) unbound(pod object, facts map[string]string) {
 			facts["claim"], facts["claim_missing"] = name, "true"
 		}
 	}, "spec", "volumes")
+}
+
+// onlyNode is the one node that a pod is meant for: a DaemonSet makes one for each. Empty where there is no such.
+func onlyNode(pod object) string {
+	found := ""
+	pod.each(func(term object) {
+		term.each(func(f object) {
+			if f.str("key") == "metadata.name" {
+				found = strings.Join(f.texts("values"), ", ")
+			}
+		}, "matchFields")
+	}, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+	return found
 }
 
 // affinity is what a pod's node affinity asks for, in words.

@@ -30,6 +30,9 @@ var refusals = []struct{ part, problem string }{
 	{"cannot allocate all claims", "resource"}, {"requested node name", "selector"},
 }
 
+// aside puts nodes that are kept for others, or not asked for, behind all other reasons, however many they are.
+const aside = 1 << 20
+
 // unschedulable reads why the scheduler found no node.
 func unschedulable(message string) map[string]string {
 	facts := map[string]string{}
@@ -62,8 +65,12 @@ func unschedulable(message string) map[string]string {
 	most := 0
 	for _, problem := range slices.Sorted(maps.Keys(counts)) {
 		facts[problem] = strconv.Itoa(counts[problem])
-		if counts[problem] > most {
-			most, facts["problem"] = counts[problem], problem
+		n := counts[problem]
+		if problem == "taint" || problem == "selector" {
+			n -= aside // these nodes are not meant for it: why not the others
+		}
+		if most == 0 || n > most {
+			most, facts["problem"] = n, problem
 		}
 	}
 	if taint := group(taintRE, main); taint != "" {

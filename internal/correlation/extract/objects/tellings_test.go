@@ -185,6 +185,7 @@ func TestTellings(t *testing.T) {
 			"events", event("PersistentVolumeClaim", "a", "ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner")}, []string{"volume:shop/a k8s.volume.unbound manual"}},
 		{"a pod that a node is being made for", []string{"pods", crowded, "events", event("Pod", "a", "TriggeredScaleUp", "pod triggered scale-up")}, nil},
 		{"a pod that Karpenter makes a node for", []string{"pods", crowded, "events", event("Pod", "a", "Nominated", "Pod should schedule on: nodeclaim/default-x")}, nil},
+		{"a pod for which others are being ended", []string{"pods", strings.Replace(crowded, "phase: Pending", "phase: Pending, nominatedNodeName: n1", 1)}, nil},
 		{"a pod that no node is made for", []string{"pods", crowded, "events", event("Pod", "a", "NotTriggerScaleUp", "max node group size reached")}, []string{"pod:u1 k8s.pod.unschedulable cpu"}},
 		{"a pod for which a node has been made for too long", []string{"pods", strings.Replace(crowded, "11:58", "11:40", 1), "events", event("Pod", "a", "TriggeredScaleUp", "x")}, []string{"pod:u1 k8s.pod.unschedulable cpu"}},
 		{"a redirect of AWS's load balancer", []string{"ingresses", fmt.Sprintf(ingress, "ssl-redirect", "name: use-annotation"), "ingressclasses", `{metadata: {name: web}}`}, nil},
@@ -403,6 +404,34 @@ func TestCapacityApart(t *testing.T) {
 	assert.Equal(t, "112 3", facts["percent"]+" "+facts["nodes"])
 }
 
+// Of a node that is tainted the scheduler does not say whether it has the labels that a pod asks for.
+func TestTaintOrSelector(t *testing.T) {
+	pod := `{metadata: {name: a, namespace: shop, uid: u1}, spec: {%s}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, lastTransitionTime: "2026-11-23T11:50:00Z",
+		message: "0/3 nodes are available: 1 node(s) had untolerated taint {gpu: true}, 2 node(s) didn't match Pod's node affinity/selector."}]}}`
+	node := `{metadata: {name: n1, labels: {disk: ssd, gpu: "yes"}}, spec: {taints: [{key: gpu, effect: NoSchedule}]}, status: {conditions: [{type: Ready, status: "True"}]}}`
+	for spec, want := range map[string]string{
+		`nodeSelector: {gpu: "yes"}`: "taint",
+		`nodeSelector: {disk: nvme}`: "selector",
+		`affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: gpu, operator: Exists}]}]}}}`:               "taint",
+		`affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: arch, operator: In, values: [arm64]}]}]}}}`: "selector",
+	} {
+		assert.Equal(t, want, tell(seen(t, "nodes", node, "pods", fmt.Sprintf(pod, spec)))["pod:u1 "+signal.Unschedulable].Attributes["problem"], spec)
+	}
+}
+
+// A pod of a DaemonSet is for one node only: that the others are not it is not why it waits.
+func TestOnlyNode(t *testing.T) {
+	facts := tell(seen(t, "pods", `{metadata: {name: a, namespace: shop, uid: u1}, spec: {affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchFields: [{key: metadata.name, operator: In, values: [n3]}]}]}}}},
+		status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, lastTransitionTime: "2026-11-23T11:50:00Z", message: "0/5 nodes are available: 1 Insufficient cpu, 4 node(s) didn't match Pod's node affinity/selector."}]}}`))["pod:u1 "+signal.Unschedulable].Attributes
+	assert.Equal(t, "cpu n3", facts["problem"]+" "+facts["only"])
+}
+
+// Its kubelet writes how a node is every five minutes where nothing changes: the node has been away since its controller says so.
+func TestNodeIsAwaySince(t *testing.T) {
+	s := tell(seen(t, "nodes", `{metadata: {name: n1}, status: {conditions: [{type: Ready, status: Unknown, lastHeartbeatTime: "2026-11-23T11:53:00Z", lastTransitionTime: "2026-11-23T11:58:00Z"}]}}`))["node:n1 "+signal.NodeNotReady]
+	assert.Equal(t, 120.0, s.Value)
+}
+
 // A StatefulSet that was changed does not replace a pod that is not ready: whoever changed it has to delete that.
 func TestOutdated(t *testing.T) {
 	pod := strings.NewReplacer("kind: ReplicaSet, name: api-7d4", "kind: StatefulSet, name: api", "pod-template-hash: 7d4", "controller-revision-hash: api-1").Replace(crashing)
@@ -464,6 +493,11 @@ func TestTaints(t *testing.T) {
 	}
 	s := tell(seen(t, "nodes", node("n1", gpu+", {key: zone, effect: NoExecute}"), "pods", pending("{key: gpu, operator: Exists}")))["pod:u1 "+signal.Unschedulable]
 	assert.Equal(t, "zone:NoExecute", s.Attributes["taints"], "only what it does not tolerate")
+	full := strings.Replace(pending(""), "2 node(s) had untolerated taint(s)", "1 Insufficient cpu, 2 node(s) had untolerated taint(s)", 1)
+	for want, taint := range map[string]string{"unready": away, "cpu": gpu} { // two nodes are away, or not meant for it
+		s := tell(seen(t, "nodes", node("n1", taint), "nodes", node("n2", taint), "nodes", node("n3", ""), "pods", full))["pod:u1 "+signal.Unschedulable]
+		assert.Equal(t, want, s.Attributes["problem"])
+	}
 	links := seen(t, "nodes", strings.Replace(node("n1", away), `"True"`, "Unknown", 1), "pods", pending("")).Links()
 	assert.Equal(t, []causes.Ref{{Kind: "Node", Name: "n1"}}, links[causes.Ref{Kind: "Pod", Namespace: "shop", Name: "api"}])
 }
