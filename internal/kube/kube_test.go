@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -280,6 +281,9 @@ func TestWatchFailsAtFirst(t *testing.T) {
 	defer server.Close()
 	see := func(finding.Report) error { return nil }
 	assert.ErrorContains(t, connect(t, server.URL).Watch(t.Context(), Query{}, time.Now, see), "does not know who asks (401)")
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+	defer broken.Close()
+	assert.ErrorContains(t, connect(t, broken.URL).Watch(t.Context(), Query{}, time.Now, see), " lists nothing: an error on the server")
 	assert.ErrorContains(t, connect(t, server.URL).Watch(t.Context(), Query{Exclude: []string{"x"}}, time.Now, see), "there is no such pattern")
 }
 
@@ -292,9 +296,12 @@ func TestRefusals(t *testing.T) {
 		all = append(all, listing{k, forbidden(k)})
 	}
 	for _, k := range kinds[6:8] {
-		all = append(all, listing{k, errors.New("connection refused")})
+		all = append(all, listing{k, &url.Error{Op: "Get", URL: "https://cluster.example/apis/" + k.Resource, Err: errors.New("connection refused")}})
 	}
-	assert.Equal(t, []string{"cannot list statefulsets, daemonsets in namespace shop: connection refused", "you may not list nodes",
+	for _, k := range kinds[8:10] {
+		all = append(all, listing{k, fmt.Errorf("failed to list <unspecified>: %w", &url.Error{Op: "Get", URL: k.Resource, Err: context.DeadlineExceeded})})
+	}
+	assert.Equal(t, []string{"cannot list jobs, cronjobs in namespace shop: no answer in time", "cannot list statefulsets, daemonsets in namespace shop: connection refused", "you may not list nodes",
 		"you may not list replicasets, deployments, services in namespace shop"}, refusals(all, "shop"))
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -184,13 +185,26 @@ func (c *Client) reached(all []listing) error {
 		case errors.Is(l.err, context.DeadlineExceeded):
 			return fmt.Errorf("%s did not answer within %s: it is overloaded, or something on the way drops the packets (--request-timeout waits longer)", c, c.timeout)
 		case !errors.As(l.err, &status):
-			return fmt.Errorf("cannot reach %s: %w", c, l.err)
+			return fmt.Errorf("cannot reach %s: %s", c, reason(l.err))
 		}
 	}
-	if err := all[0].err; !apierrors.IsForbidden(err) {
-		return fmt.Errorf("%s lists nothing: %w", c, err)
+	lists := "lists nothing"
+	if apierrors.IsForbidden(all[0].err) {
+		lists = "lets you list nothing"
 	}
-	return fmt.Errorf("%s lets you list nothing: %w", c, all[0].err)
+	return fmt.Errorf("%s %s: %s", c, lists, reason(all[0].err))
+}
+
+// reason is why a kind cannot be seen, without what is different for each kind: the address that was asked for it.
+func reason(err error) string {
+	var asked *url.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	case errors.As(err, &asked):
+		return asked.Err.Error()
+	}
+	return strings.TrimPrefix(err.Error(), "failed to list <unspecified>: ") // a reflector's words
 }
 
 // refusals say in words which kinds could not be listed or watched, and why. What several have in common is said once. A kind that the
@@ -201,7 +215,7 @@ func refusals(all []listing, namespace string) []string {
 		if l.err == nil || apierrors.IsNotFound(l.err) {
 			continue
 		}
-		verb, where, why := "list ", "", ": "+l.err.Error()
+		verb, where, why := "list ", "", ": "+reason(l.err)
 		if strings.Contains(l.err.Error(), "cannot watch resource") {
 			verb = "watch "
 		}
