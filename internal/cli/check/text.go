@@ -208,7 +208,7 @@ func learning(b *strings.Builder, o *Options, r finding.Report) {
 	}
 	shown := r.Learning
 	if e := o.Query.Entity; e != "" {
-		shown = slices.DeleteFunc(slices.Clone(shown), func(l finding.Learning) bool { return l.Entity.Name != e && l.Entity.Display() != e })
+		shown = slices.DeleteFunc(slices.Clone(shown), func(l finding.Learning) bool { return !l.Entity.Is(e) })
 		if len(shown) == 0 {
 			return
 		}

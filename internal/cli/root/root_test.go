@@ -132,6 +132,8 @@ func TestOutput(t *testing.T) {
 		{name: "why-colour", report: "troubled", args: []string{"why", "api-service"}, env: colour},
 		{name: "why-hostile", report: "hostile", args: []string{"why", "0123456789abcdef"}, env: colour},
 		{name: "why-unknown", report: "troubled", args: []string{"why", "other"}, status: 2},
+		{name: "check-learning", report: "healthy", args: []string{"check", "cgroup/young"}},
+		{name: "why-learning-kind", report: "healthy", args: []string{"why", "cgroup/young"}, status: 2},
 		{name: "why-learning", report: "healthy", args: []string{"why", "young"}, status: 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {

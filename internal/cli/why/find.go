@@ -44,7 +44,7 @@ func find(ctx context.Context, o *Options) (fs []finding.Finding, known map[stri
 		return fs, known, nil
 	}
 	for _, l := range r.Learning {
-		if l.Entity.Name == o.Subject || l.Entity.Display() == o.Subject {
+		if l.Entity.Is(o.Subject) {
 			return nil, nil, fmt.Errorf("nothing is known to be wrong with %s; no prediction of its %s yet: %d of %d samples", cli.Clean(o.Subject), l.Resource, l.Samples, l.Needed)
 		}
 	}
