@@ -31,6 +31,17 @@ func FlagError(err error) error {
 	return fmt.Errorf("--%s is %q, want %s", bad.GetFlag().Name, bad.GetValue(), want)
 }
 
+// Entity refuses arguments that do not name one entity: an empty one, as of a variable that is not set, and a kind beside its name.
+func Entity(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) > 1:
+		return fmt.Errorf("want one entity, not %d; a kind and a name are written as %s/%s", len(args), args[0], args[1])
+	case len(args) == 1 && args[0] == "":
+		return errors.New("the entity's name is empty")
+	}
+	return nil
+}
+
 // CompleteBy lets shells complete the values of a flag that are known when they are asked for.
 func CompleteBy(cmd *cobra.Command, flag string, values func() []string) {
 	complete := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

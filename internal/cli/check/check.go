@@ -66,13 +66,11 @@ Exit status: 0 nothing of the --fail-on severity, 1 something, 2 it could not lo
   tapio check -A -o junit > tapio.xml
   tapio check -o json | jq '.findings[] | .title'
   tapio check --watch`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              cli.Entity,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				if o.Query.Entity = args[0]; o.Query.Entity == "" { // a variable of a script that is not set
-					return fmt.Errorf("the entity's name is empty: leave it out to ask about all")
-				}
+				o.Query.Entity = args[0]
 			}
 			if err := cli.OneOf("--output", o.Output, outputs); err != nil {
 				return err

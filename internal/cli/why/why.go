@@ -45,12 +45,10 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
   tapio why 4f1c2a9be0d37718 -o json
   tapio why api-service --profile 30s --pprof leak.pb.gz
   tapio why api-service --errors 5s`,
-		Args:              cobra.ExactArgs(1),
+		Args:              subject,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.Subject = args[0]; o.Subject == "" {
-				return fmt.Errorf("the name of the entity, or the finding's id, is empty")
-			}
+			o.Subject = args[0]
 			if err := cli.OneOf("--output", o.Output, outputs); err != nil {
 				return err
 			}
@@ -81,6 +79,14 @@ evidence in order, the cause, how sure that is and how it was reached, and what 
 	cmd.MarkFlagsMutuallyExclusive("profile", "errors")
 	cli.Complete(cmd, "output", outputs)
 	return cmd
+}
+
+// subject wants an entity, or an id.
+func subject(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("want an entity, or the id of a finding; `%s check` shows those there are", cmd.Root().CommandPath())
+	}
+	return cli.Entity(cmd, args)
 }
 
 func run(ctx context.Context, o *Options) error {
