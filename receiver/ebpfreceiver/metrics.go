@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/scraper/scrapererror"
 
 	"github.com/your-org/tapio/internal/cgroupid"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
@@ -83,7 +84,16 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	}
 	disksErr := s.recordDisks(out, now)
 	toldErr := s.probes.told(ctx, tellsMetrics, walks)
-	return out, errors.Join(lookErr, err, peersErr, askedErr, growthsErr, disksErr, toldErr)
+	return out, partly(lookErr, err, peersErr, askedErr, growthsErr, disksErr, toldErr)
+}
+
+// partly says what could not be read, so that the rest is told: after any other error the collector drops all of a scrape.
+func partly(errs ...error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) == 0 {
+		return nil
+	}
+	return scrapererror.NewPartialScrapeError(errors.Join(errs...), len(errs))
 }
 
 // reading are the counts of one owner, by the group of probes that counted.

@@ -1,0 +1,44 @@
+//go:build linux
+
+package ebpfreceiver
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.opentelemetry.io/collector/scraper"
+	"go.opentelemetry.io/collector/scraper/scraperhelper"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
+)
+
+// What could not be read is said; what could be goes on to the next component all the same.
+func TestWhatCouldNotBeReadLeavesTheRestAlone(t *testing.T) {
+	assert.NoError(t, partly(nil, nil))
+	err := partly(nil, errors.New("read the peers: broken"), errors.New("read what disks did: broken"))
+	assert.ErrorContains(t, err, "read the peers: broken\nread what disks did: broken")
+
+	sc, scErr := scraper.NewMetrics(func(context.Context) (pmetric.Metrics, error) {
+		md := pmetric.NewMetrics()
+		md.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics().AppendEmpty().SetEmptyGauge().DataPoints().AppendEmpty()
+		return md, err
+	})
+	require.NoError(t, scErr)
+	cfg := createDefaultConfig().(*Config).ControllerConfig
+	cfg.InitialDelay = time.Nanosecond
+	sink := new(consumertest.MetricsSink)
+	r, scErr := scraperhelper.NewMetricsController(&cfg, receivertest.NewNopSettings(metadata.Type), sink, scraperhelper.AddMetricsScraper(metadata.Type, sc))
+	require.NoError(t, scErr)
+	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	require.Eventually(t, func() bool { return len(sink.AllMetrics()) > 0 }, patience, poll)
+	require.NoError(t, r.Shutdown(context.Background()))
+	assert.Equal(t, 1, sink.DataPointCount())
+}
