@@ -48,7 +48,8 @@ type eventsReceiver struct {
 	mark     int
 	// complete says that the last scan left no cgroup out: one that the next finds is new.
 	complete bool
-	refused  bool
+	// refused and unlisted say that the log has it that the kernel refuses to notify, and that some cgroups cannot be listed.
+	refused, unlisted bool
 }
 
 // Start opens the hierarchy and begins to watch.

@@ -183,7 +183,7 @@ func TestNothingCanBeRead(t *testing.T) {
 	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max}))
 	md, err := s.scrape(t.Context())
 	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
-	require.ErrorIs(t, err, unix.EMFILE)
+	require.ErrorContains(t, err, "too many open files")
 	assert.Zero(t, md.ResourceMetrics().Len())
 	assert.Equal(t, want, since(t, scrape(t, s)))
 
@@ -201,18 +201,4 @@ func TestNothingCanBeRead(t *testing.T) {
 		require.NoError(t, os.Rename(file+"-away", file))
 	}
 	assert.Equal(t, want, since(t, scrape(t, s)))
-}
-
-// A cgroup that was left out may have counted for long when there is room for it: that is no increase.
-func TestLeftOut(t *testing.T) {
-	cfg := createDefaultConfig().(*Config)
-	cfg.Mount, cfg.MaxCgroups = unpack(t, "docker-v2-systemd"), 1
-	set, tel := settings(t)
-	s := startScraper(t, cfg, set)
-	scrape(t, s)
-	scrape(t, s)
-	require.NotZero(t, counted(tel, "receiver_cgroup_dropped"))
-	cfg.MaxCgroups = 1000
-	before := time.Now()
-	assert.False(t, since(t, scrape(t, s)).Before(before))
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/scraper/scrapererror"
 	"go.uber.org/zap"
 
 	"github.com/your-org/tapio/internal/cgroupid"
@@ -29,16 +30,18 @@ type metricsScraper struct {
 	rb     *metadata.ResourceBuilder
 	known  map[string]*known
 	scan   int
-	// before is when the scrape before began; zero before the first, and where that left a cgroup out: one that the next finds need not be new.
-	before pcommon.Timestamp
+	// first is when the first scrape began, and before when the one before this did; zero before the first.
+	first, before pcommon.Timestamp
+	// complete says that the scrape before left no cgroup out: one that is new now was made since.
+	complete bool
 }
 
 // known is a cgroup that was there at the last scrape.
 type known struct {
 	identity cgroupid.Identity
 	inode    uint64
-	// since is from when its counters count: the scrape before the first that saw it, when it did not exist; for those that
-	// were there at the first scrape, or may have been, nobody knows, and it is the one that saw it.
+	// since is from when its counters count: the scrape before the first that saw it, when it did not exist. For those that
+	// were there at the first scrape, or may have been left out since, nobody knows, and it is that scrape.
 	since pcommon.Timestamp
 	scan  int
 }
@@ -95,10 +98,10 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	var dropped, failed int64
 	var failure error
 	begin := pcommon.NewTimestampFromTime(time.Now())
-	since, complete := s.before, true
-	if since == 0 {
-		since = begin
+	if s.before == 0 {
+		s.first, s.before = begin, begin
 	}
+	complete := true
 	version := s.reader.h.version()
 	err := walk(s.reader.h.trees(), s.cfg.Roots, s.cfg.Exclude, func(cgroup string, inode uint64) bool {
 		k := s.known[cgroup]
@@ -108,6 +111,10 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 				return true // the container's own cgroup tells of it
 			}
 			s.reader.forget(cgroup) // the one that had its name before
+			since := s.before
+			if k == nil && !s.complete {
+				since = s.first
+			}
 			k = &known{identity: id, inode: inode, since: since}
 		}
 		if count >= s.cfg.MaxCgroups {
@@ -134,16 +141,12 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		s.mb.EmitForResource(metadata.WithResource(s.rb.Emit()), metadata.WithStartTimeOverride(k.since))
 		return ctx.Err() == nil
 	})
-	s.before = 0
-	if err == nil && ctx.Err() == nil {
-		for cgroup, k := range s.known {
-			if k.scan != s.scan {
-				delete(s.known, cgroup)
-				s.reader.forget(cgroup)
-			}
-		}
-		if complete && dropped == 0 {
-			s.before = begin
+	reached := err == nil && ctx.Err() == nil
+	s.before, s.complete = begin, complete && reached && dropped == 0
+	for cgroup, k := range s.known {
+		if k.scan != s.scan && (reached || !s.there(cgroup)) {
+			delete(s.known, cgroup)
+			s.reader.forget(cgroup)
 		}
 	}
 	if dropped > 0 {
@@ -153,7 +156,20 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		s.telemetry.ReceiverCgroupReadErrors.Add(ctx, failed)
 		s.set.Logger.Debug("some files of cgroups could not be read", zap.Int64("files", failed), zap.Error(failure))
 	}
+	if err != nil { // of any other kind, it would have the collector drop all that was read
+		err = scrapererror.NewPartialScrapeError(err, 1)
+	}
 	return s.mb.Emit(), err
+}
+
+// there says whether a cgroup is still there, as far as can be known.
+func (s *metricsScraper) there(cgroup string) bool {
+	for _, tree := range s.reader.h.trees() {
+		if _, err := os.Lstat(tree + cgroup); err == nil || !gone(err) {
+			return true
+		}
+	}
+	return false
 }
 
 // resource describes who lives in a cgroup.

@@ -10,7 +10,8 @@ import (
 
 // walk calls visit with the path of every cgroup below the roots that is not excluded, each once, parents first, and its inode
 // (in the first tree that has it), which tells it from an earlier cgroup of the same path. It stops early when visit returns
-// false.
+// false. What is in a folder that cannot be listed is left out, and the first such error returned at the end: a user may close a
+// cgroup that is theirs, and is to hide no other by that.
 func walk(trees, roots, exclude []string, visit func(cgroup string, inode uint64) bool) error {
 	w := walker{exclude: exclude, visit: visit}
 	if len(trees)+len(roots) > 2 {
@@ -18,13 +19,12 @@ func walk(trees, roots, exclude []string, visit func(cgroup string, inode uint64
 	}
 	for _, w.tree = range trees {
 		for _, root := range roots {
-			more, err := w.walk(root)
-			if err != nil || !more {
-				return err
+			if !w.walk(root) {
+				return w.err
 			}
 		}
 	}
-	return nil
+	return w.err
 }
 
 type walker struct {
@@ -32,45 +32,40 @@ type walker struct {
 	exclude []string
 	seen    map[string]bool // nil where no cgroup can be met twice
 	visit   func(string, uint64) bool
+	err     error // the first
 }
 
 // walk visits a cgroup and those below it; it returns false to stop.
-func (w *walker) walk(cgroup string) (bool, error) {
+func (w *walker) walk(cgroup string) bool {
 	if excluded(w.exclude, cgroup) {
-		return true, nil
+		return true
 	}
 	folder := w.tree + cgroup
 	info, err := os.Lstat(folder)
 	if err != nil || !info.IsDir() {
-		return true, nil // it vanished, or this tree does not have it
+		return true // it vanished, or this tree does not have it
 	}
 	if cgroup != "/" && !w.seen[cgroup] {
 		if w.seen != nil {
 			w.seen[cgroup] = true
 		}
 		if !w.visit(cgroup, inode(info)) {
-			return false, nil
+			return false
 		}
 	}
 	if leaf(info) {
-		return true, nil
+		return true
 	}
 	children, err := os.ReadDir(folder)
-	if err != nil {
-		if gone(err) {
-			return true, nil
-		}
-		return false, fmt.Errorf("list cgroups: %w", err)
+	if err != nil && !gone(err) && w.err == nil {
+		w.err = fmt.Errorf("list cgroups: %w", err)
 	}
 	for _, child := range children {
-		if !child.IsDir() {
-			continue
-		}
-		if more, err := w.walk(path.Join(cgroup, child.Name())); err != nil || !more {
-			return more, err
+		if child.IsDir() && !w.walk(path.Join(cgroup, child.Name())) {
+			return false
 		}
 	}
-	return true, nil
+	return true
 }
 
 // excluded says whether a cgroup matches a pattern. (What is below it is never reached.)

@@ -64,12 +64,14 @@ func (r *eventsReceiver) scan(ctx context.Context) {
 	}
 	if err != nil {
 		r.complete = false
-		r.set.Logger.Warn("cannot look through the cgroups", zap.Error(err))
-		return
+		if !r.unlisted {
+			r.set.Logger.Warn("cannot look through all cgroups", zap.Error(err))
+		}
 	}
+	r.unlisted = err != nil
 	var vanished []string
 	for cgroup, w := range r.watched {
-		if w.mark != r.mark {
+		if w.mark != r.mark && !r.there(cgroup, w) { // it may only not have been reached
 			vanished = append(vanished, cgroup)
 		}
 	}
@@ -128,9 +130,15 @@ func (r *eventsReceiver) died(ctx context.Context, cgroup string) {
 		}
 		return
 	}
-	if info, err := os.Lstat(r.h.memory.folder + cgroup); err != nil || inode(info) != w.inode {
+	if !r.there(cgroup, w) {
 		r.bury(ctx, cgroup)
 	}
+}
+
+// there says whether a cgroup is still there, as far as can be known.
+func (r *eventsReceiver) there(cgroup string, w *watched) bool {
+	info, err := os.Lstat(r.h.memory.folder + cgroup)
+	return err != nil && !gone(err) || err == nil && inode(info) == w.inode
 }
 
 // follows says whether a cgroup is below a root and not excluded.
