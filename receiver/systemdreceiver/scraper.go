@@ -2,11 +2,13 @@ package systemdreceiver
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/scraper/scrapererror"
 
 	"github.com/your-org/tapio/receiver/systemdreceiver/internal/metadata"
 )
@@ -38,9 +40,6 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, u := range units {
-		if ctx.Err() != nil {
-			return s.mb.Emit(), ctx.Err()
-		}
 		now := pcommon.NewTimestampFromTime(time.Now())
 		s.mb.RecordSystemdUnitStateDataPoint(now, 1, u.activeState)
 		failed := int64(0)
@@ -51,7 +50,7 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		if u.service {
 			s.mb.RecordSystemdServiceRestartsDataPoint(now, int64(u.restarts))
 		}
-		if u.service && u.activeState == "active" {
+		if u.service && u.activeState == "active" && ctx.Err() == nil {
 			for name, record := range map[string]func(pcommon.Timestamp, int64){
 				"MemoryCurrent": s.mb.RecordSystemdUnitMemoryUsageDataPoint, "MemoryMax": s.mb.RecordSystemdUnitMemoryLimitDataPoint,
 				"TasksCurrent": s.mb.RecordSystemdUnitTasksCountDataPoint, "TasksMax": s.mb.RecordSystemdUnitTasksLimitDataPoint,
@@ -63,6 +62,10 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		}
 		s.rb.SetSystemdUnit(u.name)
 		s.mb.EmitForResource(metadata.WithResource(s.rb.Emit()))
+	}
+	if err := ctx.Err(); err != nil { // of any other kind, it would have the collector drop what systemd had told by itself
+		err = scrapererror.NewPartialScrapeError(fmt.Errorf("ask systemd for the memory and tasks of all units: %w", err), 1)
+		return s.mb.Emit(), err
 	}
 	return s.mb.Emit(), nil
 }
