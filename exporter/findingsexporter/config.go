@@ -31,11 +31,15 @@ type Config struct {
 	MaxWatchers int `mapstructure:"max_watchers"`
 }
 
+// maxSizeMiB is a TiB: more than any machine has, and few enough bytes to be counted.
+const maxSizeMiB = 1 << 20
+
 var _ xconfmap.Validator = (*Config)(nil)
 
 func createDefaultConfig() component.Config {
 	server := confighttp.NewDefaultServerConfig()
 	server.NetAddr.Endpoint = finding.DefaultEndpoint
+	server.ReadTimeout = server.WriteTimeout // or who never sends the end of a request keeps a connection for ever
 	return &Config{
 		ServerConfig: server,
 		MaxFindings:  10_000,
@@ -59,8 +63,8 @@ func (c *Config) Validate() error {
 	if c.MaxFindings < 1 {
 		errs = append(errs, fmt.Errorf("max_findings is %d, want at least 1", c.MaxFindings))
 	}
-	if c.MaxSizeMiB < 1 {
-		errs = append(errs, fmt.Errorf("max_size_mib is %d, want at least 1", c.MaxSizeMiB))
+	if c.MaxSizeMiB < 1 || c.MaxSizeMiB > maxSizeMiB {
+		errs = append(errs, fmt.Errorf("max_size_mib is %d, want 1 to %d", c.MaxSizeMiB, maxSizeMiB))
 	}
 	if c.MaxWatchers < 0 {
 		errs = append(errs, fmt.Errorf("max_watchers is %d, want 0 or more", c.MaxWatchers))

@@ -26,7 +26,8 @@ func TestBadConfigurationNamesItsField(t *testing.T) {
 		{"endpoint", "localhost", `endpoint is "localhost", want host:port such as localhost:4320`},
 		{"transport", "pigeon", `'transport' unsupported transport type "pigeon"`},
 		{"max_findings", 0, "max_findings is 0, want at least 1"},
-		{"max_size_mib", 0, "max_size_mib is 0, want at least 1"},
+		{"max_size_mib", 0, "max_size_mib is 0, want 1 to 1048576"},
+		{"max_size_mib", 1 << 43, "max_size_mib is 8796093022208, want 1 to 1048576"}, // its bytes are a negative number
 		{"max_watchers", -1, "max_watchers is -1, want 0 or more"},
 		{"retention", "-1s", "retention is -1s, want 0 or more"},
 		{"stale_after", "59s", "stale_after is 59s, want at least 1m"},

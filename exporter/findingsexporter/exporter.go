@@ -138,7 +138,7 @@ func (e *findingsExporter) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shutdownGrace)
 	defer cancel()
 	err := e.server.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil {
 		err = e.server.Close() // a client that does not read is no reason to wait
 	}
 	e.stop()

@@ -273,3 +273,35 @@ func TestOpenEndpointsAreToldApart(t *testing.T) {
 		})
 	}
 }
+
+// Who withholds the end of a request does not keep a connection for ever, whether somebody reads the body or not.
+func TestRequestsThatDoNotEnd(t *testing.T) {
+	assert.Positive(t, createDefaultConfig().(*Config).ReadTimeout)
+	s := serve(t, func(c *Config) { c.ReadTimeout = 100 * time.Millisecond })
+	for _, request := range []string{"GET /v1/findings", "GET /nothing", "POST /v1/attributions"} {
+		conn, err := net.Dial("tcp", s.address.String())
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = conn.Write([]byte(request + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"))
+		require.NoError(t, err)
+		_, err = io.ReadAll(conn)
+		assert.NoError(t, err, request)
+	}
+}
+
+// A collector that must stop at once does, whatever its clients do.
+func TestShutdownThatMayNotWait(t *testing.T) {
+	s := serve(t, nil)
+	conn, err := net.Dial("tcp", s.address.String())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Write([]byte("GET /v1/findings HTTP/1.1\r\n")) // and no more
+	require.NoError(t, err)
+	s.get("/v1/schema") // the one before it was let in
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.NoError(t, s.shutdown(over))
+	answer, err := io.ReadAll(conn)
+	assert.NoError(t, err)
+	assert.Empty(t, answer, "it was closed under the client")
+}
