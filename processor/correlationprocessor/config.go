@@ -17,7 +17,8 @@ import (
 // Config is the configuration of the correlation processor.
 type Config struct {
 	// Interval is how often patterns are held against the passing of time: how soon a silent entity or a lapsed condition is
-	// noticed. New signals are looked at as they come.
+	// noticed. New signals are looked at as they come. The status goes out with it, and who hears none for 30 s takes the node for
+	// silent, so it is 15 s at most.
 	Interval time.Duration `mapstructure:"interval"`
 	// PassThrough passes the raw log records on as well; by default a logs pipeline carries findings only. Metrics always
 	// pass.
@@ -68,7 +69,7 @@ func (c *Config) Validate() error {
 		least time.Duration
 		most  time.Duration // 0: there is none
 	}{
-		{"interval", c.Interval, 100 * time.Millisecond, 0},
+		{"interval", c.Interval, 100 * time.Millisecond, 15 * time.Second},
 		{"save_interval", c.SaveInterval, time.Second, 0},
 		{"refresh", c.Refresh, time.Second, time.Minute},
 		{"retention", c.Retention, time.Minute, 0},

@@ -31,6 +31,7 @@ func TestBadConfig(t *testing.T) {
 		want   []string
 	}{
 		{"interval", func(c *Config) { c.Interval = 0 }, []string{"interval is 0s, want at least 100ms"}},
+		{"interval is too rare", func(c *Config) { c.Interval = time.Minute }, []string{"interval is 1m0s, want at most 15s"}},
 		{"save_interval", func(c *Config) { c.SaveInterval = time.Millisecond }, []string{"save_interval is 1ms, want at least 1s"}},
 		{"refresh", func(c *Config) { c.Refresh = -time.Second }, []string{"refresh is -1s, want at least 1s"}},
 		{"refresh is too rare", func(c *Config) { c.Refresh = 2 * time.Minute }, []string{"refresh is 2m0s, want at most 1m0s"}},
