@@ -1,6 +1,10 @@
 package defaultconfig
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -70,6 +74,21 @@ func TestNode(t *testing.T) {
 	assert.Equal(t, "tapio.tapio.svc:4317", conf.Get("exporters::otlp/cluster::endpoint"))
 	assert.NotEmpty(t, conf.Get("service::pipelines::logs::receivers"))
 	assert.Equal(t, []any{"nop"}, conf.Get("service::pipelines::metrics::exporters"))
+}
+
+// Data waits before the kernel ends a collector for want of memory: at less than what its manifest allows.
+func TestMemoryLimitsOfTheManifests(t *testing.T) {
+	for file, uris := range map[string][]string{"node.yaml": {"tapio:local", "tapio:node"}, "cluster.yaml": {"tapio:cluster"}} {
+		conf, err := resolve(t, uris...)
+		require.NoError(t, err)
+		manifest, err := os.ReadFile(filepath.Join("../../deploy/kubernetes", file))
+		require.NoError(t, err)
+		limit := regexp.MustCompile(`limits: \{memory: (\d+)Mi\}`).FindSubmatch(manifest)
+		require.NotNil(t, limit, file)
+		most, err := strconv.Atoi(string(limit[1]))
+		require.NoError(t, err)
+		assert.LessOrEqual(t, conf.Get("processors::memory_limiter::limit_mib"), most*85/100, "%s: beside the heap there are code, stacks and maps", file)
+	}
 }
 
 // The cluster's collector can be pointed at another cluster, and serves elsewhere, by environment variables.

@@ -28,6 +28,7 @@ const deploy = "../../deploy/kubernetes"
 var deployed = map[string]schema.GroupVersionResource{
 	"Namespace": namespaces, "Service": resources["Service"].GroupVersionResource, "Deployment": resources["Deployment"].GroupVersionResource,
 	"ServiceAccount":     {Version: "v1", Resource: "serviceaccounts"},
+	"ResourceQuota":      {Version: "v1", Resource: "resourcequotas"},
 	"DaemonSet":          {Group: "apps", Version: "v1", Resource: "daemonsets"},
 	"Role":               {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
 	"RoleBinding":        {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
@@ -168,4 +169,29 @@ func TestNodeHasItsDisks(t *testing.T) {
 		return
 	}
 	t.Fatal("there is no DaemonSet")
+}
+
+// Where a cluster lets pods be critical only by a quota, there is one for those that are.
+func TestCriticalPodsHaveAQuota(t *testing.T) {
+	var critical, allowed []string
+	for _, o := range manifests(t) {
+		if class, ok, err := unstructured.NestedString(o.Object, "spec", "template", "spec", "priorityClassName"); ok && strings.HasPrefix(class, "system-") {
+			require.NoError(t, err)
+			critical = append(critical, o.GetNamespace()+"/"+class)
+		}
+		if o.GetKind() != "ResourceQuota" {
+			continue
+		}
+		var quota corev1.ResourceQuota
+		require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &quota))
+		assert.Positive(t, quota.Spec.Hard.Pods().Value())
+		for _, of := range quota.Spec.ScopeSelector.MatchExpressions {
+			assert.Equal(t, corev1.ResourceQuotaScopePriorityClass, of.ScopeName)
+			for _, class := range of.Values {
+				allowed = append(allowed, o.GetNamespace()+"/"+class)
+			}
+		}
+	}
+	assert.NotEmpty(t, critical)
+	assert.ElementsMatch(t, critical, allowed)
 }
