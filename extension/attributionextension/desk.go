@@ -18,7 +18,7 @@ import (
 	"github.com/your-org/tapio/internal/attribution"
 )
 
-// maxAnswers is how many answers are kept; the oldest goes first.
+// maxAnswers is how many answers are kept; the oldest goes first. What waits or is looked into is kept in any case.
 const maxAnswers = 64
 
 // grace is how much longer than its window a look may take.
@@ -62,6 +62,9 @@ type ticket struct {
 	misses int
 }
 
+// over says that there is an answer, or that there will be none.
+func (t *ticket) over() bool { return t.a.State == attribution.Done || t.a.State == attribution.Failed }
+
 var _ attribution.Desk = (*desk)(nil)
 
 func newDesk(set extension.Settings, cfg *Config) (*desk, error) {
@@ -103,7 +106,7 @@ func (d *desk) Ask(q attribution.Question) (string, error) {
 	now := d.now()
 	misses := 0
 	if last := d.latest(q); last != nil {
-		if last.a.State == attribution.Waiting || last.a.State == attribution.Running {
+		if !last.over() {
 			return last.a.ID, nil
 		}
 		// Only who sets a window asks by hand.
@@ -123,7 +126,9 @@ func (d *desk) Ask(q attribution.Question) (string, error) {
 		a: attribution.Answer{ID: strconv.Itoa(d.last), Kind: q.Kind, State: attribution.Waiting, Subject: q.Name, Asked: now}}
 	d.waiting = append(d.waiting, t)
 	if d.answers = append(d.answers, t); len(d.answers) > maxAnswers {
-		d.answers = d.answers[1:]
+		if i := slices.IndexFunc(d.answers, (*ticket).over); i >= 0 {
+			d.answers = slices.Delete(d.answers, i, i+1)
+		}
 	}
 	select {
 	case d.arrivals[q.Kind] <- struct{}{}:

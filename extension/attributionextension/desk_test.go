@@ -258,6 +258,35 @@ func TestAnswersAreBounded(t *testing.T) {
 }
 
 // Shutting down ends a look that is under way.
+// A question that is being looked into has its place, however many are answered meanwhile: who asks for it finds it.
+func TestAQuestionIsKeptUntilItIsAnswered(t *testing.T) {
+	d := startDesk(t, nil)
+	goOn := make(chan struct{})
+	d.Attend(func(_ context.Context, q attribution.Question) (attribution.Answer, error) {
+		if q.Kind == attribution.Memory {
+			<-goOn
+		}
+		return attribution.Answer{}, nil
+	})
+	long, err := d.Ask(of("long"))
+	require.NoError(t, err)
+	for range maxAnswers + 1 {
+		q := of("short")
+		q.Kind, q.Window = attribution.Errors, time.Second
+		id, err := d.Ask(q)
+		require.NoError(t, err)
+		d.ended(t, id)
+	}
+	_, ok := d.Answer(long)
+	assert.True(t, ok)
+	again, err := d.Ask(of("long"))
+	require.NoError(t, err)
+	assert.Equal(t, long, again)
+	close(goOn)
+	d.ended(t, long)
+	assert.Len(t, d.answers, maxAnswers)
+}
+
 func TestShutdownWhileLooking(t *testing.T) {
 	d := startDesk(t, nil)
 	began := make(chan struct{})
