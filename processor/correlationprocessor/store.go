@@ -5,26 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"time"
 
-	bbolt "go.etcd.io/bbolt/errors"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.uber.org/zap"
 
 	"github.com/your-org/tapio/internal/correlation"
+	"github.com/your-org/tapio/internal/spare"
 )
 
-const (
-	// unusable is, behind its name, where a part of the state that could not be read is kept aside, for people to look at.
-	unusable = ".unusable"
-	// spare is the name of the storage that is used as long as the first one is damaged.
-	spare = "spare"
-)
-
-var errDamaged = errors.New("the database is damaged")
+// unusable is, behind its name, where a part of the state that could not be read is kept aside, for people to look at.
+const unusable = ".unusable"
 
 // open takes the state up from the storage extension.
 func (c *correlator) open(ctx context.Context, host component.Host) error {
@@ -32,24 +25,14 @@ func (c *correlator) open(ctx context.Context, host component.Host) error {
 		c.set.Logger.Info("no storage is set: findings do not outlive a restart")
 		return nil
 	}
-	ext, ok := host.GetExtensions()[*c.cfg.Storage]
-	if !ok {
-		return fmt.Errorf("storage: there is no extension %q; want the id of a storage extension, such as file_storage, that "+
-			"service::extensions lists", c.cfg.Storage)
-	}
-	st, ok := ext.(storage.Extension)
-	if !ok {
-		return fmt.Errorf("storage: extension %q is no storage extension; want one such as file_storage", c.cfg.Storage)
-	}
-	client, saved, err := c.read(ctx, st, "")
-	if errors.Is(err, errDamaged) {
-		// A damaged file must not keep the agent from watching either. It stays where it is, and another one takes its place.
-		c.set.Logger.Error("the stored state is damaged: going on with another file beside it, which is empty at first; "+
-			"remove the damaged one to end this message", zap.Stringer("storage", c.cfg.Storage), zap.Error(err))
-		client, saved, err = c.read(ctx, st, spare)
-	}
+	var saved map[correlation.Shard][]byte
+	client, err := spare.Open(ctx, host, *c.cfg.Storage, spare.Owner{Kind: component.KindProcessor, ID: c.id, Log: c.set.Logger},
+		func(client storage.Client) (err error) {
+			saved, err = read(ctx, client)
+			return err
+		})
 	if err != nil {
-		return fmt.Errorf("storage: open %q: %w", c.cfg.Storage, err)
+		return err
 	}
 	if err := c.restore(ctx, client, saved); err != nil {
 		return errors.Join(fmt.Errorf("storage: %w", err), client.Close(ctx))
@@ -58,37 +41,22 @@ func (c *correlator) open(ctx context.Context, host component.Host) error {
 	return nil
 }
 
-// read opens the storage of a name and reads all that there is of the state. A database that is damaged may answer with an error, a
-// panic, or a fault of memory that is mapped to no file any more: all of them are errDamaged.
-func (c *correlator) read(ctx context.Context, st storage.Extension, name string) (client storage.Client, saved map[correlation.Shard][]byte, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, r)
-		}
-	}()
-	if client, err = st.GetClient(ctx, component.KindProcessor, c.id, name); err != nil {
-		for _, damage := range []error{bbolt.ErrInvalid, bbolt.ErrVersionMismatch, bbolt.ErrChecksum} {
-			if errors.Is(err, damage) {
-				return nil, nil, fmt.Errorf("%w: %w", errDamaged, err)
-			}
-		}
-		return nil, nil, err
-	}
+// read reads all that there is of the state.
+func read(ctx context.Context, client storage.Client) (map[correlation.Shard][]byte, error) {
 	ops := make([]*storage.Operation, correlation.Shards)
 	for at := range correlation.Shards {
 		ops[at] = storage.GetOperation(at.String())
 	}
 	if err := client.Batch(ctx, ops...); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("read: %w", err), client.Close(ctx))
+		return nil, err
 	}
-	saved = map[correlation.Shard][]byte{}
+	saved := map[correlation.Shard][]byte{}
 	for at := range correlation.Shards {
 		if len(ops[at].Value) > 0 {
 			saved[at] = ops[at].Value
 		}
 	}
-	return client, saved, nil
+	return saved, nil
 }
 
 // restore takes the state up. What of it cannot be read must not keep the agent from watching: it is put aside, and said to be.

@@ -65,7 +65,7 @@ func TestStorageThatIsNotThere(t *testing.T) {
 	cfg.StorageID = &other
 	r, err := createLogs(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg, consumertest.NewNop())
 	require.NoError(t, err)
-	assert.ErrorContains(t, r.Start(t.Context(), componenttest.NewNopHost()), `storage is "redis_storage"`)
+	assert.ErrorContains(t, r.Start(t.Context(), componenttest.NewNopHost()), `storage: there is no extension "redis_storage"`)
 	assert.NoError(t, r.Shutdown(t.Context()))
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 
+	"github.com/your-org/tapio/internal/spare"
 	"github.com/your-org/tapio/receiver/journaldreceiver/internal/sdjournal"
 )
 
@@ -61,44 +62,37 @@ const (
 	positionPrefix = "position/"
 )
 
-func openCheckpoints(ctx context.Context, host component.Host, id *component.ID, owner component.ID) (*checkpoints, error) {
+// openCheckpoints opens the storage, if there is to be one, and reads the positions in it.
+func openCheckpoints(ctx context.Context, host component.Host, id *component.ID, owner spare.Owner) (*checkpoints, map[sdjournal.ID]*position, error) {
 	if id == nil {
-		return &checkpoints{}, nil
+		return &checkpoints{}, nil, nil
 	}
-	extension, ok := host.GetExtensions()[*id]
-	if !ok {
-		return nil, fmt.Errorf("storage is %q, want an extension that service::extensions has", id)
-	}
-	s, ok := extension.(storage.Extension)
-	if !ok {
-		return nil, fmt.Errorf("storage is %q, want a storage extension such as file_storage", id)
-	}
-	client, err := s.GetClient(ctx, component.KindReceiver, owner, "")
-	if err != nil {
-		return nil, fmt.Errorf("open storage %q: %w", id, err)
-	}
-	return &checkpoints{client: client}, nil
+	var c *checkpoints
+	var positions map[sdjournal.ID]*position
+	_, err := spare.Open(ctx, host, *id, owner, func(client storage.Client) (err error) {
+		c = &checkpoints{client: client}
+		positions, err = c.load(ctx)
+		return err
+	})
+	return c, positions, err
 }
 
 // load reads the positions; none is nil, which is not the same as that there is no file.
 func (c *checkpoints) load(ctx context.Context) (map[sdjournal.ID]*position, error) {
-	if c.client == nil {
-		return nil, nil
-	}
 	b, err := c.client.Get(ctx, indexKey)
 	if err != nil || b == nil {
 		return nil, err
 	}
 	var ids []string
 	if err := json.Unmarshal(b, &ids); err != nil {
-		return nil, fmt.Errorf("%s: %w", indexKey, err)
+		return nil, fmt.Errorf("%w: %s: %w", spare.ErrDamaged, indexKey, err)
 	}
 	positions := make(map[sdjournal.ID]*position, len(ids))
 	c.stored = make(map[sdjournal.ID]bool, len(ids))
 	for _, s := range ids {
 		id, err := sdjournal.ParseID(s)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", indexKey, err)
+			return nil, fmt.Errorf("%w: %s: %w", spare.ErrDamaged, indexKey, err)
 		}
 		b, err := c.client.Get(ctx, positionPrefix+s)
 		if err != nil {
@@ -106,7 +100,7 @@ func (c *checkpoints) load(ctx context.Context) (map[sdjournal.ID]*position, err
 		}
 		p := &position{}
 		if err := json.Unmarshal(b, p); err != nil {
-			return nil, fmt.Errorf("%s%s: %w", positionPrefix, s, err)
+			return nil, fmt.Errorf("%w: %s%s: %w", spare.ErrDamaged, positionPrefix, s, err)
 		}
 		positions[id], c.stored[id] = p, true
 	}

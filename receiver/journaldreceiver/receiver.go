@@ -3,7 +3,6 @@ package journaldreceiver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.uber.org/zap"
 
+	"github.com/your-org/tapio/internal/spare"
 	"github.com/your-org/tapio/receiver/journaldreceiver/internal/metadata"
 	"github.com/your-org/tapio/receiver/journaldreceiver/internal/sdjournal"
 )
@@ -63,14 +63,11 @@ func newReceiver(cfg *Config, set receiver.Settings, next consumer.Logs) (*journ
 
 // Start finds the files and the positions in them, and begins to read.
 func (r *journalReceiver) Start(ctx context.Context, host component.Host) error {
-	var err error
-	if r.checkpoints, err = openCheckpoints(ctx, host, r.cfg.StorageID, r.set.ID); err != nil {
+	checkpoints, positions, err := openCheckpoints(ctx, host, r.cfg.StorageID, spare.Owner{Kind: component.KindReceiver, ID: r.set.ID, Log: r.set.Logger})
+	if err != nil {
 		return err
 	}
-	positions, err := r.checkpoints.load(ctx)
-	if err != nil {
-		return errors.Join(fmt.Errorf("read the positions from storage %q: %w", r.cfg.StorageID, err), r.checkpoints.close(ctx))
-	}
+	r.checkpoints = checkpoints
 	first := positions == nil
 	if first {
 		positions = map[sdjournal.ID]*position{}

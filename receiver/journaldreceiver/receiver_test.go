@@ -1,6 +1,7 @@
 package journaldreceiver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,9 +11,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/your-org/tapio/receiver/journaldreceiver/internal/metadata"
 )
 
 func sumOf(m metricdata.Metrics) int64 {
@@ -64,6 +69,41 @@ func TestResumesAtThePosition(t *testing.T) {
 	writeJournal(t, b, at(1_000_000, "MESSAGE=b 51"))
 	r = start(t, configure(nil, dir), h, &sink{})
 	assert.ElementsMatch(t, []string{"a 101", "b 51"}, r.wait(t, 2), "what came meanwhile, and no more, whatever was renamed")
+}
+
+// Positions that cannot be read any more are no reason not to read: it is a first start, and remembered beside what is damaged.
+func TestPositionsThatAreDamaged(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, file string, h host){
+		"the file": func(t *testing.T, file string, _ host) {
+			require.NoError(t, os.WriteFile(file, bytes.Repeat([]byte("x"), 1<<16), 0o600))
+		},
+		"what is in it": func(t *testing.T, _ string, h host) {
+			client, err := h.extensions[storageID].(storage.Extension).GetClient(t.Context(), component.KindReceiver, component.NewID(metadata.Type), "")
+			require.NoError(t, err)
+			require.NoError(t, client.Set(t.Context(), indexKey, []byte(`["a`)))
+			require.NoError(t, client.Close(t.Context()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, state := t.TempDir(), t.TempDir()
+			h, a := newHost(t, state), filepath.Join(dir, "remote", "remote-a.journal")
+			writeJournal(t, a, sequence("a", 10)...)
+			r := start(t, configure(nil, dir), h, &sink{})
+			r.wait(t, 10)
+			r.stop()
+			damage(t, filepath.Join(state, "receiver_journald_"), h)
+
+			r = start(t, configure(nil, dir), h, &sink{})
+			assert.Equal(t, messages("a", 1, 10), r.wait(t, 10))
+			assert.Equal(t, 1, r.logs.FilterMessageSnippet("the stored state is damaged").Len())
+			r.stop()
+			writeJournal(t, a, at(1_000_000, "MESSAGE=a 11"))
+			later := t.TempDir() // as another process finds it: this one holds locks on what it could not open
+			require.NoError(t, os.CopyFS(later, os.DirFS(state)))
+			r = start(t, configure(nil, dir), newHost(t, later), &sink{})
+			assert.Equal(t, []string{"a 11"}, r.wait(t, 1))
+		})
+	}
 }
 
 func TestPositionIsThatOfWhatWasTaken(t *testing.T) {
