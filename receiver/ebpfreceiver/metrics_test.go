@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/collector/scraper"
 	"go.opentelemetry.io/collector/scraper/scraperhelper"
 
+	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/finding/coveragelog"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadata"
 )
 
@@ -41,4 +43,20 @@ func TestWhatCouldNotBeReadLeavesTheRestAlone(t *testing.T) {
 	require.Eventually(t, func() bool { return len(sink.AllMetrics()) > 0 }, patience, poll)
 	require.NoError(t, r.Shutdown(context.Background()))
 	assert.Equal(t, 1, sink.DataPointCount())
+}
+
+// Where no cgroups are, what the kernel counts is nobody's: that is said, and no reason not to tell events.
+func TestMountWithoutCgroups(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	cfg.Mount, cfg.Probes = "/nowhere", Probes{} // nothing is loaded
+	sink := new(events)
+	r, err := NewFactory().CreateLogs(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg, sink)
+	require.NoError(t, err)
+	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	defer func() { require.NoError(t, r.Shutdown(context.Background())) }()
+	require.Eventually(t, func() bool { return len(sink.named(coveragelog.EventName)) > 0 }, patience, poll)
+	part, ok := coveragelog.Read(sink.named(coveragelog.EventName)[0].record)
+	require.True(t, ok)
+	assert.Equal(t, finding.CoverageDegraded, part.State)
+	assert.Contains(t, part.Reason, "mount: there is no memory controller's hierarchy at /nowhere")
 }

@@ -94,6 +94,12 @@ func (p *probes) join(add func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.feeds, p.attached, p.coverage = cancel, nil, map[string]*attached{}, nil
 	p.kept, p.listenDrops = newKept(), map[uint32]uint64{}
+	if p.cgroups.root == "" {
+		reason := fmt.Sprintf("mount: there is no memory controller's hierarchy at %s, so that nobody knows whom the kernel counts for", p.cfg.Mount)
+		p.logger.Warn("no metrics of containers or other cgroups can be told", zap.String("reason", reason))
+		p.coverage = append(p.coverage, coveragelog.Part{Name: "cgroups",
+			Coverage: finding.Coverage{Layer: finding.LayerEBPF, State: finding.CoverageDegraded, Reason: reason}})
+	}
 	for _, g := range p.cfg.groups() {
 		c := finding.Coverage{Layer: finding.LayerEBPF, State: finding.CoverageOK}
 		if err := p.start(ctx, g); err != nil {
