@@ -108,6 +108,27 @@ func TestPassThrough(t *testing.T) {
 	}
 }
 
+// What comes through two pipelines, or is offered once more because the next component refused it, happened once.
+func TestAnEventThatComesTwiceIsOne(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.PassThrough = true })
+	var out sink
+	first, second := r.logs(&out), r.logs(consumertest.NewErr(errors.New("the queue is full")))
+	kill := killed("/app")
+	require.NoError(t, first.ConsumeLogs(ctx, kill))
+	for range 3 {
+		require.Error(t, second.ConsumeLogs(ctx, kill))
+	}
+	eventually(t, "it is told", func() bool { return out.found()["oom-killed"].Entity.Name == "app" })
+	require.NoError(t, first.ConsumeLogs(ctx, killed("/other")))
+	eventually(t, "another is told", func() bool { return out.found()["oom-killed"].Entity.Name == "other" })
+	r.stop(first, second)
+	for _, ld := range out.logs {
+		for _, f := range findings(ld) {
+			assert.NotContains(t, f.Title, "times")
+		}
+	}
+}
+
 func TestARefusedFindingIsToldAgain(t *testing.T) {
 	r := newRig(t, nil)
 	out := sink{answer: func(call int, _ []finding.Finding) error {

@@ -3,6 +3,7 @@
 package timeline
 
 import (
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -145,6 +146,10 @@ func (t *Timeline) happened(s signal.Signal) bool {
 			return t.add(Event{Time: s.Time, First: first, Value: s.Value, id: s.ID, Facts: facts(s)})
 		}
 	}
+	if t.again(s) {
+		t.dropped++
+		return false
+	}
 	if r, ok := t.readings[s.Kind]; ok && r.Counter && !s.Time.After(r.Time) {
 		for i, e := range t.events[s.Kind] {
 			if e.counted && !e.Time.Before(s.Time) && s.Time.Sub(e.First) > -Coalesce {
@@ -208,6 +213,14 @@ func (t *Timeline) read(s signal.Signal) bool {
 	}
 	t.readings[s.Kind] = now
 	return true
+}
+
+// again says whether an event was taken in before: its record came through two pipelines, or was offered once more because a later
+// component had refused it. Where times are whole seconds, as in lines of a file, two events may be alike.
+func (t *Timeline) again(s signal.Signal) bool {
+	return s.ID == "" && s.Time.Nanosecond() != 0 && slices.ContainsFunc(t.events[s.Kind], func(e Event) bool {
+		return !e.counted && e.Time.Equal(s.Time) && e.Value == s.Value && e.Layer == s.Layer && e.Text == s.Text && maps.Equal(e.Attributes, s.Attributes)
+	})
 }
 
 func (t *Timeline) add(e Event) bool {

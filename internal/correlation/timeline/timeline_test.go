@@ -70,6 +70,11 @@ func TestCounterBecomesEvents(t *testing.T) {
 		{"an event that comes after its reading lends it its time", []signal.Signal{counter(0, 0), counter(5, 1), event(3, 1)}, []string{"3s+1"}},
 		{"a late event that no reading counted is told", []signal.Signal{counter(5, 8), event(3, 1)}, []string{"3s+1"}},
 		{"two events are two", []signal.Signal{event(3, 1), event(4, 1)}, []string{"3s+1", "4s+1"}},
+		{"two that are alike within a second are two", []signal.Signal{event(3.25, 1), event(3.5, 1)}, []string{"3.25s+1", "3.5s+1"}},
+		{"one that comes twice is one", []signal.Signal{event(3.25, 1), event(3.5, 1), event(3.25, 1)}, []string{"3.25s+1", "3.5s+1"}},
+		{"one that comes twice ahead of its counter is subtracted once", []signal.Signal{counter(0, 0), event(3.25, 1), event(3.25, 1), counter(5, 3)},
+			[]string{"3.25s+1", "5s+2"}},
+		{"two lines that are alike, of a file whose times are seconds, are two", []signal.Signal{event(3, 1), event(3, 1)}, []string{"3s+1", "3s+1"}},
 		{"late events find their place", []signal.Signal{event(4, 1), event(3, 2)}, []string{"3s+2", "4s+1"}},
 	}
 	for _, tt := range tests {
