@@ -77,11 +77,12 @@ const (
 	// workload), `node` (a cordoned one that has such pods), `other` (a budget of the same pods), `problem`: `never`, `unhealthy`, `sync`,
 	// `twice`.
 	EvictionBlocked = "k8s.budget.blocks"
-	// JobFailed is a job that was given up. Attributes: `reason`, `message`.
+	// JobFailed is a job that was given up. Attributes: `reason`, `message`, `indexes` (that failed).
 	JobFailed = "k8s.job.failed"
 
 	// NoEndpoints is a service that nothing answers for. Attributes: `selector`, `problem`: `selector`, `port`, `not_ready`, `none`;
-	// `nearest` (pods that nearly match), `differs` (the label that differs), `port`, `pods`.
+	// `nearest` (pods that nearly match), `differs` (the label that differs), `port`, `pods`; `spare` ("true" of one that was made for
+	// pods that there need not be).
 	NoEndpoints = "k8s.service.no_endpoints"
 
 	// NoAddress is a service of type LoadBalancer that got no address. Attributes: `message`, `class`, `taken` (the finalizer of who has

@@ -112,7 +112,11 @@ func (t *telling) verdict(kind entity.Kind, o, part object, facts map[string]str
 			facts["problem"] = "untaken"
 		}
 		facts["message"] = strings.TrimSuffix(brief(c.str("message")), ".")
-		t.state(entity.Named(kind, o.namespace(), o.name()), signal.GatewayBroken, c.time("lastTransitionTime"), want+" is "+c.str("status")+": "+facts["message"], facts)
+		since := c.time("lastTransitionTime")
+		if since.Before(o.created()) {
+			since = o.created() // nobody has set it: the CRD has it be of 1970 at first
+		}
+		t.state(entity.Named(kind, o.namespace(), o.name()), signal.GatewayBroken, since, want+" is "+c.str("status")+": "+facts["message"], facts)
 		return true
 	}
 	return false

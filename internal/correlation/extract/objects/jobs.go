@@ -31,7 +31,7 @@ func (t *telling) job(j object) {
 			}
 		}
 	}
-	facts := map[string]string{"reason": failed.str("reason"), "message": brief(failed.str("message")), "job": j.name(),
+	facts := map[string]string{"reason": failed.str("reason"), "message": brief(failed.str("message")), "job": j.name(), "indexes": j.str("status", "failedIndexes"),
 		"failed": strconv.Itoa(int(j.num(0, "status", "failed")))}
 	for _, pod := range t.pods(j.namespace()) {
 		if pod.controller().str("name") != j.name() {

@@ -32,7 +32,7 @@ func (t *telling) node(n object) {
 			}
 			t.state(e, signal.NodePressure, since, "the kubelet: "+brief(message), facts)
 		}
-		if problem := ailments[c.str("type")]; problem != "" && c.str("status") == "True" {
+		if problem := ailments[c.str("type")]; problem != "" && c.str("status") == "True" && t.now.Sub(n.created()) >= joining {
 			t.state(e, signal.NodeProblem, since, c.str("type")+": "+brief(message), map[string]string{"condition": c.str("type"), "problem": problem, "message": brief(message)})
 		}
 		if c.str("type") != "Ready" || c.str("status") == "True" || c.str("status") == "False" && t.now.Sub(n.created()) < joining {

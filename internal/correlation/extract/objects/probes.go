@@ -82,6 +82,9 @@ func (t *telling) notReady(pod object, e entity.Entity, status, spec object) {
 
 // undeclared are the ports that a container declares where a probe asks at another one.
 func undeclared(spec, probe object) string {
+	if strings.HasPrefix(probe.str("httpGet", "path"), "/app-health/") {
+		return "" // Istio's proxy asks in its place
+	}
 	var has []string
 	for _, kind := range []string{"httpGet", "tcpSocket", "grpc"} {
 		want := probe.text(kind, "port")

@@ -71,6 +71,10 @@ func (t *telling) service(s object) {
 		facts["problem"] = "selector"
 		facts["called_by"] = join(t.callerNames(s))
 		t.nearest(s.namespace(), selector, facts)
+		if !had && facts["called_by"] == "" && (s.controller().ok || s.str("spec", "clusterIP") == "None" && facts["nearest"] == "") {
+			// An operator's for replicas of which there is none, or one by which the parts of a control plane would be scraped that a cloud keeps.
+			facts["spare"] = "true"
+		}
 		t.dead[s.key()] = true
 		t.state(e, signal.NoEndpoints, since, "no pod has the labels "+facts["selector"], facts)
 	case ready == 0 && !s.yes("spec", "publishNotReadyAddresses"):
@@ -162,7 +166,7 @@ func (t *telling) ports(e entity.Entity, s object, pods []object, facts map[stri
 }
 
 // number tells of a port that the service sends to by a number that no container declares. Containers need not declare theirs:
-// so it is told only where each pod declares some of that protocol, and no probe asks at this one.
+// so it is told only where each container declares some of that protocol (a mesh's proxy does), and no probe asks at this one.
 func (t *telling) number(e entity.Entity, s, port object, pods []object, facts map[string]string) {
 	want, protocol := port.text("targetPort"), cmp.Or(port.str("protocol"), "TCP")
 	if want == "" || want == "0" {
@@ -170,15 +174,17 @@ func (t *telling) number(e entity.Entity, s, port object, pods []object, facts m
 	}
 	declared := map[string]bool{}
 	for _, pod := range pods {
-		some := false
+		silent := false
 		for _, list := range []string{"containers", "initContainers"} {
 			pod.each(func(c object) {
+				some := false
 				c.each(func(p object) {
 					if cmp.Or(p.str("protocol"), "TCP") == protocol {
 						some = true
 						declared[p.text("containerPort")] = true
 					}
 				}, "ports")
+				silent = silent || list == "containers" && !some
 				for _, probe := range []string{"readinessProbe", "livenessProbe", "startupProbe"} {
 					for _, kind := range []string{"httpGet", "tcpSocket", "grpc"} {
 						if at := c.text(probe, kind, "port"); at == want {
@@ -188,7 +194,7 @@ func (t *telling) number(e entity.Entity, s, port object, pods []object, facts m
 				}
 			}, "spec", list)
 		}
-		if !some || pod.yes("spec", "hostNetwork") {
+		if silent || pod.yes("spec", "hostNetwork") {
 			return
 		}
 	}

@@ -87,6 +87,7 @@ func TestTellings(t *testing.T) {
 		spec: {nodeName: n1, volumes: [{name: data, persistentVolumeClaim: {claimName: a}}]}, status: {phase: Running}}`
 	starts := `{metadata: {name: api-1, namespace: shop, uid: u1, labels: {app: api}}, spec: {nodeName: n1, containers: [{name: api, startupProbe: {periodSeconds: 10, failureThreshold: 30, tcpSocket: {port: 80}}}]},
 		status: {phase: Running, conditions: [{type: Ready, status: "False", lastTransitionTime: "2026-11-23T11:58:00Z"}], containerStatuses: [{name: api, started: false, state: {running: {startedAt: "2026-11-23T%s:00Z"}}, restartCount: %d}]}}`
+	routeless := `{metadata: {name: n1, creationTimestamp: "2026-11-23T%s:00Z"}, status: {conditions: [{type: Ready, status: "True"}, {type: NetworkUnavailable, status: "True"}]}}`
 	classless := `{metadata: {name: web, namespace: shop, creationTimestamp: "2026-11-23T%s:00Z"}}`
 	away := `{metadata: {name: n1}, spec: {taints: [{key: %s, effect: NoSchedule}]}, status: {conditions: [{type: Ready, status: Unknown, lastTransitionTime: "2026-11-23T%s:00Z"}]}}`
 	probed := func(ready, killed, started string) []string {
@@ -219,6 +220,9 @@ func TestTellings(t *testing.T) {
 		{"an ingress that nobody takes", []string{"ingresses", fmt.Sprintf(classless, "11:50")}, []string{"ingress:shop/web k8s.ingress.broken no_class"}},
 		{"a pod that its node refuses for want of a disk", []string{"pods", `{metadata: {name: a, namespace: shop, uid: u1, ownerReferences: [{kind: ReplicaSet, name: a, controller: true}]}, spec: {nodeName: n1}, status: {phase: Failed, reason: OutOfephemeral-storage}}`},
 			[]string{"pod:u1 k8s.pod.failed refused"}},
+		{"a service to a container that declares nothing, beside a proxy", []string{"services", shopAPI, "pods", strings.Replace(declared, "containers: [", "containers: [{name: app}, ", 1)}, nil},
+		{"a node that joins, and has no route yet", []string{"nodes", fmt.Sprintf(routeless, "11:59")}, nil},
+		{"one that gets none", []string{"nodes", fmt.Sprintf(routeless, "11:50")}, []string{"node:n1 k8s.node.problem its pod network has no route"}},
 		{"a runtime class that the node does not know", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedCreatePodSandBox", `Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "kata" is configured`)},
 			[]string{"pod:u1 k8s.pod.sandbox_failed runtime_class"}},
 		{"a network that is not ready", []string{"pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "NetworkNotReady", "network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized")},
@@ -430,6 +434,47 @@ func TestOnlyNode(t *testing.T) {
 func TestNodeIsAwaySince(t *testing.T) {
 	s := tell(seen(t, "nodes", `{metadata: {name: n1}, status: {conditions: [{type: Ready, status: Unknown, lastHeartbeatTime: "2026-11-23T11:53:00Z", lastTransitionTime: "2026-11-23T11:58:00Z"}]}}`))["node:n1 "+signal.NodeNotReady]
 	assert.Equal(t, 120.0, s.Value)
+}
+
+// Services are made for pods that there need not be: for an operator's replicas, and for scraping a control plane. One that was misspelt
+// resembles what there is, and one that had pods, or that somebody calls, should have some.
+func TestSpareServices(t *testing.T) {
+	service := `{metadata: {name: db-ro, namespace: shop%s}, spec: {selector: {cluster: db, role: replica}%s}}`
+	primary := `{metadata: {name: db-1, namespace: shop, uid: u1, labels: {cluster: db, role: primary}}, spec: {nodeName: n1}, status: {phase: Running, conditions: [{type: Ready, status: "True"}]}}`
+	caller := `{metadata: {name: web, namespace: shop, uid: u2}, spec: {nodeName: n1, containers: [{name: web, env: [{name: DB_HOST, value: db-ro}]}]}, status: {phase: Running}}`
+	const owned, headless = ", ownerReferences: [{kind: Cluster, name: db, controller: true}]", ", clusterIP: None"
+	for _, tt := range []struct {
+		name, want string
+		objects    []string
+	}{
+		{"an operator's", "true", []string{"services", fmt.Sprintf(service, owned, ""), "pods", primary}},
+		{"an operator's that is called", "", []string{"services", fmt.Sprintf(service, owned, ""), "pods", primary, "pods", caller}},
+		{"one of a chart", "", []string{"services", fmt.Sprintf(service, "", ""), "pods", primary}},
+		{"a headless one of what is not there", "true", []string{"services", fmt.Sprintf(service, "", headless)}},
+		{"a headless one that is misspelt", "", []string{"services", fmt.Sprintf(service, "", headless), "pods", primary}},
+	} {
+		s, told := tell(seen(t, tt.objects...))["service:shop/db-ro "+signal.NoEndpoints]
+		assert.True(t, told, tt.name)
+		assert.Equal(t, tt.want, s.Attributes["spare"], tt.name)
+	}
+	c := seen(t, "services", fmt.Sprintf(service, owned, ""), "pods", strings.Replace(primary, "primary", "replica", 1))
+	assert.Empty(t, tell(c))
+	c.Observe(logs(t, "pods", "", primary))
+	c.Signals(now.Add(time.Hour), func(b signal.Batch) { assert.Empty(t, b.Signals[0].Attributes["spare"], "it had one") })
+}
+
+// The Gateway API has conditions be of 1970 until a controller sets them.
+func TestUntakenSince(t *testing.T) {
+	s := tell(seen(t, "gatewayclasses", `{metadata: {name: nginx, creationTimestamp: "2026-11-23T11:50:00Z"}, status: {conditions: [{type: Accepted, status: Unknown, reason: Pending, lastTransitionTime: "1970-01-01T00:00:00Z"}]}}`))
+	assert.Equal(t, 600.0, s["gatewayclass:/nginx "+signal.GatewayBroken].Value)
+}
+
+// Istio has its proxy ask in place of the kubelet, at another port.
+func TestUndeclared(t *testing.T) {
+	for path, want := range map[string]string{"/ready": "8080", "/app-health/api/readyz": ""} {
+		spec := of(map[string]any{"ports": []any{map[string]any{"containerPort": 8080.0}}})
+		assert.Equal(t, want, undeclared(spec, of(map[string]any{"httpGet": map[string]any{"path": path, "port": 15020.0}})), path)
+	}
 }
 
 // A StatefulSet that was changed does not replace a pod that is not ready: whoever changed it has to delete that.
