@@ -273,6 +273,28 @@ func TestWhatOthersChoseIsQuotedInCommands(t *testing.T) {
 	}
 }
 
+// The class of a pod is where its kubelet accounts it.
+func TestGuaranteed(t *testing.T) {
+	p, err := pattern.Parse([]byte(strings.Replace(good, "run: open window", "run: '{{.Guaranteed}}'", 1)))
+	require.NoError(t, err)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for path, want := range map[string]string{
+		"/kubepods.slice/kubepods-pod1.slice/cri-containerd-c.scope":                "true",
+		"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice/c.scope": "true",
+		"/kubepods/pod1/c": "true",
+		"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/c.scope": "false",
+		"/kubepods/besteffort/pod1/c": "false",
+		"/system.slice/app.service":   "false",
+		"":                            "false",
+	} {
+		tl := timeline.New(now)
+		tl.Observe(signal.Signal{Time: now, Kind: "heat", Shape: signal.Event, Value: 1})
+		m, _, err := p.Evaluate(pattern.Input{Now: now, Entity: entity.Entity{ID: "x", Name: "x", CgroupPath: path}, Timeline: tl})
+		require.NoError(t, err)
+		assert.Equal(t, want, m.Remedies[0].Command, path)
+	}
+}
+
 // Whatever a pattern file holds, reading it ends, and what was read can be held against an entity.
 func FuzzParse(f *testing.F) {
 	f.Add(good)

@@ -41,6 +41,13 @@ func (s *story) CgroupProcs() string {
 	}
 }
 
+// Guaranteed says whether an entity is of a pod that requests just what its limits are, by where the kubelet accounts it. Kubernetes takes no
+// change in place that would make it another's (its QoS class): limits and requests have to be changed together.
+func (s *story) Guaranteed() bool {
+	path := s.in.Entity.CgroupPath
+	return strings.Contains(path, "kubepods") && !strings.Contains(path, "burstable") && !strings.Contains(path, "besteffort")
+}
+
 // InNetwork begins a shell command that is about a container's own network, on its machine: in the network namespace of the container's
 // first process. It is empty for what shares the machine's network, or where the processes are not known.
 func (s *story) InNetwork() string {

@@ -8,7 +8,8 @@ const (
 	// `signal`, `missing`, `not_executable`, `completed`; `outdated` ("true" of
 	// a pod whose StatefulSet was changed since; also of the other states of containers).
 	CrashLoop = "k8s.container.crash_loop"
-	// OOMKilled is the latest kill of a container for want of memory; the value is how long it is over.
+	// OOMKilled is the latest kill of a container for want of memory; the value is how long it is over. Attributes: `restarts`, `qos` (the
+	// pod's class).
 	OOMKilled = "k8s.container.oom_killed"
 	// ImagePull is an image that cannot be had. Attributes: `image`, `reason`, `message`, `problem`: `not_found`, `auth`, `rate_limit`,
 	// `network`, `tls`, `name`, `never`, `platform`, `disk`, or empty.

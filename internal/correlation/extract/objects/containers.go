@@ -63,7 +63,7 @@ func (t *telling) container(pod object, of entity.Entity, status object, init bo
 	}
 	if ended.str("reason") == "OOMKilled" {
 		t.state(e, signal.OOMKilled, ended.time("finishedAt"), "the container was killed for want of memory: last state OOMKilled, exit code "+
-			strconv.Itoa(int(ended.num(0, "exitCode"))), map[string]string{"restarts": strconv.Itoa(int(status.num(0, "restartCount")))})
+			strconv.Itoa(int(ended.num(0, "exitCode"))), map[string]string{"restarts": strconv.Itoa(int(status.num(0, "restartCount"))), "qos": pod.str("status", "qosClass")})
 	}
 	killed := t.probes(pod, e, status, spec, ended)
 	sidecar := init && spec.str("restartPolicy") == "Always" // it runs beside the containers, and the pod is ready when it is
