@@ -12,7 +12,7 @@ const (
 	// pod's class).
 	OOMKilled = "k8s.container.oom_killed"
 	// ImagePull is an image that cannot be had. Attributes: `image`, `reason`, `message`, `problem`: `not_found`, `auth`, `rate_limit`,
-	// `network`, `tls`, `name`, `never`, `platform`, `disk`, or empty.
+	// `network`, `tls`, `name`, `short`, `never`, `platform`, `disk`, or empty.
 	ImagePull = "k8s.container.image_pull"
 	// ConfigError is a container that cannot be made of its configuration. Attributes: `object_kind`, `object`, `key`, `has` (names of
 	// the keys there are), `message`, `problem`: `object`, `key`, or empty.

@@ -38,7 +38,7 @@ func (t *telling) unseen(o object, e entity.Entity, facts map[string]string) {
 	}
 }
 
-// unready is the first by name of a workload's pods that are not ready, and since when it has been short of one: nothing where no pod
+// unready is the first by number of a workload's pods that are not ready, and since when it has been short of one: nothing where no pod
 // says so, as when one is gone and the next one not made yet. One that is deleted may use its grace.
 func (t *telling) unready(o object) (first object, since time.Time) {
 	fits := selector(o.child("spec", "selector"))
@@ -52,7 +52,7 @@ func (t *telling) unready(o object) (first object, since time.Time) {
 				continue
 			}
 			at = cmp.Or(pod.condition("Ready").time("lastTransitionTime"), pod.created())
-			if !first.ok {
+			if !first.ok || len(pod.name()) < len(first.name()) { // db-2 comes before db-10
 				first = pod
 			}
 		}

@@ -328,6 +328,7 @@ func TestSinceWhenAWorkloadIsShort(t *testing.T) {
 		{"a pod that does not go", sts, fmt.Sprintf(db, 3), []string{pod("db-0", "", well), pod("db-1", "", well), pod("db-2", leaving("11:40:00"), well)}, 20 * time.Minute, ""},
 		{"a pod that the kubelet has said nothing of", sts, fmt.Sprintf(db, 3), []string{pod("db-0", "", well), pod("db-1", "", well), pod("db-2", "", "")}, 10 * time.Minute, ""},
 		{"a pod that keeps the next one waiting", sts, fmt.Sprintf(db, 2), []string{pod("db-0", "", well), pod("db-1", "", ready("False", "2026-11-23T11:00:00Z"))}, time.Hour, "db-1"},
+		{"pods of which the second waits, not the tenth", sts, fmt.Sprintf(db, 2), []string{pod("db-10", "", ready("False", "2026-11-23T11:00:00Z")), pod("db-2", "", ready("False", "2026-11-23T11:00:00Z"))}, time.Hour, "db-2"},
 		{"a pod that is not ready since just now", sts, fmt.Sprintf(db, 3), []string{pod("db-2", "", ready("False", "2026-11-23T11:59:00Z"))}, 0, ""},
 		{"a pod for long, and another since just now", ds, agent, []string{pod("db-0", "", ready("False", "2026-11-20T12:00:00Z")), pod("db-1", "", ready("False", "2026-11-23T11:59:00Z"))}, 72 * time.Hour, ""},
 		{"pods that are replaced", ds, agent, []string{pod("db-0", leaving("12:00:20"), well), pod("db-1", "", ready("False", "2026-11-23T11:59:00Z"))}, 0, ""},

@@ -114,6 +114,7 @@ var pullProblems = []struct{ part, problem string }{
 	{"no match for platform", "platform"}, {"no matching manifest", "platform"}, {"does not match the specified platform", "platform"},
 	{"no such host", "network"}, {"i/o timeout", "network"}, {"connection refused", "network"}, {"dial tcp", "network"},
 	{"TLS handshake timeout", "network"}, {"context deadline exceeded", "network"}, {"network is unreachable", "network"},
+	{"short name mode is enforcing", "short"}, {`short-name "`, "short"}, // CRI-O's
 	{"invalid reference format", "name"}, {"couldn't parse image", "name"}, {"repository name must be", "name"},
 	{"pull access denied", "denied"}, {"insufficient_scope", "denied"},
 	{"401 Unauthorized", "auth"}, {"403 Forbidden", "auth"}, {"no basic auth credentials", "auth"}, {"authentication required", "auth"},
