@@ -127,7 +127,7 @@ const (
 	// `lost`, `failed`.
 	VolumeLost = "k8s.volume.lost"
 	// ResizeStuck is a claim that does not get the space it asks for. Attributes: `wants`, `has`, `message`, `problem`: `controller`,
-	// `node`, `restart`.
+	// `node`, `restart`, `waits` (no resizer).
 	ResizeStuck = "k8s.volume.resize_stuck"
 	// ClaimUnbound is a claim for a volume that nothing provides. Attributes: `class`, `message`, `problem`: `class`, `no_class`,
 	// `provisioner`, or empty.

@@ -88,6 +88,7 @@ func TestTellings(t *testing.T) {
 	starts := `{metadata: {name: api-1, namespace: shop, uid: u1, labels: {app: api}}, spec: {nodeName: n1, containers: [{name: api, startupProbe: {periodSeconds: 10, failureThreshold: 30, tcpSocket: {port: 80}}}]},
 		status: {phase: Running, conditions: [{type: Ready, status: "False", lastTransitionTime: "2026-11-23T11:58:00Z"}], containerStatuses: [{name: api, started: false, state: {running: {startedAt: "2026-11-23T%s:00Z"}}, restartCount: %d}]}}`
 	routeless := `{metadata: {name: n1, creationTimestamp: "2026-11-23T%s:00Z"}, status: {conditions: [{type: Ready, status: "True"}, {type: NetworkUnavailable, status: "True"}]}}`
+	grows := `{metadata: {name: a, namespace: shop}, spec: {resources: {requests: {storage: 2Gi}}}, status: {phase: Bound, capacity: {storage: 1Gi}}}`
 	classless := `{metadata: {name: web, namespace: shop, creationTimestamp: "2026-11-23T%s:00Z"}}`
 	away := `{metadata: {name: n1}, spec: {taints: [{key: %s, effect: NoSchedule}]}, status: {conditions: [{type: Ready, status: Unknown, lastTransitionTime: "2026-11-23T%s:00Z"}]}}`
 	probed := func(ready, killed, started string) []string {
@@ -162,6 +163,8 @@ func TestTellings(t *testing.T) {
 		{"a volume that waits to be used again", []string{"persistentvolumes", `{metadata: {name: v}, status: {phase: Released}}`}, nil},
 		{"a claim that does not grow", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop}, spec: {resources: {requests: {storage: 2Gi}}}, status: {phase: Bound, capacity: {storage: 1Gi},
 			conditions: [{type: FileSystemResizePending, status: "True", lastTransitionTime: "2026-11-23T11:30:00Z"}]}}`}, []string{"volume:shop/a k8s.volume.resize_stuck restart"}},
+		{"a claim that is growing, for which a resizer is waited", []string{"persistentvolumeclaims", grows, "events", strings.NewReplacer("11:50:00", "11:58:00", "count: 4", "type: Warning, count: 4").Replace(event("PersistentVolumeClaim", "a", "ExternalExpanding", "waiting"))}, nil},
+		{"a claim that nobody grows", []string{"persistentvolumeclaims", grows, "events", event("PersistentVolumeClaim", "a", "ExternalExpanding", "waiting")}, []string{"volume:shop/a k8s.volume.resize_stuck waits"}},
 		{"a claim that is growing", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop}, spec: {resources: {requests: {storage: 2Gi}}}, status: {phase: Bound, capacity: {storage: 1Gi}}}`}, nil},
 		{"a node that has restarted now and then, in one event that has gone on for months", []string{"nodes", readyN1, "events",
 			strings.Replace(event("Node", "n1", "NodeNotReady", "Node n1 status is now: NodeNotReady"), "firstTimestamp: \"2026-11-23", "firstTimestamp: \"2026-08-23", 1)}, nil},

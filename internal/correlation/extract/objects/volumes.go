@@ -117,8 +117,14 @@ func (t *telling) growing(pvc object) {
 			facts["problem"], facts["message"], since = kind.problem, brief(c.str("message")), c.time("lastTransitionTime")
 		}
 	}
-	if ev := t.last("PersistentVolumeClaim", pvc, t.now.Add(-lately), "VolumeResizeFailed", "FileSystemResizeFailed", "ExternalExpanding"); facts["problem"] == "" && ev.ok && ev.str("type") == "Warning" {
+	ev := t.last("PersistentVolumeClaim", pvc, t.now.Add(-lately), "VolumeResizeFailed", "FileSystemResizeFailed")
+	waits := t.last("PersistentVolumeClaim", pvc, t.now.Add(-lately), "ExternalExpanding")
+	switch {
+	case facts["problem"] != "":
+	case ev.ok && ev.str("type") == "Warning":
 		facts["problem"], facts["message"], since = "controller", brief(said(ev)), began(ev)
+	case waits.ok && !pvc.condition("Resizing").ok && t.now.Sub(began(waits)) >= starting: // its driver's resizer has not begun
+		facts["problem"], facts["message"], since = "waits", brief(said(waits)), began(waits)
 	}
 	if facts["problem"] == "" || facts["problem"] == "restart" && t.now.Sub(since) < starting {
 		return // it is at it
