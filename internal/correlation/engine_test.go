@@ -256,6 +256,53 @@ func TestPredictionsOfWhatIsGoneAreWithdrawn(t *testing.T) {
 	}
 }
 
+// Where there is no limit any more none is told, as after `systemctl set-property app.service MemoryMax=infinity`: nothing ends at the one
+// that there was. One that is set again is another one.
+func TestALimitThatIsTakenAway(t *testing.T) {
+	grows := func(w *world, e entity.Entity, from float64, d time.Duration) {
+		w.pass(d, func(i int) {
+			if i%2 == 0 {
+				w.observe(e, gauge(signal.MemoryUsed, from+float64(i)*mi))
+			}
+		})
+	}
+	t.Run("while it is watched", func(t *testing.T) {
+		w := newWorld(t, settings(t))
+		e := w.cgroup("/app")
+		w.leak(e, 64*mi, 7*time.Minute)
+		require.Equal(t, finding.Active, w.find("memory-exhaustion", e).State)
+		grows(w, e, 484*mi, 3*time.Minute)
+		require.Equal(t, finding.Resolved, w.find("memory-exhaustion", e).State)
+		assert.Empty(t, w.engine.Status(w.now).Watched)
+		w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
+		w.pass(time.Second, func(int) { w.observe(e, counter(signal.OOMKill, 1, time.Time{})) })
+		assert.NotContains(t, w.find("oom-killed", e).Explanation, "512 MiB", "it is the limit of another one")
+		w.pass(4*time.Minute, func(i int) { w.observe(e, gauge(signal.MemoryUsed, float64(664+i)*mi), gauge(signal.MemoryLimit, 1024*mi)) })
+		assert.Equal(t, finding.Active, w.find("memory-exhaustion", e).State)
+	})
+	t.Run("while nobody watches", func(t *testing.T) {
+		w := newWorld(t, settings(t))
+		e := w.cgroup("/app")
+		w.leak(e, 64*mi, 7*time.Minute)
+		w.saveAll()
+		again := w.restart(settings(t), 5*time.Minute)
+		grows(again, e, 480*mi, 4*time.Minute)
+		assert.Equal(t, finding.Resolved, again.find("memory-exhaustion", e).State)
+		assert.Empty(t, again.engine.Status(again.now).Watched)
+	})
+	t.Run("one that is told more rarely than what is in use counts", func(t *testing.T) {
+		w := newWorld(t, settings(t))
+		e := w.cgroup("/app")
+		w.pass(7*time.Minute, func(i int) {
+			if i%60 == 0 {
+				w.observe(e, gauge(signal.MemoryLimit, 512*mi))
+			}
+			w.observe(e, gauge(signal.MemoryUsed, float64(64+i)*mi))
+		})
+		assert.Equal(t, finding.Active, w.find("memory-exhaustion", e).State)
+	})
+}
+
 func TestStatus(t *testing.T) {
 	w := newWorld(t, settings(t))
 	e := w.cgroup("/app")

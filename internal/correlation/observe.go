@@ -123,6 +123,13 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // rewind moves what lies after now to now. Forecasts begin anew: their samples are of another clock.
 func (s *subject) rewind(now time.Time) {
 	s.heard, s.restored = earlier(s.heard, now), earlier(s.restored, now)

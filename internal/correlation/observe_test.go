@@ -161,8 +161,10 @@ func TestOneContainerOfTwoSources(t *testing.T) {
 	whole, _ := entity.New(attributes{"container.id": "c1", "k8s.pod.uid": "u1", "k8s.pod.name": "api-1", "k8s.namespace.name": "shop", "k8s.container.name": "api"}, "n1")
 	byID, _ := entity.New(attributes{"container.id": "c1", "cgroup.path": "/kubepods/c1", "k8s.pod.uid": "u1"}, "n1")
 	w.observe(byName, gauge(signal.MemoryUsed, 60*mi))
-	w.observe(whole, gauge(signal.MemoryLimit, 512*mi))
 	w.pass(7*time.Minute, func(i int) {
+		if i%60 == 0 {
+			w.observe(whole, gauge(signal.MemoryLimit, 512*mi))
+		}
 		w.observe(byName, gauge(signal.MemoryUsed, float64(64+i)*mi))
 		w.observe(byID, counter(signal.OOMKill, 0, time.Time{}))
 	})

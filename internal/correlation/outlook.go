@@ -84,6 +84,12 @@ func (e *Engine) forecast(s *subject) {
 		if !used.Time.After(o.sampled) {
 			continue
 		}
+		// Sources tell a limit with each reading, and none where there is none.
+		if told := later(limit.Time, s.restored); used.Time.Sub(told) > o.patience() {
+			s.timeline.Observe(signal.Signal{Kind: res.limit(), Shape: signal.Over})
+			delete(s.outlooks, name)
+			continue
+		}
 		if !o.sampled.IsZero() {
 			o.gap = used.Time.Sub(o.sampled)
 		}
@@ -124,12 +130,14 @@ func (o *outlook) observe(t *timeline.Timeline, used, limit timeline.Reading) {
 		Value: o.last.Rate * 60, Unit: used.Unit + "/min"})
 }
 
-// unheard is how long a forecast outlives its last sample, or three samples' time where these are rarer.
+// unheard is how long a forecast outlives its last sample, and its limit, or three samples' time where these are rarer.
 const unheard = 2 * time.Minute
+
+func (o *outlook) patience() time.Duration { return max(unheard, 3*o.gap) }
 
 // current says whether there is a forecast, of a sample that is not too old.
 func (o *outlook) current(now time.Time) bool {
-	return o.last.Predicts() && now.Sub(o.sampled) <= max(unheard, 3*o.gap)
+	return o.last.Predicts() && now.Sub(o.sampled) <= o.patience()
 }
 
 // predict puts the forecast into a pattern's input. It returns false when there is none.
