@@ -47,7 +47,7 @@ func (s *store) put(now time.Time, f finding.Finding, body []byte) (before *find
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.findings[f.ID]; old != nil {
-		if !supersedes(&f, &old.finding) {
+		if !f.Supersedes(&old.finding, now) {
 			if f.State == old.finding.State {
 				old.heard = now
 				s.list(old).MoveToBack(old.place)
@@ -71,19 +71,6 @@ func (s *store) put(now time.Time, f finding.Finding, body []byte) (before *find
 		evicted = append(evicted, &gone.finding)
 	}
 	return before, evicted, true
-}
-
-// supersedes says whether a finding is to take the place of what is known of it. Its end may be told with an earlier LastSeen
-// than is known, by a source that was killed and took up an older state.
-func supersedes(f, known *finding.Finding) bool {
-	ends := f.State == finding.Resolved && known.State == finding.Active
-	if ends && f.FirstSeen.Equal(known.FirstSeen) {
-		return true
-	}
-	if c := f.LastSeen.Compare(known.LastSeen); c != 0 {
-		return c > 0
-	}
-	return ends || f.State == known.State
 }
 
 func (s *store) list(e *entry) *list.List {

@@ -40,6 +40,8 @@ func TestTheLatestTellingCounts(t *testing.T) {
 		{"active, from before its end", told(finding.Resolved, 0, 2), told(finding.Active, 0, 1), false},
 		{"active again", told(finding.Resolved, 0, 2), told(finding.Active, 3, 3), true},
 		{"active after all, by a source with an older state", told(finding.Resolved, 0, 2), told(finding.Active, 0, 3), true},
+		{"after a clock was set back", told(finding.Active, 3600, 7200), told(finding.Active, 3600, 1), true},
+		{"earlier, by a clock that is ahead by less than clocks differ", told(finding.Active, 5, 9), told(finding.Active, 5, 6), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := serve(t, nil)

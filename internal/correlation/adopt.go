@@ -33,8 +33,10 @@ func (e *Engine) Adopt(now time.Time, f finding.Finding, id entity.ID) {
 	case known == nil && len(e.adopted) >= e.settings.MaxFindings:
 		e.stats.FindingsRefused++
 		return
-	case known != nil && f.LastSeen.Before(known.finding.LastSeen) && f.State == known.finding.State:
-		known.heard = now // told again out of order
+	case known != nil && !f.Supersedes(&known.finding, now): // told again out of order
+		if f.State == known.finding.State {
+			known.heard = now
+		}
 		return
 	}
 	if known != nil && known.entity != id {

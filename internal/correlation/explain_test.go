@@ -197,6 +197,32 @@ func TestAdoptedAlone(t *testing.T) {
 	assert.Empty(t, w.after(time.Second))
 }
 
+// What a node tells may come out of order, after a retry: what is over does not begin anew by it. After its clock was set back, what it
+// tells is news all the same.
+func TestAdoptedOutOfOrder(t *testing.T) {
+	w := newRelated(t)
+	active := ofNode("broken", "there", w.now)
+	resolved := active
+	resolved.State = finding.Resolved
+	for _, f := range []finding.Finding{active, resolved, active} {
+		w.engine.Adopt(w.now, f, aPod.ID)
+		w.after(time.Second)
+	}
+	f := w.find("broken", aPod)
+	require.NotNil(t, f)
+	assert.Equal(t, finding.Resolved, f.State)
+
+	again := ofNode("broken", "there", w.now)
+	w.engine.Adopt(w.now, again, aPod.ID)
+	w.after(time.Second)
+	require.Equal(t, finding.Active, w.find("broken", aPod).State)
+	w.now = w.now.Add(-time.Hour)
+	again.LastSeen, again.Severity = w.now, finding.Critical
+	w.engine.Adopt(w.now, again, aPod.ID)
+	w.after(time.Second)
+	assert.Equal(t, finding.Critical, w.find("broken", aPod).Severity)
+}
+
 // One that is not heard of any more is over after two minutes.
 func TestAdoptedFromWhatFellSilent(t *testing.T) {
 	w := newRelated(t)
