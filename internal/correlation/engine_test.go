@@ -277,7 +277,9 @@ func TestALimitThatIsTakenAway(t *testing.T) {
 		w.observe(e, counter(signal.OOMKill, 0, time.Time{}))
 		w.pass(time.Second, func(int) { w.observe(e, counter(signal.OOMKill, 1, time.Time{})) })
 		assert.NotContains(t, w.find("oom-killed", e).Explanation, "512 MiB", "it is the limit of another one")
-		w.pass(4*time.Minute, func(i int) { w.observe(e, gauge(signal.MemoryUsed, float64(664+i)*mi), gauge(signal.MemoryLimit, 1024*mi)) })
+		w.pass(4*time.Minute, func(i int) {
+			w.observe(e, gauge(signal.MemoryUsed, float64(664+i)*mi), gauge(signal.MemoryLimit, 1024*mi))
+		})
 		assert.Equal(t, finding.Active, w.find("memory-exhaustion", e).State)
 	})
 	t.Run("while nobody watches", func(t *testing.T) {

@@ -238,6 +238,16 @@ func TestAdoptedFromWhatFellSilent(t *testing.T) {
 	}
 }
 
+// What a node finds by a pattern that is not known here, about one entity and about one that contains it, is told as the node tells it.
+func TestAdoptedOfAPatternThatIsNotKnown(t *testing.T) {
+	w := newWorld(t, related(t))
+	for _, path := range []string{"/pod", "/pod/app"} {
+		w.observe(w.cgroup(path), gauge("memory.used", 1))
+		w.engine.Adopt(w.now, ofNode("not-known-here", "there"+path, w.now), w.cgroup(path).ID)
+	}
+	assert.Len(t, w.after(time.Second), 2)
+}
+
 // A node may tell of a pod before the cluster's view has it: what was told by then is over as soon as it is known whose it is.
 func TestAdoptedOfWhatIsKnownLater(t *testing.T) {
 	w := newRelated(t)

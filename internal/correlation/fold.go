@@ -56,6 +56,9 @@ func (e *Engine) same(inner, outer *life) bool {
 		return overlap(a, b)
 	}
 	p := e.patterns[inner.Pattern]
+	if p == nil {
+		return false // another engine's: what shows it is not known here
+	}
 	trigger := func(c *pattern.Clause) bool { return c.Role == pattern.Trigger }
 	a, b := e.subjects[inner.Entity].latest(p, trigger), e.subjects[outer.Entity].latest(p, trigger)
 	return a.Sub(b).Abs() <= together

@@ -2,6 +2,7 @@ package correlation
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 // maxAhead is how far a signal's time may lie ahead of its arrival: what is further was stamped by a clock that is wrong, and
 // would make everything after it look late.
 const maxAhead = 5 * time.Minute
+
+// maxValue is more than any amount, count or time is. What is more, or no number, has no form in JSON, or its sums have none: neither
+// the finding that it is evidence of nor what is stored with that could be written.
+const maxValue = math.MaxInt64
 
 // Observe takes in what was observed about one entity. now is the time of arrival.
 func (e *Engine) Observe(now time.Time, b signal.Batch) {
@@ -31,7 +36,7 @@ func (e *Engine) observe(now time.Time, b signal.Batch) {
 	for _, sig := range b.Signals {
 		e.stats.Signals++
 		sig.Time = wall(sig.Time)
-		if sig.Time.Sub(now) > maxAhead {
+		if sig.Time.Sub(now) > maxAhead || !(math.Abs(sig.Value) < maxValue) {
 			e.stats.SignalsDropped++
 			continue
 		}

@@ -2,6 +2,7 @@ package correlation_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -152,6 +153,24 @@ func TestASignalOfAWrongClockIsDropped(t *testing.T) {
 	assert.EqualValues(t, 1, w.engine.Stats().SignalsDropped)
 	w.pass(15*time.Second, func(int) { w.observe(e, gauge("heat", 2)) })
 	assert.NotNil(t, w.find("hot", e), "and keeps nothing out that follows")
+}
+
+// What is no number, or more than there can be of anything, says nothing: JSON has no form for it or for sums of it, and one finding that
+// cannot be written would keep those beside it from being stored as well.
+func TestWhatIsNoAmountIsDropped(t *testing.T) {
+	w := newWorld(t, hot(t, ""))
+	e := w.cgroup("/app")
+	absurd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64}
+	w.pass(15*time.Second, func(int) {
+		for _, v := range absurd {
+			w.observe(e, gauge("heat", v), signal.Signal{Kind: "heat", Shape: signal.Event, Value: v})
+		}
+	})
+	assert.EqualValues(t, 15*2*len(absurd), w.engine.Stats().SignalsDropped)
+	assert.Empty(t, w.engine.Findings())
+	w.saveAll()
+	w.pass(15*time.Second, func(int) { w.observe(e, gauge("heat", 2)) })
+	assert.NotNil(t, w.find("hot", e))
 }
 
 // One container, known to one source by its id and to the other by its pod.
