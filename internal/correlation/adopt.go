@@ -30,7 +30,7 @@ func (e *Engine) Adopt(now time.Time, f finding.Finding, id entity.ID) {
 	switch {
 	case known == nil && f.State == finding.Resolved && e.lives[ID(f.Pattern, id)] == nil:
 		return // it was over before this engine ever heard of it
-	case known == nil && len(e.adopted) >= e.settings.MaxFindings:
+	case known == nil && !e.roomForAdopted(f.Severity):
 		e.stats.FindingsRefused++
 		return
 	case known != nil && !f.Supersedes(&known.finding, now): // told again out of order
@@ -43,6 +43,36 @@ func (e *Engine) Adopt(now time.Time, f finding.Finding, id entity.ID) {
 		e.disown(now, known)
 	}
 	e.adopted[f.ID] = &adopted{f, id, now}
+}
+
+// roomForAdopted is what room is for the findings of this engine. What goes is over when it was not heard of for long.
+func (e *Engine) roomForAdopted(s finding.Severity) bool {
+	switch {
+	case len(e.adopted) < e.settings.MaxFindings:
+		return true
+	case s.Rank() <= e.fullAdopted:
+		return false
+	}
+	var least *adopted
+	for _, a := range e.adopted {
+		if a.weight() < s.Rank() && (least == nil || cmp.Or(a.weight()-least.weight(), a.heard.Compare(least.heard)) < 0) {
+			least = a
+		}
+	}
+	if least == nil {
+		e.fullAdopted = s.Rank()
+		return false
+	}
+	delete(e.adopted, least.finding.ID)
+	return true
+}
+
+// weight is how bad what a finding tells is, by rank; 0 when it is over.
+func (a *adopted) weight() int {
+	if a.finding.State != finding.Active {
+		return 0
+	}
+	return a.finding.Severity.Rank()
 }
 
 // disown ends what was told of a finding of another engine before it was known which entity it is about.
@@ -78,14 +108,14 @@ func (e *Engine) adopt(now time.Time, held map[string]bool) {
 				l.Finding.Outcome, l.Finding.Causes, l.Finding.Effects = f.Outcome, f.Causes, f.Effects
 				l.resolve(now)
 			}
-		case held[id]:
+		case l != nil && held[id]:
 			if l.Finding.Outcome == nil && f.Outcome != nil {
 				e.subjects[l.Entity].dirty = true // the text is to tell of it
 			}
 			l.join(f)
 		default:
 			if l == nil {
-				if !e.room() {
+				if !e.room(now, f.Severity) {
 					e.stats.FindingsRefused++
 					continue
 				}

@@ -21,7 +21,8 @@ type Settings struct {
 	Patterns []*pattern.Pattern
 	// MaxEntities bounds the entities that are watched; the one that was silent longest goes first.
 	MaxEntities int
-	// MaxFindings bounds the findings, resolved ones included; a new one beyond it is not told, and counted.
+	// MaxFindings bounds the findings, resolved ones included. A new one beyond it takes the place of one that is over or less bad; where
+	// there is none, it is not told, and counted.
 	MaxFindings int
 	// EntityTTL is how long a silent entity is remembered.
 	EntityTTL time.Duration
@@ -44,7 +45,11 @@ type Engine struct {
 	layers   map[finding.Layer]time.Time
 	covers   map[part]cover
 	victims  *victims
-	stats    Stats
+	// full is the rank of the worst finding that there was no room for since the last look, fullAdopted the same of other engines'.
+	full, fullAdopted int
+	// ended are findings that had to go for worse ones, which people are not told yet.
+	ended []finding.Finding
+	stats Stats
 	// faulty are the patterns of which a text could not be told, and faults what was not said of them yet.
 	faulty map[string]bool
 	faults []error

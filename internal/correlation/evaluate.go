@@ -32,6 +32,7 @@ func (e *Engine) Settle(now time.Time) {
 // look is a look at everything. wait is how long a signal waits for its owner.
 func (e *Engine) look(now time.Time, wait time.Duration) []finding.Finding {
 	now = e.pass(now)
+	e.full, e.fullAdopted = 0, 0
 	e.release(now, wait)
 	e.expire(now)
 	alive := map[entity.ID]bool{}
@@ -117,7 +118,7 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 			continue
 		}
 		if l == nil {
-			if !e.room() {
+			if !e.room(now, m.Severity) {
 				e.stats.FindingsRefused++
 				s.until = now
 				continue
@@ -158,21 +159,30 @@ func (e *Engine) pattern(name string) *pattern.Pattern {
 	return &pattern.Pattern{Name: name}
 }
 
-// room says whether one more finding fits, making room by forgetting the one that was resolved longest ago.
-func (e *Engine) room() bool {
-	if len(e.lives) < e.settings.MaxFindings {
+// room says whether one more finding fits, making room by forgetting one that is over or less bad: the least of all, and of several the
+// one for which that has been so for longest.
+func (e *Engine) room(now time.Time, s finding.Severity) bool {
+	switch {
+	case len(e.lives) < e.settings.MaxFindings:
 		return true
+	case s.Rank() <= e.full:
+		return false // as for the one before
 	}
-	var oldest *life
+	var least *life
 	for _, l := range e.lives {
-		if l.Stage == resolved && l.Pending.IsZero() && (oldest == nil || l.Since.Before(oldest.Since)) {
-			oldest = l
+		if l.weight() < s.Rank() && (least == nil || cmp.Or(l.weight()-least.weight(), l.Since.Compare(least.Since)) < 0) {
+			least = l
 		}
 	}
-	if oldest == nil {
+	if least == nil {
+		e.full = s.Rank()
 		return false
 	}
-	e.bury(oldest.Finding.ID, oldest)
+	if least.Stage == active && !least.ToldAt.Before(least.Since) {
+		least.resolve(now)
+		e.ended = append(e.ended, least.Finding)
+	}
+	e.bury(least.Finding.ID, least)
 	return true
 }
 
@@ -194,6 +204,12 @@ func ID(pattern string, id entity.ID) string {
 // tell returns what people should be told now.
 func (e *Engine) tell(now time.Time) []finding.Finding {
 	var out []finding.Finding
+	for _, f := range e.ended {
+		if e.lives[f.ID] == nil {
+			out = append(out, f)
+		}
+	}
+	e.ended = nil
 	for _, l := range e.lives {
 		if l.changed || l.Stage == active && (l.stale(now) || now.Sub(l.ToldAt) >= e.settings.Refresh) {
 			if l.changed {

@@ -270,4 +270,12 @@ func TestAdoptedAreBounded(t *testing.T) {
 	w.engine.Adopt(w.now, ofNode("broken", "b", w.now), "pod:u2")
 	assert.Len(t, w.after(time.Second), 1)
 	assert.EqualValues(t, 1, w.engine.Stats().FindingsRefused)
+
+	worse := ofNode("broken", "c", w.now)
+	worse.Severity = finding.Critical
+	w.engine.Adopt(w.now, worse, "pod:u3")
+	told := w.after(time.Second)
+	require.Len(t, told, 2)
+	assert.Equal(t, []any{finding.Critical, finding.Active, finding.Warning, finding.Resolved},
+		[]any{told[0].Severity, told[0].State, told[1].Severity, told[1].State}, "a worse one takes the place")
 }

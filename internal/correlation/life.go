@@ -50,6 +50,9 @@ func (l *life) hold(now time.Time, p *pattern.Pattern, f finding.Finding) {
 			l.Pending = now
 		}
 		if now.Sub(l.Pending) < time.Duration(p.For) {
+			if l.Stage == "" {
+				l.Finding.Severity = f.Severity
+			}
 			return
 		}
 		l.Stage, l.Since, l.Pending, l.First = active, now, time.Time{}, nil
@@ -68,6 +71,14 @@ func (l *life) hold(now time.Time, p *pattern.Pattern, f finding.Finding) {
 	f.Outcome, f.Causes, f.Effects = before.Outcome, before.Causes, before.Effects
 	f.Affected, f.AffectedTotal = before.Affected, before.AffectedTotal
 	l.Finding, l.Adopted = f, false
+}
+
+// weight is how bad what a finding tells is, by rank; 0 when it is over.
+func (l *life) weight() int {
+	if l.Stage == resolved && l.Pending.IsZero() {
+		return 0
+	}
+	return max(l.Finding.Severity.Rank(), finding.Info.Rank())
 }
 
 // shown are the parts of a finding that are worth telling when they differ.

@@ -102,6 +102,43 @@ func TestAResolvedFindingMakesRoomForANewOne(t *testing.T) {
 	assert.Nil(t, w.find("hot", a))
 }
 
+// At the bound what is worse counts: it takes the place of what is less bad, whose end is told, and which does not come and go with it.
+func TestAWorseFindingTakesThePlaceOfALesserOne(t *testing.T) {
+	s := hot(t, "")
+	s.MaxFindings = 2
+	w := newWorld(t, s)
+	const warm, glowing = 2, 20
+	heat := map[string]float64{"/a": warm, "/b": warm}
+	pass := func(d time.Duration) (course string) {
+		w.told = nil
+		w.pass(d, func(int) {
+			for path, v := range heat {
+				w.observe(w.cgroup(path), gauge("heat", v))
+			}
+		})
+		return w.history()
+	}
+	require.Equal(t, "active warning", pass(15*time.Second))
+	heat["/c"] = glowing
+	assert.Equal(t, "resolved warning, active critical", pass(15*time.Second))
+	assert.Len(t, w.engine.Findings(), 2)
+	assert.NotContains(t, pass(5*time.Minute), "resolved")
+	heat["/d"], heat["/e"] = glowing, glowing
+	pass(15 * time.Second)
+	for _, f := range w.engine.Findings() {
+		assert.Equal(t, finding.Critical, f.Severity)
+	}
+	assert.Equal(t, "active critical", pass(5*time.Minute), "of those that are equally bad the first stay")
+	assert.Positive(t, w.engine.Stats().FindingsRefused)
+	heat["/c"], heat["/d"], heat["/e"] = 0, 0, 0
+	pass(time.Minute)
+	for _, path := range []string{"/a", "/b"} {
+		f := w.find("hot", w.cgroup(path))
+		require.NotNil(t, f, "when the worse ones are over, they are told again")
+		assert.Equal(t, finding.Active, f.State)
+	}
+}
+
 func TestTheClockIsSetBack(t *testing.T) {
 	w := newWorld(t, settings(t))
 	e := w.cgroup("/app")

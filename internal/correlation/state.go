@@ -311,7 +311,7 @@ func decode(b []byte) (st state, known []savedSubject, err error) {
 // takeFindings restores the findings of a shard, and the past of workloads.
 func (e *Engine) takeFindings(now time.Time, st state) {
 	for id, l := range st.Lives {
-		if e.patterns[l.Pattern] == nil || !e.room() {
+		if e.patterns[l.Pattern] == nil || !e.room(now, l.Finding.Severity) {
 			continue
 		}
 		l.rewind(now)

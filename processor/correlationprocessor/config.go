@@ -40,7 +40,8 @@ type Config struct {
 	EntityTTL time.Duration `mapstructure:"entity_ttl"`
 	// MaxEntities bounds the entities that are watched; the one that was silent longest is forgotten first.
 	MaxEntities int `mapstructure:"max_entities"`
-	// MaxFindings bounds the findings that are remembered, resolved ones included.
+	// MaxFindings bounds the findings that are remembered, resolved ones included; those make room first, then what is less bad than a
+	// new one.
 	MaxFindings int `mapstructure:"max_findings"`
 	// Node is the name of the node that findings are about where their resource names none; default: the host's name.
 	Node string `mapstructure:"node"`
