@@ -324,6 +324,7 @@ func (t *Timeline) Rewind(now time.Time) {
 		}
 	}
 	back(&t.gone)
+	back(&t.Since)
 	for kind, r := range t.readings {
 		back(&r.Time)
 		t.readings[kind] = r

@@ -174,6 +174,12 @@ func TestRewind(t *testing.T) {
 	events := tl.Events(time.Time{}, "c")
 	require.Len(t, events, 2)
 	assert.Equal(t, at(50), events[0].First)
+
+	gone := timeline.New(start)
+	gone.Forget(at(3600))
+	gone.Rewind(at(50))
+	assert.True(t, gone.Observe(since(70, 1, 60)))
+	assert.Len(t, gone.Events(time.Time{}, "c"), 1, "what began since counts from zero")
 }
 
 // A timeline goes on after a restart as if there had been none.
