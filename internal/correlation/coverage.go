@@ -33,6 +33,16 @@ var layers = []struct {
 	{finding.LayerKubernetes, "the Kubernetes receivers"},
 }
 
+// spoken says whether coverage speaks of a layer.
+func spoken(of finding.Layer) bool {
+	for _, l := range layers {
+		if l.layer == of {
+			return true
+		}
+	}
+	return false
+}
+
 // part is a part of a layer on a node, as its source calls it.
 type part struct {
 	layer      finding.Layer
@@ -57,7 +67,7 @@ func (e *Engine) cover(now time.Time, b signal.Batch) []signal.Signal {
 		}
 		e.stats.Signals++
 		p := part{s.Layer, b.Entity.Node, s.Attributes["part"]}
-		if _, known := e.covers[p]; !known && len(e.covers) >= maxParts {
+		if _, known := e.covers[p]; !known && len(e.covers) >= maxParts || !spoken(s.Layer) {
 			e.stats.SignalsDropped++
 			continue
 		}

@@ -83,6 +83,9 @@ func (v *victims) join(now time.Time, b signal.Batch, deliver func(signal.Batch)
 		o := owner{process: process{b.Entity.Node, s.Attributes["pid"]}, entity: b.Entity, at: s.Time}
 		switch {
 		case s.Kind == signal.KernelOOMGroup:
+			if len(v.groups) >= maxOwned {
+				clear(v.groups) // of so many nodes; each counts for a moment
+			}
 			v.groups[b.Entity.Node] = o
 		case s.Kind == signal.KernelOOMContext:
 			o.facts = s.Attributes
