@@ -217,3 +217,31 @@ func permutations(of []string) (all [][]string) {
 	}
 	return all
 }
+
+// Where the kernel accounts no memory by cgroups, as on a Raspberry Pi, or a service is in none of its own, it says that the victim was in
+// the root cgroup. That is the machine; whose process it was, another layer may know.
+func TestAKillInTheRootCgroup(t *testing.T) {
+	w := newWorld(t, settings(t))
+	root, ok := entity.New(attributes{"cgroup.path": "/", "host.name": "n1"}, "n1")
+	require.True(t, ok)
+	unit, _ := entity.New(attributes{"systemd.unit": "api.service", "host.name": "n1"}, "n1")
+	event := func(e entity.Entity, kind string, facts map[string]string) {
+		w.engine.Observe(w.now, signal.Batch{Entity: e, Signals: []signal.Signal{{Time: w.now, Kind: kind, Layer: finding.LayerJournald, Entity: e.ID, Value: 1, Attributes: facts}}})
+	}
+	kill := func(pid string) {
+		facts := map[string]string{"pid": pid, "comm": "python3", "scope": "node"}
+		event(root, signal.KernelOOMContext, map[string]string{"pid": pid, "constraint": "NONE"})
+		event(root, signal.NodeOOMKill, facts)
+		event(root, signal.KernelOOMKill, facts)
+	}
+	kill("77")
+	kill("88")
+	event(unit, "unit.exited", map[string]string{"pid": "88", "status": "killed", "name": "KILL"})
+	w.pass(time.Minute, nil)
+	var found []string
+	for _, f := range w.engine.Findings() {
+		require.NoError(t, f.Validate())
+		found = append(found, f.Pattern+" of "+f.Entity.Name)
+	}
+	assert.ElementsMatch(t, []string{"process-oom-killed of n1", "oom-killed of api.service"}, found)
+}

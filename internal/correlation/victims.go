@@ -88,8 +88,10 @@ func (v *victims) join(now time.Time, b signal.Batch, deliver func(signal.Batch)
 			}
 			v.groups[b.Entity.Node] = o
 		case s.Kind == signal.KernelOOMContext:
-			o.facts = s.Attributes
-			v.own(o, deliver)
+			if b.Entity.Kind != entity.Node { // or it was in the root cgroup, and another layer may know more
+				o.facts = s.Attributes
+				v.own(o, deliver)
+			}
 		case unowned(b.Entity, s):
 			if o, ok := v.owner(o.process, s.Time); ok {
 				deliver(o.take(s))

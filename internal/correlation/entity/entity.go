@@ -144,6 +144,9 @@ func New(a Attributes, node string) (Entity, bool) {
 			break
 		}
 	}
+	if e.CgroupPath == "/" { // all of the machine
+		e.CgroupPath = ""
+	}
 	pod, unit := a.String(AttrPodName), a.String(AttrUnit)
 	mountpoint, claim, target := a.String(AttrMountpoint), a.String(AttrClaim), a.String(AttrTLSTarget)
 	device := a.String(AttrDevice)

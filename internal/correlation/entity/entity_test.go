@@ -42,6 +42,8 @@ func TestNew(t *testing.T) {
 		{"a pod by its name", attributes{"k8s.namespace.name": "shop", "k8s.pod.name": "api-1"}, entity.Pod, "pod:shop/api-1", "api-1"},
 		{"a unit", attributes{"systemd.unit": "a.service", "cgroup.path": "/system.slice/a.service", "host.name": "h"}, entity.Unit, "unit:h:a.service", "a.service"},
 		{"a cgroup", attributes{"cgroup.path": "/app/worker"}, entity.Cgroup, "cgroup:n1:/app/worker", "app/worker"},
+		{"the root of all cgroups", attributes{"cgroup.path": "/", "host.name": "h"}, entity.Node, "node:h", "h"},
+		{"the root of all cgroups, of nobody knows which machine", attributes{"cgroup.path": "/"}, "", "", ""},
 		{"a node", attributes{"k8s.node.name": "n2"}, entity.Node, "node:n2", "n2"},
 		{"nothing", attributes{"service.name": "api"}, "", "", ""},
 	}
