@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// replay is how many changes are kept, for clients that are behind or come back.
-	replay = 1024
+	// replay is how many changes are kept at most, and replayBytes how much JSON of theirs, for clients that are behind or come back.
+	// A finding of a node that went away names hundreds of pods, and is told anew all the time.
+	replay      = 1024
+	replayBytes = 8 << 20
 	// batch is how many changes a client is given at a time: it may hold them for long.
 	batch = 16
 )
@@ -34,7 +36,9 @@ type changes struct {
 
 	mu      sync.Mutex
 	last    uint64 // the number of the latest change, from 1 on
+	lost    uint64 // that of the latest one that is not kept
 	ring    [replay]*change
+	size    int           // of the data that is kept, in bytes
 	news    chan struct{} // closed at the next change, or at the end
 	present int           // watchers
 	closed  bool
@@ -63,13 +67,27 @@ func (c *changes) forgotten(f *finding.Finding) {
 func (c *changes) add(ch *change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.last-c.lost == replay {
+		c.lose()
+	}
 	c.last++
 	ch.number = c.last
 	c.ring[c.last%replay] = ch
+	for c.size += len(ch.data); c.size > replayBytes; {
+		c.lose()
+	}
 	if !c.closed {
 		close(c.news)
 		c.news = make(chan struct{})
 	}
+}
+
+// lose gives up the oldest change.
+func (c *changes) lose() {
+	c.lost++
+	oldest := &c.ring[c.lost%replay]
+	c.size -= len((*oldest).data)
+	*oldest = nil
 }
 
 // since returns the next few changes after the one with a number, and, if there are none, what is closed when there are. It
@@ -77,7 +95,7 @@ func (c *changes) add(ch *change) {
 func (c *changes) since(number uint64) (missed []*change, news <-chan struct{}, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if number > c.last || c.last-number > replay {
+	if number > c.last || number < c.lost {
 		return nil, nil, false
 	}
 	for n := number + 1; n <= min(c.last, number+batch); n++ {

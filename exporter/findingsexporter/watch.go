@@ -1,12 +1,12 @@
 package findingsexporter
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/your-org/tapio/internal/finding"
@@ -41,7 +41,7 @@ func (e *findingsExporter) watch(w http.ResponseWriter, r *http.Request) {
 
 // follow writes the stream until the client is gone, the exporter stops, or the client does not read for too long.
 func (e *findingsExporter) follow(ctx context.Context, s *stream, q *query, lastID string) error {
-	if err := s.write(": %s\n\n", finding.APIVersion); err != nil { // so that the client has the headers at once
+	if err := s.say(": %s\n\n", finding.APIVersion); err != nil { // so that the client has the headers at once
 		return err
 	}
 	beat := time.NewTicker(e.heartbeat)
@@ -77,7 +77,7 @@ func (e *findingsExporter) follow(ctx context.Context, s *stream, q *query, last
 		case <-ctx.Done():
 		case <-news:
 		case <-beat.C:
-			if err := s.write(":\nid: %s\n\n", e.changes.id(at)); err != nil {
+			if err := s.say(":\nid: %s\n\n", e.changes.id(at)); err != nil {
 				return err
 			}
 		}
@@ -96,7 +96,7 @@ func (e *findingsExporter) reportTo(s *stream, q *query, number uint64) error {
 	if err != nil {
 		return err
 	}
-	return s.send("report", e.changes.id(number), bytes.Join(doc.parts, nil))
+	return s.send("report", e.changes.id(number), doc.parts...)
 }
 
 // stream writes events to a client.
@@ -108,14 +108,22 @@ type stream struct {
 	patience time.Duration
 }
 
-func (s *stream) send(event, id string, data []byte) error {
-	return s.write("event: %s\nid: %s\ndata: %s\n\n", event, id, data)
+// send sends an event whose data is in parts, which belong to all clients: nothing is copied.
+func (s *stream) send(event, id string, data ...[]byte) error {
+	return s.write(slices.Concat([][]byte{fmt.Appendf(nil, "event: %s\nid: %s\ndata: ", event, id)}, data, [][]byte{[]byte("\n\n")})...)
 }
 
-func (s *stream) write(format string, args ...any) error {
+// say sends what is no event.
+func (s *stream) say(format string, args ...any) error {
+	return s.write(fmt.Appendf(nil, format, args...))
+}
+
+func (s *stream) write(parts ...[]byte) error {
 	_ = s.out.SetWriteDeadline(time.Now().Add(s.patience))
-	if _, err := fmt.Fprintf(s.w, format, args...); err != nil {
-		return fmt.Errorf("write an event: %w", err)
+	for _, part := range parts {
+		if _, err := s.w.Write(part); err != nil {
+			return fmt.Errorf("write an event: %w", err)
+		}
 	}
 	if err := s.out.Flush(); err != nil {
 		return fmt.Errorf("flush an event: %w", err)

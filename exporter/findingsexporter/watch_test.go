@@ -129,12 +129,51 @@ func TestWatchStartsAnewWhenTheClientsPlaceIsUnknown(t *testing.T) {
 	assert.Equal(t, numbered(10), s.watching("", "Last-Event-ID", s.changes.id(10)).next().finding(t), "the oldest place that is known")
 }
 
+// What is kept for clients that come back is bounded in size as well: findings of a node that went away name hundreds of pods.
+func TestChangesAreBoundedInSize(t *testing.T) {
+	s := serve(t, nil)
+	big := numbered(0)
+	big.Explanation = strings.Repeat("x", 100_000)
+	for i := range 200 {
+		big.LastSeen = findingtest.Now.Add(time.Duration(i))
+		s.tell(big)
+	}
+	kept := 0
+	for _, c := range s.changes.ring {
+		if c != nil {
+			kept += len(c.data)
+		}
+	}
+	assert.LessOrEqual(t, kept, replayBytes)
+	assert.Greater(t, kept, replayBytes-len(big.Explanation)*2)
+	assert.Equal(t, kept, s.changes.size)
+	assert.Len(t, s.watching("", "Last-Event-ID", s.changes.id(100)).next().ids(t), 1, "that is not known any more")
+	assert.Equal(t, big, s.watching("", "Last-Event-ID", s.changes.id(199)).next().finding(t))
+}
+
+// A report goes to each client as it is kept, without a copy of all of it.
+func TestReportIsNotCopiedForEachWatcher(t *testing.T) {
+	s := serve(t, nil)
+	for i := range 100 {
+		s.tell(numbered(i))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	out := newRecorder(func(text string) bool { return strings.HasSuffix(text, "]}\n\n") }, cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/v1/findings/watch", nil)
+	require.NoError(t, err)
+	s.handler().ServeHTTP(out, r)
+	assert.Less(t, out.largest, out.text.Len()/10)
+	_, data, _ := strings.Cut(out.text.String(), "\ndata: ")
+	assert.Len(t, event{name: "report", data: strings.TrimSpace(data)}.ids(t), 100)
+}
+
 // recorder is a response that ends the request when it has what is wanted.
 type recorder struct {
-	header http.Header
-	text   strings.Builder
-	enough func(string) bool
-	end    func()
+	header  http.Header
+	text    strings.Builder
+	largest int // of what was written at a time
+	enough  func(string) bool
+	end     func()
 }
 
 func newRecorder(enough func(string) bool, end func()) *recorder {
@@ -145,6 +184,7 @@ func (r *recorder) Header() http.Header { return r.header }
 func (r *recorder) WriteHeader(int)     {}
 func (r *recorder) Flush()              {}
 func (r *recorder) Write(b []byte) (int, error) {
+	r.largest = max(r.largest, len(b))
 	if r.text.Write(b); r.enough(r.text.String()) {
 		r.end()
 	}
