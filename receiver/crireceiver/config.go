@@ -56,10 +56,17 @@ func createDefaultConfig() component.Config {
 // Validate checks the configuration; every error names its field.
 func (c *Config) Validate() error {
 	var errs []error
+	known := map[string]int{}
 	for i, endpoint := range c.Endpoints {
-		if _, err := socket(endpoint); err != nil {
+		path, err := socket(endpoint)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("endpoints[%d] is %q, %w", i, endpoint, err))
+			continue
 		}
+		if first, twice := known[path]; twice {
+			errs = append(errs, fmt.Errorf("endpoints[%d] is %q, which endpoints[%d] is already", i, endpoint, first))
+		}
+		known[path] = i
 	}
 	if c.PollInterval < leastPoll {
 		errs = append(errs, fmt.Errorf("poll_interval is %s, want at least %s", c.PollInterval, leastPoll))
