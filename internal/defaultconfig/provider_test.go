@@ -1,6 +1,7 @@
 package defaultconfig
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -88,6 +89,20 @@ func TestMemoryLimitsOfTheManifests(t *testing.T) {
 		most, err := strconv.Atoi(string(limit[1]))
 		require.NoError(t, err)
 		assert.LessOrEqual(t, conf.Get("processors::memory_limiter::limit_mib"), most*85/100, "%s: beside the heap there are code, stacks and maps", file)
+	}
+}
+
+// In a cluster that has IPv6 only, an address of IPv4 is nobody's: neither the nodes nor the kubelet would reach the collector.
+func TestClusterIsReachedByIPv6(t *testing.T) {
+	conf, err := resolve(t, "tapio:cluster")
+	require.NoError(t, err)
+	for _, key := range []string{"extensions::health_check::endpoint", "receivers::otlp::protocols::grpc::endpoint", "exporters::findings::endpoint",
+		"exporters::prometheus::endpoint"} {
+		endpoint, ok := conf.Get(key).(string)
+		require.True(t, ok, key)
+		host, _, err := net.SplitHostPort(endpoint)
+		require.NoError(t, err, key)
+		assert.Empty(t, host, key)
 	}
 }
 
