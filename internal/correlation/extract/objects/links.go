@@ -98,6 +98,15 @@ func (l *linking) pod(pod object) {
 	if node := l.get("nodes", "", pod.str("spec", "nodeName")); node.ok && (!readyNode(node) || pod.str("status", "reason") == "Evicted" && pressed(node)) {
 		l.add(from, ref(entity.Node, node))
 	}
+	for _, ev := range l.events[reference{"Pod", pod.key()}] { // a volume is held by pods, whose node may be away
+		if ev.str("reason") == "FailedAttachVolume" {
+			for name := range strings.SplitSeq(group(attachedToRE, said(ev)), ", ") {
+				if l.get("pods", pod.namespace(), name).ok {
+					l.add(from, causes.Ref{Kind: string(entity.Pod), Namespace: pod.namespace(), Name: name})
+				}
+			}
+		}
+	}
 	l.waiting(pod, from)
 	l.calling(pod, from)
 }
@@ -191,13 +200,14 @@ func (l *linking) calling(pod object, from causes.Ref) {
 }
 
 func (l *linking) ingress(i object) {
-	from := ref(entity.Ingress, i)
+	add := func(backend object) {
+		if name := backend.str("service", "name"); name != "" {
+			l.add(ref(entity.Ingress, i), causes.Ref{Kind: string(entity.Service), Namespace: i.namespace(), Name: name})
+		}
+	}
+	add(i.child("spec", "defaultBackend"))
 	i.each(func(r object) {
-		r.each(func(p object) {
-			if name := p.str("backend", "service", "name"); name != "" {
-				l.add(from, causes.Ref{Kind: string(entity.Service), Namespace: i.namespace(), Name: name})
-			}
-		}, "http", "paths")
+		r.each(func(p object) { add(p.child("backend")) }, "http", "paths")
 	}, "spec", "rules")
 }
 

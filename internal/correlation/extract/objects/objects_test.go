@@ -227,6 +227,26 @@ func TestLinksToNodesThatAreAway(t *testing.T) {
 	assert.Equal(t, []causes.Ref{{Kind: "Node", Name: "n1"}}, c.Links()[causes.Ref{Kind: "Pod", Namespace: "shop", Name: "api"}])
 }
 
+// A volume that is attached elsewhere is held by the pod there, and that by its node, where it is away.
+func TestLinksToWhoHoldsAVolume(t *testing.T) {
+	c := New()
+	c.Observe(logs(t, "nodes", "", `{metadata: {name: n1}, status: {conditions: [{type: Ready, status: Unknown}]}}`))
+	c.Observe(logs(t, "pods", "", `{metadata: {name: api-old, namespace: shop}, spec: {nodeName: n1}}`))
+	c.Observe(logs(t, "pods", "", `{metadata: {name: api-new, namespace: shop}, spec: {nodeName: n2}}`))
+	c.Observe(logs(t, "events", "", `{metadata: {name: e}, reason: FailedAttachVolume, message: 'Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) api-old', lastTimestamp: "2026-11-23T11:59:00Z",
+		involvedObject: {kind: Pod, namespace: shop, name: api-new}}`))
+	links := c.Links()
+	assert.Equal(t, []causes.Ref{{Kind: "Pod", Namespace: "shop", Name: "api-old"}}, links[causes.Ref{Kind: "Pod", Namespace: "shop", Name: "api-new"}])
+	assert.Equal(t, []causes.Ref{{Kind: "Node", Name: "n1"}}, links[causes.Ref{Kind: "Pod", Namespace: "shop", Name: "api-old"}])
+}
+
+// An ingress depends on its default backend as on the others.
+func TestLinksOfIngresses(t *testing.T) {
+	c := New()
+	c.Observe(logs(t, "ingresses", "", `{metadata: {name: web, namespace: shop}, spec: {defaultBackend: {service: {name: api}}, rules: [{http: {paths: [{backend: {service: {name: cart}}}]}}]}}`))
+	assert.Equal(t, []causes.Ref{{Kind: "Service", Namespace: "shop", Name: "api"}, {Kind: "Service", Namespace: "shop", Name: "cart"}}, c.Links()[causes.Ref{Kind: "Ingress", Namespace: "shop", Name: "web"}])
+}
+
 // Addresses are those of services, of pods that have one of their own and are not over, and of nodes.
 func TestLinksOfAddresses(t *testing.T) {
 	c := New()
