@@ -90,7 +90,7 @@ var scenarios = []scenario{
 	{name: "probe-start", pattern: "probe-failing", entity: "Container api", severity: finding.Critical, says: []string{"its startup probe fails", "After 20s of this", "more time to start"}},
 	{name: "init-waits", pattern: "init-stuck", entity: "Container api", severity: finding.Warning, says: []string{"its init container wait waits for service dbb, which does not exist", "There is a service db."}},
 	{name: "mount-attach", pattern: "volume-mount-failed", entity: "Pod api", severity: finding.Critical, says: []string{"volume claim data is still attached elsewhere, used by api-old", "kubectl get volumeattachments"}},
-	{name: "mount-driver", pattern: "volume-mount-failed", entity: "Pod api", severity: finding.Critical, says: []string{"volume data has a driver that does not run on node n"}},
+	{name: "mount-driver", pattern: "volume-mount-failed", entity: "Pod api", severity: finding.Critical, says: []string{"volume data has a driver that does not run on node n"}, later: 6 * time.Minute},
 	{name: "sandbox-addresses", pattern: "pod-setup-failed", entity: "Pod api", severity: finding.Critical, says: []string{"has no IP address left for pods", "1 more of its pods"}},
 	{name: "evicted-storage", pattern: "pod-failed", entity: "Pod worker", severity: finding.Warning, says: []string{"wrote more than its limit of ephemeral storage, 1Gi"}},
 	{name: "evicted-dir", pattern: "pod-failed", entity: "Pod worker", severity: finding.Warning, says: []string{"its emptyDir volume cache grew beyond 500Mi"}},

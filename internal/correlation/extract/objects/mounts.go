@@ -85,6 +85,9 @@ func (t *telling) setUp(pod object, e entity.Entity) {
 	if failed.str("reason") == "FailedPrepareDynamicResources" {
 		facts["problem"] = "resources"
 	}
+	if p := facts["problem"]; t.fresh(pod) && (p == "no_network" || p == "plugin_missing" || p == "plugin_away") {
+		return
+	}
 	t.state(e, signal.SandboxFailed, began(failed), "the runtime cannot set the pod up: "+facts["message"], facts)
 }
 
@@ -102,6 +105,9 @@ func (t *telling) mount(pod object, e entity.Entity, failed object) {
 	if facts["object"] == "" && facts["key"] == "" {
 		facts["problem"] = mountProblems.of(message)
 	}
+	if facts["problem"] == "driver" && t.fresh(pod) {
+		return
+	}
 	if m := attachedToRE.FindStringSubmatch(message); m != nil {
 		facts["held_by"] = brief(m[1])
 		if m[2] != "" {
@@ -112,6 +118,12 @@ func (t *telling) mount(pod object, e entity.Entity, failed object) {
 		facts["claim"] = claim
 	}
 	t.state(e, signal.MountFailed, began(failed), "the kubelet cannot mount a volume: "+facts["message"], facts)
+}
+
+// fresh says whether a pod's node is new, so that the DaemonSets of its network and of its drivers may not run there yet.
+func (t *telling) fresh(pod object) bool {
+	node := t.get("nodes", "", pod.str("spec", "nodeName"))
+	return node.ok && t.now.Sub(node.created()) < starting
 }
 
 // claimOf is the claim of a pod that a volume in a message is: named as in the pod, or by the name of the volume it is bound to.

@@ -89,6 +89,7 @@ func TestTellings(t *testing.T) {
 		status: {phase: Running, conditions: [{type: Ready, status: "False", lastTransitionTime: "2026-11-23T11:58:00Z"}], containerStatuses: [{name: api, started: false, state: {running: {startedAt: "2026-11-23T%s:00Z"}}, restartCount: %d}]}}`
 	routeless := `{metadata: {name: n1, creationTimestamp: "2026-11-23T%s:00Z"}, status: {conditions: [{type: Ready, status: "True"}, {type: NetworkUnavailable, status: "True"}]}}`
 	grows := `{metadata: {name: a, namespace: shop}, spec: {resources: {requests: {storage: 2Gi}}}, status: {phase: Bound, capacity: {storage: 1Gi}}}`
+	made := `{metadata: {name: n1, creationTimestamp: "2026-11-23T%s:00Z"}, status: {conditions: [{type: Ready, status: "True"}]}}`
 	classless := `{metadata: {name: web, namespace: shop, creationTimestamp: "2026-11-23T%s:00Z"}}`
 	away := `{metadata: {name: n1}, spec: {taints: [{key: %s, effect: NoSchedule}]}, status: {conditions: [{type: Ready, status: Unknown, lastTransitionTime: "2026-11-23T%s:00Z"}]}}`
 	probed := func(ready, killed, started string) []string {
@@ -163,6 +164,10 @@ func TestTellings(t *testing.T) {
 		{"a volume that waits to be used again", []string{"persistentvolumes", `{metadata: {name: v}, status: {phase: Released}}`}, nil},
 		{"a claim that does not grow", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop}, spec: {resources: {requests: {storage: 2Gi}}}, status: {phase: Bound, capacity: {storage: 1Gi},
 			conditions: [{type: FileSystemResizePending, status: "True", lastTransitionTime: "2026-11-23T11:30:00Z"}]}}`}, []string{"volume:shop/a k8s.volume.resize_stuck restart"}},
+		{"a driver that does not run yet on a new node", []string{"nodes", fmt.Sprintf(made, "11:57"), "pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedMount", "driver name x not found in the list of registered CSI drivers")}, nil},
+		{"a driver that does not run", []string{"nodes", fmt.Sprintf(made, "11:50"), "pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedMount", "driver name x not found in the list of registered CSI drivers")}, []string{"pod:u1 k8s.pod.mount_failed driver"}},
+		{"a network that does not run yet on a new node", []string{"nodes", fmt.Sprintf(made, "11:57"), "pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedCreatePodSandBox", `plugin type="aws-cni" failed (add): connection refused`)}, nil},
+		{"a node that has run out of addresses already", []string{"nodes", fmt.Sprintf(made, "11:57"), "pods", fmt.Sprintf(creating, "False"), "events", event("Pod", "api", "FailedCreatePodSandBox", `plugin type="aws-cni" failed (add): failed to assign an IP address to container`)}, []string{"pod:u1 k8s.pod.sandbox_failed addresses"}},
 		{"a claim that is growing, for which a resizer is waited", []string{"persistentvolumeclaims", grows, "events", strings.NewReplacer("11:50:00", "11:58:00", "count: 4", "type: Warning, count: 4").Replace(event("PersistentVolumeClaim", "a", "ExternalExpanding", "waiting"))}, nil},
 		{"a claim that nobody grows", []string{"persistentvolumeclaims", grows, "events", event("PersistentVolumeClaim", "a", "ExternalExpanding", "waiting")}, []string{"volume:shop/a k8s.volume.resize_stuck waits"}},
 		{"a claim that is growing", []string{"persistentvolumeclaims", `{metadata: {name: a, namespace: shop}, spec: {resources: {requests: {storage: 2Gi}}}, status: {phase: Bound, capacity: {storage: 1Gi}}}`}, nil},
