@@ -11,8 +11,12 @@ import (
 	"github.com/your-org/tapio/internal/correlation/signal"
 )
 
-// measured is how long metrics of new pods may take: the kubelet and the metrics server each need a round.
-const measured = 2 * time.Minute
+const (
+	// measured is how long metrics of new pods may take: the kubelet and the metrics server each need a round.
+	measured = 2 * time.Minute
+	// served is how long who serves metrics may take to be replaced.
+	served = time.Minute
+)
 
 // requestRE is the controller's word on a container that requests nothing (pkg/controller/podautoscaler/replica_calculator.go).
 var requestRE = regexp.MustCompile(`missing request for (\S+) in container (\S+) of Pod (\S+)`)
@@ -39,6 +43,9 @@ func (t *telling) autoscaler(h object) {
 	}
 	switch {
 	case able.str("status") == "False":
+		if t.now.Sub(able.time("lastTransitionTime")) < patient {
+			return // somebody else may have written the size at the same time
+		}
 		facts["problem"] = "scale"
 		if t.lacks(resourcesOf[kind], h.namespace(), name) && resourcesOf[kind] != "" {
 			facts["problem"] = "target"
@@ -62,6 +69,9 @@ func (t *telling) unmeasured(h, active object, facts map[string]string, tell fun
 	case strings.Contains(active.str("reason"), "Selector"):
 		facts["problem"] = "selector"
 	case apiAway.MatchString(message):
+		if t.now.Sub(active.time("lastTransitionTime")) < served {
+			return
+		}
 		facts["problem"], facts["api"] = "api", "metrics.k8s.io"
 		switch active.str("reason") {
 		case "FailedGetExternalMetric":
