@@ -323,7 +323,10 @@ func TestWatchStaysOpenByHeartbeats(t *testing.T) {
 	cert, key, _ := issue(t, "server")
 	for name, change := range map[string]func(*Config){
 		"HTTP/1.1": func(c *Config) { c.WriteTimeout, c.ReadTimeout = 2*time.Second, 2*time.Second },
-		"HTTP/2.0": func(c *Config) { withTLS(cert, key, "")(c); c.WriteTimeout = 2 * time.Second },
+		"HTTP/2.0": func(c *Config) {
+			withTLS(cert, key, "")(c)
+			c.WriteTimeout, c.ReadTimeout = 2*time.Second, 2*time.Second
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
