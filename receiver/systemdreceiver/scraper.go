@@ -19,7 +19,12 @@ type metricsScraper struct {
 	tracker *tracker
 	mb      *metadata.MetricsBuilder
 	rb      *metadata.ResourceBuilder
+	// told are the states of the units that the scrape before told: of one that a unit has left 0 is told, once, or whoever keeps the last
+	// value of each series, as Prometheus' exporter does, would show the unit in two states.
+	told map[string]told
 }
+
+type told struct{ activeState, result string }
 
 func (s *metricsScraper) start(context.Context, component.Host) error {
 	s.tracker.start()
@@ -39,6 +44,8 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	before := s.told
+	s.told = make(map[string]told, len(units))
 	for _, u := range units {
 		now := pcommon.NewTimestampFromTime(time.Now())
 		s.mb.RecordSystemdUnitStateDataPoint(now, 1, u.activeState)
@@ -46,7 +53,15 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 		if u.activeState == "failed" {
 			failed = 1
 		}
-		s.mb.RecordSystemdUnitFailedDataPoint(now, failed, u.failure())
+		is := told{u.activeState, u.failure()}
+		s.told[u.name] = is
+		s.mb.RecordSystemdUnitFailedDataPoint(now, failed, is.result)
+		if was, ok := before[u.name]; ok && was.activeState != is.activeState {
+			s.mb.RecordSystemdUnitStateDataPoint(now, 0, was.activeState)
+		}
+		if was, ok := before[u.name]; ok && was.result != is.result {
+			s.mb.RecordSystemdUnitFailedDataPoint(now, 0, was.result)
+		}
 		if u.service {
 			s.mb.RecordSystemdServiceRestartsDataPoint(now, int64(u.restarts))
 		}
