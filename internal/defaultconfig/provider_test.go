@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/provider/envprovider"
+	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
 )
 
 // resolve does what the collector does with --config.
 func resolve(t *testing.T, uris ...string) (*confmap.Conf, error) {
 	t.Helper()
 	r, err := confmap.NewResolver(confmap.ResolverSettings{URIs: uris,
-		ProviderFactories: []confmap.ProviderFactory{NewFactory(), envprovider.NewFactory()}})
+		ProviderFactories: []confmap.ProviderFactory{NewFactory(), envprovider.NewFactory(), yamlprovider.NewFactory()}})
 	require.NoError(t, err)
 	return r.Resolve(t.Context())
 }
@@ -54,6 +55,19 @@ func TestLocal(t *testing.T) {
 		"receivers::hostmetrics::root_path":      "/host",
 	} {
 		assert.Equal(t, want, conf.Get(key), key)
+	}
+}
+
+// The collector's own metrics are off, and can be switched on as the files say.
+func TestOwnMetrics(t *testing.T) {
+	for _, uri := range []string{"tapio:local", "tapio:cluster"} {
+		const key = "service::telemetry::metrics::level"
+		conf, err := resolve(t, uri)
+		require.NoError(t, err)
+		assert.Equal(t, "none", conf.Get(key))
+		conf, err = resolve(t, uri, "yaml:"+key+": normal")
+		require.NoError(t, err)
+		assert.Equal(t, "normal", conf.Get(key))
 	}
 }
 
