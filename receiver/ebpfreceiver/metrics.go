@@ -3,6 +3,7 @@
 package ebpfreceiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,11 +112,19 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 		}
 	}
 	all, err := p.counted(ctx)
+	p.telemetry.ReceiverEbpfDropped.Add(ctx, share(told, all, p.cfg.MaxCgroups))
+	return told, err
+}
+
+// share adds what cgroups counted to who is told of it, and returns what there was no room for. The oldest cgroups go first: they are the
+// same ones each time, since each that comes and goes is another series to whoever stores them.
+func share(told map[string]reading, all []counted, room int) (dropped int64) {
+	slices.SortFunc(all, func(a, b counted) int { return cmp.Or(cmp.Compare(a.cgroup, b.cgroup), cmp.Compare(a.group, b.group)) })
 	for _, c := range all {
 		switch {
 		case c.owner == "/": // nobody's
-		case told[c.owner] == nil && len(told) >= p.cfg.MaxCgroups:
-			p.telemetry.ReceiverEbpfDropped.Add(ctx, 1)
+		case told[c.owner] == nil && len(told) >= room:
+			dropped++
 		default:
 			if told[c.owner] == nil {
 				told[c.owner] = reading{}
@@ -123,7 +132,7 @@ func (p *probes) readings(ctx context.Context) (map[string]reading, error) {
 			told[c.owner].add(c)
 		}
 	}
-	return told, err
+	return dropped
 }
 
 // counted reads what all cgroups have counted that are known; p.mu is held. What those have left that were gone before they were seen makes

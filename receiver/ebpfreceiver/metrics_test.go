@@ -5,6 +5,10 @@ package ebpfreceiver
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,4 +63,28 @@ func TestMountWithoutCgroups(t *testing.T) {
 	require.True(t, ok)
 	assert.Equal(t, finding.CoverageDegraded, part.State)
 	assert.Contains(t, part.Reason, "mount: there is no memory controller's hierarchy at /nowhere")
+}
+
+// Of more cgroups than there is room for, the same ones are told each time, each whole.
+func TestShare(t *testing.T) {
+	var all []counted
+	for id := range uint64(20) {
+		for _, group := range []string{"process", "network"} {
+			all = append(all, counted{group: group, cgroup: id, owner: fmt.Sprintf("/c%02d", id/2)})
+		}
+	}
+	all = append(all, counted{group: "process", cgroup: 30, owner: "/"})
+	for range 10 {
+		some := slices.Clone(all)
+		for i := range some {
+			some[i].n = []uint64{1}
+		}
+		rand.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
+		told := map[string]reading{}
+		assert.EqualValues(t, 28, share(told, some, 3))
+		require.Equal(t, []string{"/c00", "/c01", "/c02"}, slices.Sorted(maps.Keys(told)))
+		for who, r := range told {
+			assert.Equal(t, reading{"process": {2}, "network": {2}}, r, who)
+		}
+	}
 }
