@@ -147,7 +147,7 @@ func (o *Object) Find(names ...string) map[string]uint64 {
 		if s == nil || int(s.Link) >= len(o.file.Sections) {
 			continue
 		}
-		strings := &nameWindow{r: o.file.Sections[s.Link].ReaderAt}
+		strings := &nameTable{r: o.file.Sections[s.Link].ReaderAt}
 		o.each(table, func(s elf.Sym64) bool {
 			if s.Shndx != uint16(elf.SHN_UNDEF) && s.Value != 0 {
 				if name := strings.name(s.Name, longest); wanted[string(name)] {
@@ -162,24 +162,37 @@ func (o *Object) Find(names ...string) map[string]uint64 {
 	return found
 }
 
-// nameWindow reads names near each other without a read for each.
-type nameWindow struct {
-	r  io.ReaderAt
-	at int64
-	b  []byte
+const (
+	// namesPage is how much of a table of names is read at once, namesKept how many such pages are kept.
+	namesPage = 4 << 10
+	namesKept = 1 << 10
+	// maxReads bounds how many are read to find names, of which those of a hash table come in no order.
+	maxReads = 1 << 18
+)
+
+// nameTable reads names of a table.
+type nameTable struct {
+	r     io.ReaderAt
+	reads int
+	pages map[uint32][]byte
 }
 
-// name reads one of at most so many bytes; nil when it is longer.
-func (w *nameWindow) name(at uint32, longest int) []byte {
-	if int64(at) < w.at || int64(at)+int64(longest)+1 > w.at+int64(len(w.b)) {
-		if w.b == nil {
-			w.b = make([]byte, 64<<10)
+// name reads one of at most so many bytes, the same each time; nil when it is longer.
+func (n *nameTable) name(at uint32, longest int) []byte {
+	page, ok := n.pages[at/namesPage]
+	if !ok {
+		if n.reads++; n.reads > maxReads {
+			return nil
 		}
-		w.b = w.b[:cap(w.b)]
-		n, _ := w.r.ReadAt(w.b, int64(at))
-		w.at, w.b = int64(at), w.b[:n]
+		if n.pages == nil || len(n.pages) >= namesKept {
+			n.pages = map[uint32][]byte{}
+		}
+		page = make([]byte, namesPage+longest+1) // and what goes beyond
+		k, _ := n.r.ReadAt(page, int64(at/namesPage)*namesPage)
+		page = page[:k]
+		n.pages[at/namesPage] = page
 	}
-	b := w.b[int64(at)-w.at:]
+	b := page[min(int(at%namesPage), len(page)):]
 	end := bytes.IndexByte(b[:min(longest+1, len(b))], 0)
 	if end < 0 {
 		return nil

@@ -59,18 +59,20 @@ func (t *GoTable) nameOffsets(names []string) (map[uint32]string, error) {
 	return found, nil
 }
 
-// window is a part of the table that was read before.
+// window is a part of the table that was read before. What is read in all is bounded: the descriptions of functions come in order.
 type window struct {
-	at int64
-	b  []byte
+	at    int64
+	b     []byte
+	total int64
 }
 
 func (w *window) read(t *GoTable, b []byte, at int64) error {
 	if at < w.at || at+int64(len(b)) > w.at+int64(len(w.b)) {
 		n := min(64<<10, t.size-at)
-		if n < int64(len(b)) || at < 0 {
+		if n < int64(len(b)) || at < 0 || w.total > maxSearched {
 			return errTable
 		}
+		w.total += n
 		if int64(cap(w.b)) < n {
 			w.b = make([]byte, 64<<10)
 		}

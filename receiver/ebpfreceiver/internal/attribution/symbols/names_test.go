@@ -1,0 +1,84 @@
+package symbols
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// counting counts the reads of a file.
+type counting struct {
+	io.ReaderAt
+	reads int
+}
+
+func (c *counting) ReadAt(b []byte, at int64) (int, error) {
+	c.reads++
+	return c.ReaderAt.ReadAt(b, at)
+}
+
+// hole is the beginning of a file that has nothing else.
+type hole []byte
+
+func (h hole) ReadAt(b []byte, at int64) (int, error) {
+	clear(b)
+	if at < int64(len(h)) {
+		copy(b, h[at:])
+	}
+	return len(b), nil
+}
+
+// The names of a library come in no order: what stands beside one that was read is not read again for each.
+func TestNamesInNoOrder(t *testing.T) {
+	var table bytes.Buffer
+	table.WriteByte(0)
+	var at []uint32
+	for i := range 50_000 {
+		at = append(at, uint32(table.Len()))
+		fmt.Fprintf(&table, "_ZN4some8function%dEv\x00", i)
+	}
+	table.WriteString("a name without end")
+	const longest = 30
+	file := &counting{ReaderAt: bytes.NewReader(table.Bytes())}
+	names := nameTable{r: file}
+	for _, i := range rand.Perm(len(at)) {
+		assert.Equal(t, fmt.Sprintf("_ZN4some8function%dEv", i), string(names.name(at[i], longest)))
+	}
+	assert.LessOrEqual(t, file.reads, table.Len()/namesPage+1)
+	for _, bad := range []uint32{uint32(table.Len() - 5), uint32(table.Len()), 1<<32 - 1} {
+		assert.Nil(t, names.name(bad, longest))
+	}
+	assert.Nil(t, names.name(at[0], 3), "it is longer")
+
+	// One whose names are as far from each other as can be.
+	file.reads, names = 0, nameTable{r: file}
+	for i := range uint32(2 * maxReads) {
+		names.name(i*7919*namesPage, longest)
+	}
+	assert.LessOrEqual(t, file.reads, maxReads)
+}
+
+// Descriptions of functions that lie all over a table are not read for minutes.
+func TestFunctionsInNoOrder(t *testing.T) {
+	const functions, size = 20_000, 1 << 30
+	var h bytes.Buffer
+	for _, part := range []any{uint32(magic120), [4]byte{0, 0, 1, 8}, [8]uint64{functions, 1, 0x1000, 72, 96, 104, 120, 160}} {
+		_ = binary.Write(&h, binary.LittleEndian, part)
+	}
+	h.WriteString("\x00main.main\x00")
+	h.Write(make([]byte, 160-h.Len()))
+	for i := range uint32(functions) {
+		_ = binary.Write(&h, binary.LittleEndian, []uint32{i, i * 2654435761 % (size / 2)})
+	}
+	file := &counting{ReaderAt: hole(h.Bytes())}
+	table, err := NewGoTable(file, size, 0)
+	assert.NoError(t, err)
+	_, err = table.Entries("main.main")
+	assert.ErrorIs(t, err, errTable)
+	assert.LessOrEqual(t, file.reads, 2*maxSearched/(64<<10))
+}
