@@ -40,8 +40,8 @@ type eventsReceiver struct {
 	// What follows belongs to the loop.
 	h       hierarchy
 	reader  *reader
-	folders *fsnotify.Watcher
-	ooms    *oomWatcher // cgroup v1 only
+	folders *fsnotify.Watcher // nil where the kernel has none for us
+	ooms    *oomWatcher       // cgroup v1 only
 	watched map[string]*watched
 	// notified counts those of them that the kernel notifies of.
 	notified int
@@ -54,7 +54,7 @@ type eventsReceiver struct {
 
 // Start opens the hierarchy and begins to watch.
 func (r *eventsReceiver) Start(context.Context, component.Host) error {
-	if err := r.open(); err != nil || r.folders == nil {
+	if err := r.open(); err != nil || r.reader == nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -77,13 +77,15 @@ func (r *eventsReceiver) open() error {
 	if r.reader, err = newReader(h, 0); err != nil {
 		return err
 	}
-	if r.folders, err = fsnotify.NewBufferedWatcher(1024); err != nil {
-		return errors.Join(fmt.Errorf("watch cgroups: %w (fs.inotify.max_user_instances may be too low)", err), r.reader.close())
-	}
 	if !h.memory.v2 {
 		if r.ooms, err = newOOMWatcher(); err != nil {
-			return errors.Join(fmt.Errorf("watch for OOM events: %w", err), r.folders.Close(), r.reader.close())
+			return errors.Join(fmt.Errorf("watch for OOM events: %w", err), r.reader.close())
 		}
+	}
+	if r.folders, err = fsnotify.NewBufferedWatcher(1024); err != nil {
+		r.folders = nil
+		r.set.Logger.Warn("the kernel does not notify of cgroups; all are looked at every second instead (fs.inotify.max_user_instances may be used up)",
+			zap.Error(err))
 	}
 	return nil
 }
@@ -100,7 +102,10 @@ func (r *eventsReceiver) Shutdown(context.Context) error {
 }
 
 func (r *eventsReceiver) close() error {
-	err := errors.Join(r.folders.Close(), r.reader.close())
+	err := r.reader.close()
+	if r.folders != nil {
+		err = errors.Join(err, r.folders.Close())
+	}
 	if r.ooms != nil {
 		err = errors.Join(err, r.ooms.close())
 	}
@@ -119,6 +124,11 @@ func (r *eventsReceiver) run(ctx context.Context) {
 	if r.ooms != nil {
 		ooms = r.ooms.events
 	}
+	var changes <-chan fsnotify.Event
+	var errs <-chan error
+	if r.folders != nil {
+		changes, errs = r.folders.Events, r.folders.Errors
+	}
 	r.scan(ctx)
 	for {
 		select {
@@ -132,12 +142,12 @@ func (r *eventsReceiver) run(ctx context.Context) {
 				again.Reset(settleEvery)
 			}
 			settling[cgroup] = time.Now().Add(settle)
-		case e, ok := <-r.folders.Events:
+		case e, ok := <-changes:
 			if !ok {
 				return
 			}
 			r.changed(ctx, e)
-		case <-r.folders.Errors:
+		case <-errs:
 			// The queue overflowed: the next scan sees what was missed.
 		case now := <-again.C:
 			for cgroup, until := range settling {

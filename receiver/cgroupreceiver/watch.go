@@ -32,7 +32,7 @@ func (r *eventsReceiver) scan(ctx context.Context) {
 	found := !r.complete // what was left out before may be found now; it is not new
 	r.complete = true
 	r.mark++
-	if slices.Contains(r.cfg.Roots, "/") {
+	if r.folders != nil && slices.Contains(r.cfg.Roots, "/") {
 		if err := r.folders.Add(r.h.memory.folder); err != nil {
 			r.unnotified(ctx, err)
 		}
@@ -175,7 +175,7 @@ func (r *eventsReceiver) adopt(ctx context.Context, cgroup string, inode uint64,
 	if p := r.watched[parent(cgroup)]; p != nil {
 		p.parent = true
 	}
-	if r.notified < r.cfg.MaxWatches {
+	if r.notified < r.cfg.MaxWatches && (r.folders != nil || r.ooms != nil) {
 		if err := r.notify(cgroup); err == nil {
 			r.notified++
 			w.notified = true
@@ -192,20 +192,30 @@ func (r *eventsReceiver) adopt(ctx context.Context, cgroup string, inode uint64,
 // notify asks the kernel to tell of new cgroups in a cgroup, and of its memory events.
 func (r *eventsReceiver) notify(cgroup string) error {
 	folder := r.h.memory.folder + cgroup
-	if r.ooms != nil {
-		return errors.Join(r.folders.Add(folder), r.ooms.add(cgroup, folder))
+	var errs []error
+	if r.folders != nil {
+		errs = append(errs, r.folders.Add(folder))
 	}
-	return errors.Join(r.folders.Add(folder), r.folders.Add(folder+"/memory.events"))
+	switch {
+	case r.ooms != nil:
+		errs = append(errs, r.ooms.add(cgroup, folder))
+	case r.folders != nil:
+		errs = append(errs, r.folders.Add(folder+"/memory.events"))
+	}
+	return errors.Join(errs...)
 }
 
 // unnotify gives back what notify took, also where it had only a part of it. The kernel does not do so by itself: to inotify, what
 // is removed from a cgroup file system was not deleted.
 func (r *eventsReceiver) unnotify(cgroup string) {
 	folder := r.h.memory.folder + cgroup
-	_ = r.folders.Remove(folder) // or it was not watched
-	if r.ooms != nil {
+	if r.folders != nil {
+		_ = r.folders.Remove(folder) // or it was not watched
+	}
+	switch {
+	case r.ooms != nil:
 		r.ooms.remove(cgroup)
-	} else {
+	case r.folders != nil:
 		_ = r.folders.Remove(folder + "/memory.events")
 	}
 }
