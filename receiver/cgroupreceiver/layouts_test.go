@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/scraper/scrapererror"
 	"golang.org/x/sys/unix"
 	"golang.org/x/tools/txtar"
 )
@@ -184,6 +185,7 @@ func TestNothingCanBeRead(t *testing.T) {
 	md, err := s.scrape(t.Context())
 	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	require.ErrorContains(t, err, "too many open files")
+	assert.True(t, scrapererror.IsPartialScrapeError(err), "or the collector would drop what could be read")
 	assert.Zero(t, md.ResourceMetrics().Len())
 	assert.Equal(t, want, since(t, scrape(t, s)))
 

@@ -2,7 +2,9 @@ package cgroupreceiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +36,8 @@ type metricsScraper struct {
 	first, before pcommon.Timestamp
 	// complete says that the scrape before left no cgroup out: one that is new now was made since.
 	complete bool
+	// unlisted says that the log has it that some cgroups may not be listed.
+	unlisted bool
 }
 
 // known is a cgroup that was there at the last scrape.
@@ -149,6 +153,14 @@ func (s *metricsScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 			s.reader.forget(cgroup)
 		}
 	}
+	closed := errors.Is(err, fs.ErrPermission)
+	if closed { // it stays so: said once, and counted
+		if !s.unlisted {
+			s.set.Logger.Warn("cannot look through all cgroups", zap.Error(err))
+		}
+		failed, failure, err = failed+1, err, nil
+	}
+	s.unlisted = closed
 	if dropped > 0 {
 		s.telemetry.ReceiverCgroupDropped.Add(ctx, dropped)
 	}
