@@ -82,6 +82,10 @@ func TestOpenHostile(t *testing.T) {
 				elf.Section64{}, elf.Section64{Type: uint32(elf.SHT_STRTAB), Off: 64 + 60_000*64, Size: 1 << 10}, make([]elf.Section64, 59_998)), append(bytes.Repeat([]byte("x"), 1<<10-1), 0)...),
 			err: "more than 8192 sections",
 		},
+		"more segments than are believed": {
+			file: little(t, header64(func(h *elf.Header64) { h.Phoff, h.Phnum = 64, 8000 }), make([]elf.Prog64, 8000)),
+			err:  "more than 256 segments",
+		},
 		"sections that are counted elsewhere": {
 			file: little(t, header64(func(h *elf.Header64) { h.Shoff, h.Shstrndx = 64, 1 }), elf.Section64{Size: 1 << 40}, make([]byte, 32<<20)),
 			err:  "more than 8192 sections",

@@ -32,6 +32,7 @@ type Frame struct {
 // Bounds of what is believed of a file.
 const (
 	maxSections = 8192
+	maxSegments = 256     // each is asked for each address; linkers make some ten
 	maxTitles   = 1 << 20 // bytes of the sections' names, each of which is copied for each section that has it
 	maxTitle    = 1 << 10 // bytes of one of them
 	maxNote     = 1 << 16
@@ -80,8 +81,8 @@ func Open(r io.ReaderAt) (o *Object, err error) {
 	if f.Class != elf.ELFCLASS64 || f.ByteOrder != binary.LittleEndian {
 		return nil, fmt.Errorf("read ELF: %v %v is not supported: 64-bit little-endian is", f.Class, f.Data)
 	}
-	if len(f.Sections) > maxSections || len(f.Progs) > maxSections {
-		return nil, fmt.Errorf("read ELF: more than %d sections or segments", maxSections)
+	if len(f.Progs) > maxSegments {
+		return nil, fmt.Errorf("read ELF: more than %d segments", maxSegments)
 	}
 	o = &Object{r: r, file: f, Machine: f.Machine}
 	o.BuildID = o.buildID()
