@@ -301,3 +301,62 @@ func TestOpenInRoot(t *testing.T) {
 	assert.Equal(t, exe, f.Name())
 	require.NoError(t, f.Close())
 }
+
+// A program whose file was removed, or never was one, is still the one that runs.
+func TestMappedFileThatIsGone(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	require.NoError(t, err)
+	program, err := os.ReadFile(sleep)
+	require.NoError(t, err)
+	for what, file := range map[string]func() *os.File{
+		"removed": func() *os.File {
+			f, err := os.Create(filepath.Join(t.TempDir(), "program"))
+			require.NoError(t, err)
+			return f
+		},
+		"in memory": func() *os.File {
+			fd, err := unix.MemfdCreate("program", unix.MFD_CLOEXEC)
+			require.NoError(t, err)
+			return os.NewFile(uintptr(fd), fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := file()
+			_, err := f.Write(program)
+			require.NoError(t, err)
+			require.NoError(t, f.Chmod(0o700))
+			path := f.Name()
+			if what == "removed" {
+				require.NoError(t, f.Close()) // or it is busy
+			} else {
+				defer f.Close()
+			}
+			cmd := exec.Command(path, "60")
+			require.NoError(t, cmd.Start())
+			defer func() {
+				require.NoError(t, cmd.Process.Kill())
+				_ = cmd.Wait()
+			}()
+			_ = os.Remove(path)
+			p, err := Open(cmd.Process.Pid)
+			require.NoError(t, err)
+			all, err := p.Maps()
+			require.NoError(t, err)
+			var found bool
+			for _, m := range all {
+				if !strings.HasSuffix(m.Path, "(deleted)") || m.Offset != 0 {
+					continue
+				}
+				found = true
+				of, err := p.MappedFile(m)
+				require.NoError(t, err, m.Path)
+				b := make([]byte, 64)
+				_, err = of.ReadAt(b, 0)
+				require.NoError(t, err)
+				assert.Equal(t, program[:64], b)
+				require.NoError(t, of.Close())
+			}
+			assert.True(t, found, "%+v", all)
+		})
+	}
+}
