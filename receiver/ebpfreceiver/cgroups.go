@@ -76,28 +76,33 @@ func (c *cgroups) folder(cgroup string) (string, error) {
 	return filepath.Join(c.root, filepath.Clean("/"+cgroup)), nil
 }
 
-// look walks through all cgroups, unless it just did: then it returns false.
+// look walks through all cgroups, and says whether it saw all; not where it just did.
 func (c *cgroups) look() bool {
 	if c.root == "" || time.Since(c.walked) < rewalk {
 		return false
 	}
-	c.walk()
-	return true
+	return c.walk()
 }
 
-// walk looks at all cgroups, and remembers those that are gone until their last is told.
-func (c *cgroups) walk() {
+// walk looks at all cgroups, and remembers those that are gone until their last is told. whole says that it saw all that it may: else,
+// for want of descriptors or memory, none is known to be gone.
+func (c *cgroups) walk() (whole bool) {
+	whole = true
 	c.walked = time.Now()
 	c.walks++
 	before := c.places
 	c.places = make(map[uint64]place, len(before))
 	_ = filepath.WalkDir(c.root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return nil // gone meanwhile, or a file
+		var info fs.FileInfo
+		if err == nil && d.IsDir() {
+			info, err = d.Info()
 		}
-		info, err := d.Info()
 		if err != nil {
-			return nil
+			whole = whole && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) && !errors.Is(err, syscall.ENOMEM)
+			return nil // gone meanwhile, or not to be looked at
+		}
+		if info == nil {
+			return nil // a file
 		}
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 			p := place{path: "/" + strings.TrimPrefix(strings.TrimPrefix(path, c.root), "/")}
@@ -116,12 +121,13 @@ func (c *cgroups) walk() {
 	})
 	for id, p := range before {
 		if _, there := c.places[id]; !there {
-			if p.gone == 0 {
+			if p.gone == 0 && whole {
 				p.gone = c.walks
 			}
 			c.places[id] = p
 		}
 	}
+	return whole
 }
 
 // told says that somebody has told all that the programs remembered after so many walks. It forgets the cgroups that were gone by then
