@@ -245,3 +245,21 @@ func TestAKillInTheRootCgroup(t *testing.T) {
 	}
 	assert.ElementsMatch(t, []string{"process-oom-killed of n1", "oom-killed of api.service"}, found)
 }
+
+// Where something was killed in two at the time, whose the process was is not guessed, though of one of them it is not known where it is.
+func TestAKillThatMayBeOfTwo(t *testing.T) {
+	for range 10 { // in whatever order they are looked at
+		w := newWorld(t, settings(t))
+		node, _ := entity.New(attributes{"host.name": "n1"}, "n1")
+		unit, _ := entity.New(attributes{"systemd.unit": "api.service", "host.name": "n1"}, "n1")
+		w.observe(unit, signal.Signal{Kind: signal.UnitOOMKill, Value: 1})
+		w.observe(w.cgroup("/batch"), signal.Signal{Kind: signal.OOMKill, Value: 1})
+		w.observe(node, signal.Signal{Kind: signal.KernelOOMKill, Value: 1, Attributes: map[string]string{"pid": "77", "comm": "java", "scope": "cgroup"}})
+		w.pass(time.Minute, nil)
+		assert.NotNil(t, w.find("process-oom-killed", node))
+		for _, e := range []entity.Entity{unit, w.cgroup("/batch")} {
+			require.NotNil(t, w.find("oom-killed", e))
+			assert.NotContains(t, w.find("oom-killed", e).Explanation, "java")
+		}
+	}
+}

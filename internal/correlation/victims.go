@@ -217,7 +217,7 @@ func (s *subject) unexplained(at time.Time) bool {
 	return false
 }
 
-// below says whether a cgroup is inside another.
+// below says whether a cgroup is inside another; in one that is not known there is none.
 func below(inner, outer string) bool {
-	return inner != outer && strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/")
+	return inner != outer && outer != "" && strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/")
 }
