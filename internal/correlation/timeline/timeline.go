@@ -120,8 +120,13 @@ func (t *Timeline) Observe(s signal.Signal) bool {
 			return false
 		}
 		inc := increase(before, known, s, t.Since)
-		inc -= min(inc, t.ahead[s.Kind])
-		delete(t.ahead, s.Kind) // the reading has it all
+		told := t.ahead[s.Kind]
+		if rest := min(told-min(inc, told), t.toldSince(s.Kind, s.Time)); rest > 0 {
+			t.ahead[s.Kind] = rest
+		} else {
+			delete(t.ahead, s.Kind) // the reading has it all
+		}
+		inc -= min(inc, told)
 		t.increases[s.Kind] = inc
 		if inc > 0 {
 			return t.add(Event{Time: s.Time, First: s.Time, After: before.Time, Value: inc, Facts: facts(s), counted: true})
@@ -177,6 +182,16 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// toldSince is how much events have told of after a reading of their counter: it was taken before it came, and may not have that.
+func (t *Timeline) toldSince(kind string, reading time.Time) (sum float64) {
+	for _, e := range t.Events(reading, kind) {
+		if !e.counted && e.Time.After(reading) {
+			sum += e.Value
+		}
+	}
+	return sum
 }
 
 // increase is by how much a counter grew since the reading before. A counter that fell was reset and has grown by all it

@@ -1,9 +1,12 @@
 package timeline_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +70,10 @@ func TestCounterBecomesEvents(t *testing.T) {
 		{"an event is subtracted once", []signal.Signal{counter(0, 0), event(3, 1), counter(5, 1), counter(16, 2)}, []string{"3s+1", "16s+1"}},
 		{"an event ahead of the first reading of a new counter", []signal.Signal{event(3, 1), since(5, 1, 2)}, []string{"3s+1"}},
 		{"an event ahead of the first reading of an old counter hides nothing later", []signal.Signal{event(3, 1), counter(5, 8), counter(16, 9)}, []string{"3s+1", "16s+1"}},
+		{"an event that happens while its counter's reading is on its way is in the next one",
+			[]signal.Signal{counter(0, 0), event(5.1, 1), counter(5, 0), counter(10, 1)}, []string{"5.1s+1"}},
+		{"or in this one", []signal.Signal{counter(0, 0), event(5.1, 1), counter(5, 1), counter(10, 1), counter(21, 2)}, []string{"5.1s+1", "21s+1"}},
+		{"of two, each in its own", []signal.Signal{counter(0, 0), event(3, 1), event(5.1, 1), counter(5, 1), counter(10, 2)}, []string{"3s+1", "5.1s+1"}},
 		{"an event that comes after its reading lends it its time", []signal.Signal{counter(0, 0), counter(5, 1), event(3, 1)}, []string{"3s+1"}},
 		{"a late event that no reading counted is told", []signal.Signal{counter(5, 8), event(3, 1)}, []string{"3s+1"}},
 		{"two events are two", []signal.Signal{event(3, 1), event(4, 1)}, []string{"3s+1", "4s+1"}},
@@ -89,6 +96,43 @@ func TestCounterBecomesEvents(t *testing.T) {
 			}
 			assert.Equal(t, tt.want, got)
 		})
+	}
+}
+
+// What happens is told as events, some of which come late or not at all, and counted by readings, some of which are missing and all of
+// which are on their way for a while: however these come, each is one.
+func TestWhatIsToldAndCountedIsOne(t *testing.T) {
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		type arrival struct {
+			at float64
+			signal.Signal
+		}
+		var all []arrival
+		var happened []float64
+		for at := 3.0; at < 280; at += 1 + r.Float64()*[]float64{5, 60, 200}[r.IntN(3)] {
+			happened = append(happened, at)
+			if r.IntN(4) > 0 {
+				all = append(all, arrival{at + r.Float64()*[]float64{0.1, 1}[r.IntN(2)], event(at, 1)})
+			}
+		}
+		for at := 0.0; at <= 300; at += 5 {
+			n, _ := slices.BinarySearch(happened, at+1e-9)
+			if at == 0 || at == 300 || r.IntN(20) > 0 {
+				all = append(all, arrival{at + r.Float64()/2, counter(at, float64(n))})
+			}
+		}
+		slices.SortStableFunc(all, func(a, b arrival) int { return cmp.Compare(a.at, b.at) })
+		tl, told := timeline.New(start), 0.0
+		for _, a := range all {
+			tl.Observe(a.Signal)
+		}
+		for _, e := range tl.Events(time.Time{}, "c") {
+			told += e.Value
+		}
+		if len(happened) < timeline.MaxEvents {
+			require.Equal(t, float64(len(happened)), told, "seed %d", seed)
+		}
 	}
 }
 
