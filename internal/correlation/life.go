@@ -148,7 +148,7 @@ func (l *life) told(now time.Time) {
 
 // rewind moves what lies after now to now.
 func (l *life) rewind(now time.Time) {
-	for _, at := range []*time.Time{&l.Since, &l.Pending, &l.Held, &l.ToldAt} {
+	for _, at := range []*time.Time{&l.Since, &l.Pending, &l.Held, &l.ToldAt, &l.Finding.FirstSeen} {
 		*at = earlier(*at, now)
 	}
 }

@@ -157,6 +157,19 @@ func TestTheClockIsSetBack(t *testing.T) {
 	assert.NotNil(t, w.find("oom-killed", e))
 }
 
+// What began before the clock was set back did not begin in the future.
+func TestNothingBeginsInTheFuture(t *testing.T) {
+	w := newWorld(t, hot(t, ""))
+	e := w.cgroup("/app")
+	heat := func(int) { w.observe(e, gauge("heat", 2)) }
+	w.pass(15*time.Second, heat)
+	w.now = w.now.Add(-time.Hour)
+	w.pass(40*time.Second, heat)
+	f := w.told[len(w.told)-1]
+	assert.Equal(t, finding.Active, f.State)
+	assert.False(t, f.FirstSeen.After(f.LastSeen), "%s, %s", f.FirstSeen, f.LastSeen)
+}
+
 // A clock that is set back goes on by its monotonic reading: a time that kept that would never be seen to lie behind another.
 func TestTheWallClockCounts(t *testing.T) {
 	w := newWorld(t, hot(t, ""))
