@@ -263,3 +263,39 @@ func TestAKillThatMayBeOfTwo(t *testing.T) {
 		}
 	}
 }
+
+// The kernel's log may name only the pids of several that it kills in a row. The cgroup around the one where they were counts them as well.
+func TestKillsInARow(t *testing.T) {
+	at := func(w *world) (pod, app, node entity.Entity) {
+		node, _ = entity.New(attributes{"host.name": "n1"}, "n1")
+		return w.cgroup("/pod"), w.cgroup("/pod/app"), node
+	}
+	killed := signal.Signal{Kind: signal.OOMKill, Value: 1}
+	said := func(pid string) signal.Signal {
+		return signal.Signal{Kind: signal.KernelOOMKill, Value: 1, Attributes: map[string]string{"pid": pid, "comm": "java", "scope": "cgroup"}}
+	}
+	t.Run("all of one", func(t *testing.T) {
+		w := newWorld(t, settings(t))
+		pod, app, node := at(w)
+		for pid := range 3 {
+			w.now = w.now.Add(time.Second)
+			w.observe(node, said(fmt.Sprint(70+pid)))
+			w.observe(app, killed)
+			w.observe(pod, killed)
+		}
+		w.pass(time.Minute, nil)
+		require.Len(t, w.engine.Findings(), 1)
+		assert.Contains(t, w.find("oom-killed", app).Title, "OOM-killed 3 times")
+	})
+	t.Run("another one, of nobody knows whom", func(t *testing.T) {
+		w := newWorld(t, settings(t))
+		pod, app, node := at(w)
+		w.observe(app, killed, said("70"))
+		w.observe(pod, killed)
+		w.now = w.now.Add(time.Second)
+		w.observe(node, said("80"))
+		w.pass(time.Minute, nil)
+		require.NotNil(t, w.find("process-oom-killed", node))
+		assert.Len(t, w.engine.Findings(), 2)
+	})
+}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
+	"github.com/your-org/tapio/internal/correlation/timeline"
+	"github.com/your-org/tapio/internal/finding"
 )
 
 const (
@@ -176,45 +178,69 @@ func (e *Engine) release(now time.Time, wait time.Duration) {
 	e.victims.waiting = kept
 }
 
-// suspect is the entity in which, by its counter, its runtime or systemd, something was killed at the time, and of which the
-// kernel's own word is still missing. Of several there is none: to guess would be worse than not to know.
+// suspect is the entity in which, by its counter, its runtime or systemd, more was killed at the time than the kernel's own word
+// explains, of it and of what is inside it. Of several there is none: to guess would be worse than not to know.
 func (e *Engine) suspect(w waiting) (entity.Entity, bool) {
-	var found *subject
+	if w.signal.Kind != signal.KernelOOMKill {
+		return entity.Entity{}, false
+	}
+	type scene struct {
+		of         entity.Entity
+		seen, told float64
+	}
+	var all []scene
 	for _, s := range e.subjects {
-		if w.signal.Kind != signal.KernelOOMKill || s.entity.Node != w.node.Node || s.entity.Kind == entity.Node || !s.unexplained(w.signal.Time) {
+		if s.entity.Node != w.node.Node || s.entity.Kind == entity.Node {
 			continue
 		}
+		if seen, told := s.kills(w.signal.Time); seen+told > 0 {
+			all = append(all, scene{s.entity, seen, told})
+		}
+	}
+	var found entity.Entity
+	for _, s := range all {
+		for _, inner := range all {
+			if below(inner.of.CgroupPath, s.of.CgroupPath) {
+				s.told += inner.told
+			}
+		}
 		switch {
-		case found == nil || below(s.entity.CgroupPath, found.entity.CgroupPath):
-			found = s
-		case !below(found.entity.CgroupPath, s.entity.CgroupPath):
+		case s.seen <= s.told:
+		case found.ID == "" || below(s.of.CgroupPath, found.CgroupPath):
+			found = s.of
+		case !below(found.CgroupPath, s.of.CgroupPath):
 			return entity.Entity{}, false
 		}
 	}
-	if found == nil {
-		return entity.Entity{}, false
-	}
-	return found.entity, true
+	return found, found.ID != ""
 }
 
-// unexplained says whether a kill was seen around a time of which the kernel has told nothing.
-func (s *subject) unexplained(at time.Time) bool {
-	around := func(first, last time.Time) bool { return !at.Before(first.Add(-exact)) && !at.After(last.Add(exact)) }
-	for _, told := range s.timeline.Events(at.Add(-reuse), signal.KernelOOMKill) {
-		if around(told.First, told.Time) {
-			return false
-		}
+// kills are how many kills other layers than the kernel's own word saw around a time, and how many that told of; what several saw is
+// the same.
+func (s *subject) kills(at time.Time) (seen, told float64) {
+	type source struct {
+		kind  string
+		layer finding.Layer
 	}
-	for _, counted := range s.timeline.Events(at.Add(-reuse), signal.OOMKill, signal.UnitOOMKill, signal.RuntimeOOMKill) {
-		first := counted.First
-		if !counted.After.IsZero() && !counted.Vague() {
-			first = counted.After // it happened between two readings
+	sums := map[source]float64{}
+	count := func(e timeline.Event, first time.Time) float64 {
+		from := source{e.Kind, e.Layer}
+		if !at.Before(first.Add(-exact)) && !at.After(e.Time.Add(exact)) {
+			sums[from] += e.Value
 		}
-		if around(first, counted.Time) {
-			return true
-		}
+		return sums[from]
 	}
-	return false
+	for _, e := range s.timeline.Events(at.Add(-reuse), signal.KernelOOMKill) {
+		told = max(told, count(e, e.First))
+	}
+	for _, e := range s.timeline.Events(at.Add(-reuse), signal.OOMKill, signal.UnitOOMKill, signal.RuntimeOOMKill) {
+		first := e.First
+		if !e.After.IsZero() && !e.Vague() {
+			first = e.After // it happened between two readings
+		}
+		seen = max(seen, count(e, first))
+	}
+	return seen, told
 }
 
 // below says whether a cgroup is inside another; in one that is not known there is none.
