@@ -287,6 +287,19 @@ func TestKillsInARow(t *testing.T) {
 		require.Len(t, w.engine.Findings(), 1)
 		assert.Contains(t, w.find("oom-killed", app).Title, "OOM-killed 3 times")
 	})
+	t.Run("one that is told twice", func(t *testing.T) {
+		w := newWorld(t, settings(t))
+		_, app, node := at(w)
+		w.now = w.now.Add(1500 * time.Millisecond)
+		for range 2 {
+			w.observe(app, killed)
+			w.observe(node, said("70"))
+		}
+		w.pass(time.Minute, nil)
+		require.Len(t, w.engine.Findings(), 1)
+		assert.Contains(t, w.find("oom-killed", app).Title, "was OOM-killed")
+		assert.NotContains(t, w.find("oom-killed", app).Title, "times")
+	})
 	t.Run("another one, of nobody knows whom", func(t *testing.T) {
 		w := newWorld(t, settings(t))
 		pod, app, node := at(w)

@@ -97,6 +97,8 @@ func (v *victims) join(now time.Time, b signal.Batch, deliver func(signal.Batch)
 		case unowned(b.Entity, s):
 			if o, ok := v.owner(o.process, s.Time); ok {
 				deliver(o.take(s))
+			} else if v.waits(b.Entity.Node, s) {
+				// Its record came through two pipelines, or was offered once more.
 			} else if len(v.waiting) < maxWaiting {
 				v.waiting = append(v.waiting, waiting{s, b.Entity, now})
 			} else {
@@ -135,6 +137,13 @@ func (v *victims) own(o owner, deliver func(signal.Batch)) {
 		}
 	}
 	v.waiting = kept
+}
+
+// waits says whether a signal waits already. Where times are whole seconds, as in lines of a file, two may be alike.
+func (v *victims) waits(node string, s signal.Signal) bool {
+	return s.Time.Nanosecond() != 0 && slices.ContainsFunc(v.waiting, func(w waiting) bool {
+		return w.node.Node == node && w.signal.Time.Equal(s.Time) && w.signal.Kind == s.Kind && w.signal.Layer == s.Layer && maps.Equal(w.signal.Attributes, s.Attributes)
+	})
 }
 
 func (v *victims) owner(p process, at time.Time) (owner, bool) {
