@@ -227,7 +227,7 @@ func (e *Engine) remove(s *subject, at time.Time) {
 	}
 }
 
-// expire forgets entities that have been silent for too long.
+// expire forgets entities that have been silent for too long; while nobody listened, none was.
 func (e *Engine) expire(now time.Time) {
 	// What an active finding rests on stays, however long ago it was.
 	busy := map[entity.ID]bool{}
@@ -236,7 +236,7 @@ func (e *Engine) expire(now time.Time) {
 	}
 	for at := e.recent.Back(); at != nil; {
 		s := at.Value.(*subject)
-		if now.Sub(s.heard) < e.settings.EntityTTL {
+		if now.Sub(later(s.heard, s.restored)) < e.settings.EntityTTL {
 			return
 		}
 		at = at.Prev()

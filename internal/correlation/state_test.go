@@ -172,10 +172,30 @@ func TestAKillWhileNobodyWatchedIsNews(t *testing.T) {
 	e := w.cgroup("/app")
 	w.observe(e, counter(signal.OOMKill, 2, time.Time{}))
 	w.saveAll()
-	again := w.restart(settings(t), time.Minute)
-	again.observe(e, counter(signal.OOMKill, 3, again.now.Add(-time.Millisecond)))
+	for _, away := range []time.Duration{time.Minute, time.Hour} {
+		again := w.restart(settings(t), away)
+		again.pass(5*time.Second, nil) // nothing is read yet
+		again.observe(e, counter(signal.OOMKill, 3, again.now.Add(-time.Millisecond)))
+		again.look()
+		assert.NotNil(t, again.find("oom-killed", e), "away for %s", away)
+	}
+	again := w.restart(settings(t), time.Hour)
+	again.pass(11*time.Minute, nil)
+	assert.Zero(t, again.engine.Stats().Entities, "what is not heard of any more is forgotten")
+}
+
+// Whether what was watched before a restart is there still is not known before it is heard of.
+func TestWhatIsTakenUpIsNotWatchedYet(t *testing.T) {
+	w := newWorld(t, settings(t))
+	w.leak(w.cgroup("/app"), 64*mi, time.Minute)
+	w.saveAll()
+	again := w.restart(settings(t), time.Hour)
 	again.look()
-	assert.NotNil(t, again.find("oom-killed", e))
+	st := again.engine.Status(again.now)
+	assert.Empty(t, st.Watched)
+	assert.Empty(t, st.Learning)
+	again.leak(w.cgroup("/app"), 124*mi, 2*time.Second)
+	assert.Equal(t, map[string]int{"Cgroup": 1}, again.engine.Status(again.now).Watched)
 }
 
 // When it happened is not known: nothing is said of how right the prediction was.

@@ -30,13 +30,17 @@ func (e *Engine) Status(now time.Time) finding.Status {
 		}
 	}
 	for id, s := range e.subjects {
+		limited := false
+		for _, o := range s.outlooks {
+			limited = limited || !o.sampled.IsZero() // of what was taken up after a restart it is not known yet whether it is there
+		}
 		// What is gone, but was killed a moment ago, counts: it is none of the healthy ones.
-		if (s.gone || len(s.outlooks) == 0) && !told[id] {
+		if (s.gone || !limited) && !told[id] {
 			continue
 		}
 		st.Watched[string(s.entity.Kind)]++
 		for _, o := range s.outlooks {
-			if o.last.Samples < forecast.Needed {
+			if o.last.Samples < forecast.Needed && !o.sampled.IsZero() {
 				st.Learning = append(st.Learning, finding.Learning{Entity: s.entity.Finding(), Resource: o.resource.name,
 					Samples: o.last.Samples, Needed: forecast.Needed})
 			}
