@@ -96,7 +96,7 @@ type subject struct {
 	// matches are the patterns that held when all were last held against it, at evaluated; nothing changes that before until.
 	matches          []match
 	evaluated, until time.Time
-	// restored is when the subject was taken up from a stored state; zero when it was not.
+	// restored is when the subject was taken up from a stored state, or after an absence; zero when it was not.
 	restored time.Time
 	shard    Shard
 }

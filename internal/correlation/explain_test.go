@@ -188,9 +188,10 @@ func TestAdoptedAlone(t *testing.T) {
 	w.engine.Adopt(w.now, ofNode("broken", "there", w.now), aPod.ID)
 	require.Len(t, w.after(time.Second), 1)
 	assert.NotEmpty(t, w.after(time.Minute), "told again, and active")
-	told = w.after(4 * time.Minute)
-	require.Len(t, told, 1)
-	assert.Equal(t, finding.Resolved, told[0].State)
+	for range 4 {
+		told = append(told, w.after(time.Minute)...)
+	}
+	assert.Equal(t, finding.Resolved, told[len(told)-1].State)
 	// One that was over before it was heard of is no news.
 	resolved.ID = "another"
 	w.engine.Adopt(w.now, resolved, "pod:u2")

@@ -82,6 +82,10 @@ func (e *Engine) epoch(now time.Time, from origin) time.Time {
 // each other.
 const clockStep = 10 * time.Second
 
+// absence is for how long nothing may happen here, not even a look at the time, until nobody is taken to have been here: the machine
+// slept, or its clock was set forward.
+const absence = 2 * time.Minute
+
 // wall is a time by the wall clock alone.
 func wall(t time.Time) time.Time { return t.Round(0) }
 
@@ -116,9 +120,27 @@ func (e *Engine) pass(now time.Time) time.Time {
 		}
 	} else if !now.After(e.now) {
 		return now
+	} else if !e.now.IsZero() && now.Sub(e.now) > absence {
+		e.resume(now)
 	}
 	e.now = now
 	return now
+}
+
+// resume goes on after an absence as after a restart: what is known waits to be heard of again.
+func (e *Engine) resume(now time.Time) {
+	for at := e.recent.Front(); at != nil; at = at.Next() {
+		s := at.Value.(*subject)
+		s.restored, s.until = now, time.Time{}
+	}
+	for _, l := range e.lives {
+		if l.Stage == active {
+			l.Held = now
+		}
+	}
+	for _, a := range e.adopted {
+		a.heard = now
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/your-org/tapio/internal/correlation"
+	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -182,6 +183,35 @@ func TestAKillWhileNobodyWatchedIsNews(t *testing.T) {
 	again := w.restart(settings(t), time.Hour)
 	again.pass(11*time.Minute, nil)
 	assert.Zero(t, again.engine.Stats().Entities, "what is not heard of any more is forgotten")
+}
+
+// A machine that slept, or whose clock was set forward, goes on as after a restart: nothing is over, or forgotten, before it is heard of
+// again.
+func TestAnAbsence(t *testing.T) {
+	w := newWorld(t, settings(t))
+	leaking, full, quiet := w.cgroup("/leaking"), entity.Entity{ID: "filesystem:n1:/var", Kind: entity.Filesystem, Name: "/var", Node: "n1"}, w.cgroup("/quiet")
+	fills := func(int) {
+		w.observe(full, gauge(signal.FilesystemUsed, 100), gauge(signal.FilesystemLimit, 100))
+		w.observe(quiet, counter(signal.OOMKill, 0, time.Time{}))
+	}
+	w.pass(time.Minute, fills)
+	w.leak(leaking, 64*mi, 7*time.Minute)
+	w.pass(time.Second, fills)
+	require.Equal(t, finding.Active, w.find("memory-exhaustion", leaking).State)
+	require.Equal(t, finding.Active, w.find("filesystem-full", full).State)
+	w.told, w.now = nil, w.now.Add(3*time.Hour)
+	w.pass(4*time.Second, nil) // nothing is read yet
+	w.leak(leaking, (64+420)*mi, 10*time.Second)
+	w.pass(time.Second, func(int) {
+		w.observe(full, gauge(signal.FilesystemUsed, 100), gauge(signal.FilesystemLimit, 100))
+		w.observe(quiet, counter(signal.OOMKill, 1, time.Time{}))
+	})
+	for _, f := range w.told {
+		assert.Equal(t, finding.Active, f.State, f.Title)
+	}
+	assert.NotNil(t, w.find("oom-killed", quiet))
+	w.pass(15*time.Minute, nil)
+	assert.Equal(t, finding.Resolved, w.find("filesystem-full", full).State, "what is not heard of again is over")
 }
 
 // Whether what was watched before a restart is there still is not known before it is heard of.

@@ -36,7 +36,7 @@ type Config struct {
 	Refresh time.Duration `mapstructure:"refresh"`
 	// Retention is how long a resolved finding is remembered.
 	Retention time.Duration `mapstructure:"retention"`
-	// EntityTTL is how long an entity is remembered after the last signal about it.
+	// EntityTTL is how long an entity is remembered after the last signal about it, or after a restart.
 	EntityTTL time.Duration `mapstructure:"entity_ttl"`
 	// MaxEntities bounds the entities that are watched; the one that was silent longest is forgotten first.
 	MaxEntities int `mapstructure:"max_entities"`
