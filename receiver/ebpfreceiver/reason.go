@@ -37,7 +37,7 @@ func reason(err error) string {
 		if lockdown, _ := os.ReadFile(fileLockdown); strings.Contains(string(lockdown), "[confidentiality]") {
 			return "the kernel is locked down for confidentiality, which keeps programs from reading its memory: start it with lockdown=integrity"
 		}
-		return fmt.Sprintf("the kernel refuses it (%v): look for a security module or seccomp profile that forbids bpf(2)", err)
+		return fmt.Sprintf("the kernel refuses it (%v): look for a security module, a seccomp profile or a user namespace that forbids bpf(2)", err)
 	}
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Sprintf("the kernel lacks a tracepoint (%v): it was built without, or is too old; Linux 5.10 and later are tested", err)

@@ -20,8 +20,8 @@ import (
 )
 
 // ErrInner says that the kernel's programs cannot be told which process is meant.
-var ErrInner = errors.New("this collector is in a pid namespace inside the machine's, as on a node that is a container itself (kind, k3d): " +
-	"the kernel knows the program by another number")
+var ErrInner = errors.New("this collector is in a pid namespace inside the machine's, as without hostPID or on a node that is a container itself " +
+	"(kind, k3d): the kernel knows the program by another number")
 
 var errLayout = errors.New("the runtime's structures are not where this version has them")
 
