@@ -115,7 +115,7 @@ func missing[T any](known map[string]T, listed map[string]bool) []string {
 
 // take takes in an event. It carries the states of the whole pod at the time.
 func (t *tracker) take(ctx context.Context, e *cri.ContainerEventResponse) {
-	if e.GetCreatedAt() < t.since {
+	if e.GetCreatedAt() < t.since && t.since <= time.Now().UnixNano() { // else the clock was set back
 		return
 	}
 	t.since = e.GetCreatedAt()

@@ -230,6 +230,22 @@ func TestEventsAndLists(t *testing.T) {
 	assert.Equal(t, []string{"sandbox.removed: the sandbox of shop/api-1 was removed"}, w.tell())
 }
 
+// Events that come when the clock was set back are told, whatever came before.
+func TestClockSetBack(t *testing.T) {
+	w := newWorld(t, 10)
+	w.list(t)
+	now := time.Now()
+	take := func(at time.Time, id string) []string {
+		w.take(t.Context(), event(at.UnixNano(), cri.ContainerEventType_CONTAINER_CREATED_EVENT, id, state(id, "api", 0, isCreated)))
+		return w.tell()
+	}
+	assert.NotEmpty(t, take(now, "c1"))
+	assert.Empty(t, take(now.Add(-time.Hour), "c0"), "an old one")
+	assert.NotEmpty(t, take(now.Add(time.Hour), "c2"), "the clock was an hour fast")
+	assert.NotEmpty(t, take(now, "c3"))
+	assert.Empty(t, take(now.Add(-time.Hour), "c4"))
+}
+
 func TestBounds(t *testing.T) {
 	w := newWorld(t, 3)
 	for i := range 10 {
