@@ -107,8 +107,8 @@ func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribu
 	return a, nil
 }
 
-var errHeld = errors.New("the kernel does not let go of who looks: a file that is mapped may be on a server that does not answer (NFS, FUSE), or " +
-	"the memory may be about to be paged in; nobody else is looked at until it does")
+var errHeld = errors.New("the kernel does not let go of who looks: a file that it has mapped may be on a server that does not answer (NFS, FUSE), or " +
+	"its memory is paged in by somebody who does not (userfaultfd); nobody else is looked at until it does")
 
 // unlessHeld gives up a look that does not end when it is asked to, so that neither the collector waits for it when it stops, nor ever more
 // looks pile up.

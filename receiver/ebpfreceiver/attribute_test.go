@@ -5,14 +5,19 @@ package ebpfreceiver
 import (
 	"context"
 	"errors"
+	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	leak "github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
 
 // A look that the kernel holds, as at a file of a server that does not answer, holds up nobody else; and there is one such at most.
@@ -43,4 +48,40 @@ func TestALookIsHeld(t *testing.T) {
 	require.NoError(t, err)
 	assert.Same(t, want, got)
 	assert.False(t, p.held.Load())
+}
+
+// A program may hold who reads its memory as long as it likes: by memory of which it says itself what is in there (userfaultfd(2)), as virtual
+// machines have it that are moved.
+func TestAProgramHoldsWhoReadsIt(t *testing.T) {
+	const api, apiVersion, register, missing, size = 0xc018aa3f, 0xaa, 0xc020aa00, 1, 1 << 20 // include/uapi/linux/userfaultfd.h
+	fd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
+	if errno != 0 {
+		t.Skipf("this kernel has no userfaultfd, or not for this user: %v", errno)
+	}
+	release := sync.OnceFunc(func() { require.NoError(t, unix.Close(int(fd))) })
+	defer release()
+	asked := [3]uint64{apiVersion}
+	_, _, errno = unix.Syscall(unix.SYS_IOCTL, fd, api, uintptr(unsafe.Pointer(&asked)))
+	require.Zero(t, errno)
+	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, unix.Munmap(memory)) }()
+	at := uint64(uintptr(unsafe.Pointer(&memory[0])))
+	of := [4]uint64{at, size, missing}
+	_, _, errno = unix.Syscall(unix.SYS_IOCTL, fd, register, uintptr(unsafe.Pointer(&of)))
+	require.Zero(t, errno)
+	self, err := process.Open(os.Getpid())
+	require.NoError(t, err)
+
+	var p probes
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = p.unlessHeld(ctx, 100*time.Millisecond, func() (*leak.Report, error) {
+		_, err := self.Uint64(at)
+		return nil, err
+	})
+	require.ErrorIs(t, err, errHeld)
+	assert.True(t, p.held.Load())
+	release()
+	require.Eventually(t, func() bool { return !p.held.Load() }, patience, poll)
 }
