@@ -33,6 +33,8 @@ const (
 	longest = 130 * time.Second
 	// delay is how much longer than it is asked to a look may take, to take its probes away.
 	delay = 10 * time.Second
+	// maxHeld bounds the looks that do not come back; with as many nobody else is looked at, for each has memory of the kernel.
+	maxHeld = 2
 	// maxPIDs bounds the processes of a cgroup that are compared with each other.
 	maxPIDs = 4096
 )
@@ -93,7 +95,7 @@ func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribu
 	if !q.Before.IsZero() {
 		o.Longest = min(o.Longest, time.Until(q.Before)*3/4)
 	}
-	r, err := p.unlessHeld(ctx, delay, func() (*leak.Report, error) { return leak.Run(ctx, pids, o) })
+	r, err := p.unlessHeld(ctx, q.Cgroup, delay, func() (*leak.Report, error) { return leak.Run(ctx, pids, o) })
 	if err != nil {
 		return attribution.Answer{}, err
 	}
@@ -107,13 +109,20 @@ func (p *probes) attribute(ctx context.Context, q attribution.Question) (attribu
 	return a, nil
 }
 
+// errHeld says that a look does not end.
 var errHeld = errors.New("the kernel does not let go of who looks: a file that it has mapped may be on a server that does not answer (NFS, FUSE), or " +
-	"its memory is paged in by somebody who does not (userfaultfd); nobody else is looked at until it does")
+	"its memory is paged in by somebody who does not (userfaultfd)")
 
-// unlessHeld gives up a look that does not end when it is asked to, so that neither the collector waits for it when it stops, nor ever more
-// looks pile up.
-func (p *probes) unlessHeld(ctx context.Context, delay time.Duration, look func() (*leak.Report, error)) (*leak.Report, error) {
-	if !p.held.CompareAndSwap(false, true) {
+// unlessHeld gives up a look at a cgroup that does not end when it is asked to, so that neither the collector waits for it when it stops, nor
+// ever more looks pile up.
+func (p *probes) unlessHeld(ctx context.Context, cgroup string, delay time.Duration, look func() (*leak.Report, error)) (*leak.Report, error) {
+	p.mu.Lock()
+	refused := p.held[cgroup] || len(p.held) >= maxHeld
+	if !refused {
+		p.held[cgroup] = true
+	}
+	p.mu.Unlock()
+	if refused {
 		return nil, fmt.Errorf("an earlier look has not come back: %w", errHeld)
 	}
 	var r *leak.Report
@@ -121,7 +130,11 @@ func (p *probes) unlessHeld(ctx context.Context, delay time.Duration, look func(
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer p.held.Store(false)
+		defer func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			delete(p.held, cgroup)
+		}()
 		r, err = look()
 	}()
 	select {

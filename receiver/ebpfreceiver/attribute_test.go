@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -20,9 +21,9 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
 
-// A look that the kernel holds, as at a file of a server that does not answer, holds up nobody else; and there is one such at most.
+// A look that does not come back holds up nobody else; and there are few such at most.
 func TestALookIsHeld(t *testing.T) {
-	var p probes
+	p := &probes{held: map[string]bool{}}
 	var looks atomic.Int32
 	release := make(chan struct{})
 	held := func() (*leak.Report, error) {
@@ -32,22 +33,35 @@ func TestALookIsHeld(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := p.unlessHeld(ctx, time.Millisecond, held)
-	require.ErrorIs(t, err, errHeld)
-	for range 3 {
-		_, err := p.unlessHeld(t.Context(), time.Minute, held)
+	want := new(leak.Report)
+	returns := func() (*leak.Report, error) { return want, nil }
+	for i := range maxHeld {
+		got, err := p.unlessHeld(ctx, "/other", time.Minute, returns) // it is asked to end, and does
+		require.NoError(t, err)
+		assert.Same(t, want, got)
+
+		cgroup := fmt.Sprintf("/c%d", i)
+		_, err = p.unlessHeld(ctx, cgroup, time.Millisecond, held)
+		require.ErrorIs(t, err, errHeld)
+		_, err = p.unlessHeld(t.Context(), cgroup, time.Minute, held)
 		require.ErrorContains(t, err, "has not come back")
 	}
-	assert.EqualValues(t, 1, looks.Load())
+	_, err := p.unlessHeld(t.Context(), "/other", time.Minute, returns)
+	require.ErrorContains(t, err, "has not come back", "there are as many as may be")
+	assert.EqualValues(t, maxHeld, looks.Load())
 	close(release)
-	require.Eventually(t, func() bool { return !p.held.Load() }, patience, poll)
+	require.Eventually(t, func() bool {
+		_, err := p.unlessHeld(t.Context(), "/c0", time.Minute, returns)
+		return err == nil
+	}, patience, poll)
+	require.Eventually(t, p.released, patience, poll)
+}
 
-	// One that is asked to end, and does.
-	want := new(leak.Report)
-	got, err := p.unlessHeld(ctx, time.Minute, func() (*leak.Report, error) { return want, nil })
-	require.NoError(t, err)
-	assert.Same(t, want, got)
-	assert.False(t, p.held.Load())
+// released says that nobody looks any more.
+func (p *probes) released() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.held) == 0
 }
 
 // A program may hold who reads its memory as long as it likes: by memory of which it says itself what is in there (userfaultfd(2)), as virtual
@@ -73,15 +87,15 @@ func TestAProgramHoldsWhoReadsIt(t *testing.T) {
 	self, err := process.Open(os.Getpid())
 	require.NoError(t, err)
 
-	var p probes
+	p := &probes{held: map[string]bool{}}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err = p.unlessHeld(ctx, 100*time.Millisecond, func() (*leak.Report, error) {
+	_, err = p.unlessHeld(ctx, "/c", 100*time.Millisecond, func() (*leak.Report, error) {
 		_, err := self.Uint64(at)
 		return nil, err
 	})
 	require.ErrorIs(t, err, errHeld)
-	assert.True(t, p.held.Load())
+	assert.False(t, p.released())
 	release()
-	require.Eventually(t, func() bool { return !p.held.Load() }, patience, poll)
+	require.Eventually(t, p.released, patience, poll)
 }

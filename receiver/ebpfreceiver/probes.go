@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"go.opentelemetry.io/collector/receiver"
@@ -68,9 +67,8 @@ type probes struct {
 	// listenDrops is how many connections the listeners of each network namespace had no room for by the last reading.
 	listenDrops map[uint32]uint64
 	coverage    []coveragelog.Part
-	out         *logsReceiver // nil: nobody wants events
-
-	held atomic.Bool // somebody looks who holds memory, and has not come back
+	out         *logsReceiver   // nil: nobody wants events
+	held        map[string]bool // the cgroups whose memory is looked at
 }
 
 func newProbes(set receiver.Settings, cfg *Config) (*probes, error) {
@@ -78,7 +76,7 @@ func newProbes(set receiver.Settings, cfg *Config) (*probes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make component telemetry: %w", err)
 	}
-	p := &probes{cfg: cfg, logger: set.Logger, telemetry: telemetry, cgroups: openCgroups(cfg.Mount)}
+	p := &probes{cfg: cfg, logger: set.Logger, telemetry: telemetry, cgroups: openCgroups(cfg.Mount), held: map[string]bool{}}
 	return p, errors.Join(telemetry.RegisterReceiverEbpfLostCallback(p.observeLost), telemetry.RegisterReceiverEbpfUntoldCallback(p.observeUntold))
 }
 
