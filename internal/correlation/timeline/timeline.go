@@ -21,6 +21,9 @@ const (
 	// Coalesce is how close in time two increases of one counter must be to count as one event. With MaxEvents it lets a
 	// counter that never rests still cover five minutes.
 	Coalesce = 10 * time.Second
+	// noticed is how long after it was counted an event may be told to have happened: whoever tells of it must be woken first, on a
+	// machine that may be out of memory. If it is another one, the next reading has it.
+	noticed = time.Second
 	// trusted is how long a reading keeps less exact ones out.
 	trusted = 2 * time.Minute
 	// maxText bounds the text of an event (bytes); more is cut off.
@@ -155,9 +158,10 @@ func (t *Timeline) happened(s signal.Signal) bool {
 		t.dropped++
 		return false
 	}
-	if r, ok := t.readings[s.Kind]; ok && r.Counter && !s.Time.After(r.Time) {
+	if r, ok := t.readings[s.Kind]; ok && r.Counter && s.Time.Sub(r.Time) < noticed {
 		for i, e := range t.events[s.Kind] {
-			if e.counted && !e.Time.Before(s.Time) && s.Time.Sub(e.First) > -Coalesce {
+			late := !e.Time.Before(s.Time) && s.Time.Sub(e.First) > -Coalesce
+			if e.counted && (late || s.Time.After(r.Time) && e.Time.Equal(r.Time)) {
 				last := &t.events[s.Kind][i]
 				last.After = time.Time{}
 				if s.Time.Before(last.First) {
@@ -166,7 +170,9 @@ func (t *Timeline) happened(s signal.Signal) bool {
 				return true
 			}
 		}
-		return t.add(Event{Time: s.Time, First: s.Time, Value: s.Value, id: s.ID, Facts: facts(s)})
+		if !s.Time.After(r.Time) {
+			return t.add(Event{Time: s.Time, First: s.Time, Value: s.Value, id: s.ID, Facts: facts(s)})
+		}
 	}
 	if !t.add(Event{Time: s.Time, First: s.Time, Value: s.Value, id: s.ID, Facts: facts(s)}) {
 		return false

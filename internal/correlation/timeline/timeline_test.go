@@ -74,6 +74,10 @@ func TestCounterBecomesEvents(t *testing.T) {
 			[]signal.Signal{counter(0, 0), event(5.1, 1), counter(5, 0), counter(10, 1)}, []string{"5.1s+1"}},
 		{"or in this one", []signal.Signal{counter(0, 0), event(5.1, 1), counter(5, 1), counter(10, 1), counter(21, 2)}, []string{"5.1s+1", "21s+1"}},
 		{"of two, each in its own", []signal.Signal{counter(0, 0), event(3, 1), event(5.1, 1), counter(5, 1), counter(10, 2)}, []string{"3s+1", "5.1s+1"}},
+		{"an event that is noticed after it was counted is one", []signal.Signal{counter(0, 0), counter(5, 1), event(5.3, 1), counter(10, 1), counter(21, 2)},
+			[]string{"5s+1", "21s+1"}},
+		{"if it is another one, the next reading has it", []signal.Signal{counter(0, 0), counter(5, 1), event(5.3, 1), counter(16, 2)}, []string{"5s+1", "16s+1"}},
+		{"one that happens long after is another one", []signal.Signal{counter(0, 0), counter(5, 1), event(7, 1), counter(10, 2)}, []string{"5s+1", "7s+1"}},
 		{"an event that comes after its reading lends it its time", []signal.Signal{counter(0, 0), counter(5, 1), event(3, 1)}, []string{"3s+1"}},
 		{"a late event that no reading counted is told", []signal.Signal{counter(5, 8), event(3, 1)}, []string{"3s+1"}},
 		{"two events are two", []signal.Signal{event(3, 1), event(4, 1)}, []string{"3s+1", "4s+1"}},
@@ -99,7 +103,7 @@ func TestCounterBecomesEvents(t *testing.T) {
 	}
 }
 
-// What happens is told as events, some of which come late or not at all, and counted by readings, some of which are missing and all of
+// What happens is told as events, some of which are noticed late, come late or not at all, and counted by readings, some of which are missing and all of
 // which are on their way for a while: however these come, each is one.
 func TestWhatIsToldAndCountedIsOne(t *testing.T) {
 	for seed := range uint64(500) {
@@ -113,7 +117,8 @@ func TestWhatIsToldAndCountedIsOne(t *testing.T) {
 		for at := 3.0; at < 280; at += 1 + r.Float64()*[]float64{5, 60, 200}[r.IntN(3)] {
 			happened = append(happened, at)
 			if r.IntN(4) > 0 {
-				all = append(all, arrival{at + r.Float64()*[]float64{0.1, 1}[r.IntN(2)], event(at, 1)})
+				seen := at + r.Float64()*[]float64{0.001, 0.3}[r.IntN(2)]
+				all = append(all, arrival{seen + r.Float64()*[]float64{0.1, 1}[r.IntN(2)], event(seen, 1)})
 			}
 		}
 		for at := 0.0; at <= 300; at += 5 {
