@@ -11,6 +11,37 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 )
 
+// The kernel tells of a kill in every cgroup around it, the outer ones maybe first: of these nobody is told even for a moment. A kill in
+// what contains others, and in none of these, is told a second later.
+func TestTheOuterOneIsToldFirst(t *testing.T) {
+	killed := signal.Signal{Kind: signal.OOMKill, Value: 1}
+	w := newWorld(t, settings(t))
+	pod, app := w.cgroup("/pod"), w.cgroup("/pod/app")
+	w.observe(app, gauge(signal.PIDsUsed, 3))
+	w.observe(pod, killed)
+	w.look()
+	w.now = w.now.Add(10 * time.Millisecond)
+	w.observe(app, killed)
+	w.look()
+	w.pass(time.Minute, nil)
+	for _, f := range w.told {
+		assert.Equal(t, "pod/app", f.Entity.Name)
+	}
+	require.NotEmpty(t, w.told)
+
+	w = newWorld(t, settings(t))
+	w.observe(app, gauge(signal.PIDsUsed, 3))
+	w.observe(pod, killed)
+	assert.Empty(t, w.look())
+	w.pass(time.Second, nil)
+	require.Len(t, w.told, 1)
+	assert.Equal(t, "pod", w.told[0].Entity.Name)
+
+	w = newWorld(t, settings(t))
+	w.observe(app, killed)
+	assert.Len(t, w.look(), 1, "what contains nothing is told at once")
+}
+
 func TestFold(t *testing.T) {
 	tests := []struct {
 		name         string

@@ -143,7 +143,11 @@ func (e *Engine) evaluate(now time.Time, s *subject, held map[string]bool) {
 // hold notes that a pattern holds for an entity now.
 func (e *Engine) hold(now time.Time, s *subject, m match, held map[string]bool) {
 	held[m.life.Finding.ID] = true
-	m.life.hold(now, m.pattern, m.finding)
+	wait := time.Duration(m.pattern.For)
+	if m.life.Stage != active && m.finding.Forecast == nil && wait < inward && e.contains(s) {
+		wait = inward
+	}
+	m.life.hold(now, wait, m.finding)
 	for _, c := range m.confirms {
 		if m.life.Stage == active {
 			e.confirm(now, s, m, c)

@@ -13,6 +13,9 @@ const (
 	// together is how close in time the same diagnosis of an entity and of one that contains it must be to be one: cgroup v2
 	// counts a kill in every cgroup above the one where it happened.
 	together = 15 * time.Second
+	// inward is how long a diagnosis of what contains others waits for one of these to have the same: the kernel may tell of the outer
+	// one first.
+	inward = time.Second
 	// maxCauses bounds the findings that are named as the cause of another.
 	maxCauses = 8
 )
@@ -48,6 +51,19 @@ func (e *Engine) fold(now time.Time) {
 		outer.Finding.Causes = ids[:min(len(ids), maxCauses)]
 		outer.resolve(now)
 	}
+}
+
+// contains says whether other entities are known that are inside one.
+func (e *Engine) contains(outer *subject) bool {
+	if outer.entity.CgroupPath == "" {
+		return false
+	}
+	for _, s := range e.subjects {
+		if s.entity.Node == outer.entity.Node && below(s.entity.CgroupPath, outer.entity.CgroupPath) {
+			return true
+		}
+	}
+	return false
 }
 
 // same says whether two findings of one pattern have the same reason: the same moment, or the same expected moment.

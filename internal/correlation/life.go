@@ -42,14 +42,14 @@ type life struct {
 	changed bool
 }
 
-// hold notes that the conditions hold now.
-func (l *life) hold(now time.Time, p *pattern.Pattern, f finding.Finding) {
+// hold notes that the conditions hold now. wait is for how long they must until people are told.
+func (l *life) hold(now time.Time, wait time.Duration, f finding.Finding) {
 	l.Held = now
 	if l.Stage != active {
 		if l.Pending.IsZero() {
 			l.Pending = now
 		}
-		if now.Sub(l.Pending) < time.Duration(p.For) {
+		if now.Sub(l.Pending) < wait {
 			if l.Stage == "" {
 				l.Finding.Severity = f.Severity
 			}
