@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/your-org/tapio/internal/correlation/entity"
 	"github.com/your-org/tapio/internal/correlation/signal"
 	"github.com/your-org/tapio/internal/finding"
 )
@@ -40,6 +41,26 @@ func TestTheOuterOneIsToldFirst(t *testing.T) {
 	w = newWorld(t, settings(t))
 	w.observe(app, killed)
 	assert.Len(t, w.look(), 1, "what contains nothing is told at once")
+}
+
+// The kernel's own word of a kill, which waited for its owner, comes while the next one is told already: both are those of the inner one.
+func TestFoldOfTwoKills(t *testing.T) {
+	w := newWorld(t, settings(t))
+	node, _ := entity.New(attributes{"host.name": "n1"}, "n1")
+	pod, app := w.cgroup("/pod"), w.cgroup("/pod/app")
+	w.pass(time.Minute, func(second int) {
+		if second == 0 {
+			w.observe(node, signal.Signal{Kind: signal.KernelOOMKill, Value: 1, Attributes: map[string]string{"pid": "77", "comm": "java", "scope": "cgroup"}})
+		}
+		if second == 0 || second == 28 {
+			w.observe(app, signal.Signal{Kind: signal.OOMKill, Value: 1})
+			w.observe(pod, signal.Signal{Kind: signal.OOMKill, Value: 1})
+		}
+	})
+	require.NotEmpty(t, w.told)
+	for _, f := range w.told {
+		assert.Equal(t, "pod/app", f.Entity.Name)
+	}
 }
 
 func TestFold(t *testing.T) {

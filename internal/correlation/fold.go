@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/your-org/tapio/internal/correlation/pattern"
+	"github.com/your-org/tapio/internal/correlation/timeline"
 	"github.com/your-org/tapio/internal/finding"
 )
 
@@ -76,8 +77,17 @@ func (e *Engine) same(inner, outer *life) bool {
 		return false // another engine's: what shows it is not known here
 	}
 	trigger := func(c *pattern.Clause) bool { return c.Role == pattern.Trigger }
-	a, b := e.subjects[inner.Entity].latest(p, trigger), e.subjects[outer.Entity].latest(p, trigger)
-	return a.Sub(b).Abs() <= together
+	in := e.subjects[inner.Entity]
+	a, b := in.latest(p, trigger), e.subjects[outer.Entity].latest(p, trigger)
+	if a.Sub(b).Abs() <= together {
+		return true
+	}
+	// Some of its layers may be late, and tell of an earlier moment.
+	return slices.ContainsFunc(p.Signals, func(c *pattern.Clause) bool {
+		return trigger(c) && slices.ContainsFunc(in.timeline.Events(b.Add(-together), c.Any...), func(e timeline.Event) bool {
+			return !e.First.After(b.Add(together))
+		})
+	})
 }
 
 func overlap(a, b *finding.Forecast) bool {
