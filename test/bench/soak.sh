@@ -3,8 +3,8 @@
 # processes, where processes, containers, connections and names come and go, and tells what grows. FOLDER keeps logs, samples and heap
 # profiles. CONFIGs are added to the configuration. Needs root, gcc, and what `make build` made.
 #
-# What has a bound must have reached it in the first half. An entity is remembered for 10 minutes and a finding for an hour: for a shorter
-# soak, 'yaml:processors::correlation: {entity_ttl: 2m, max_findings: 300}'.
+# What has a bound must have reached it in the first half. A finding that is over is kept for an hour, so that a soak with what is default
+# takes two and a half; for one of an hour, 'yaml:processors::correlation: {retention: 15m}' 'yaml:exporters::findings: {retention: 15m}'.
 set -eu
 minutes=${1:-60} folder=${2:-}
 [ $# -lt 1 ] || shift

@@ -47,7 +47,7 @@ var nodeScenarios = []scenario{
 	{name: "selector", pattern: "service-without-endpoints", entity: "Service api", severity: finding.Critical, says: []string{"selects no pod (app=apii)", "their label app is api"}, later: 2 * time.Minute},
 	{name: "init", pattern: "crash-loop", entity: "Container api", severity: finding.Critical, says: []string{"its init container migrate crashes", "cannot connect to db:5432"}},
 	{name: "init-waits", pattern: "init-stuck", entity: "Container api", severity: finding.Warning, says: []string{"its init container wait waits for service dbb, which does not exist", "There is a service db.", "-n init-waits -c wait"}, later: time.Minute},
-	{name: "init-runs", pattern: "init-stuck", entity: "Container api", severity: finding.Info, says: []string{"its init container migrate runs for", "It may wait for something.", "-n init-runs -c migrate"}, later: 3 * time.Minute},
+	{name: "init-runs", pattern: "init-stuck", entity: "Container api", severity: finding.Warning, says: []string{"its init container migrate runs for", "It may wait for something.", "has 0 of 1 pods ready", "-n init-runs -c migrate"}, later: 6 * time.Minute},
 	{name: "finalizer-pod", pattern: "pod-stuck-terminating", entity: "Pod worker", severity: finding.Warning, says: []string{"finalizer example.com/backup is not done"}, later: 2 * time.Minute},
 	{name: "quota", pattern: "pods-refused", entity: "Deployment api", severity: finding.Critical, says: []string{"the quota small of namespace quota is used up", "pods=0"}},
 	{name: "webhook", pattern: "webhook-away", entity: "ValidatingWebhookConfiguration guard", severity: finding.Critical, says: []string{"guard"}},

@@ -24,12 +24,14 @@ type quantity struct {
 var quantities = []quantity{
 	{"RSS (MiB)", func(_, s sample) float64 { return s.rss }},
 	{"anonymous memory (MiB)", func(_, s sample) float64 { return s.anon }},
-	{"maps and programs (MiB)", func(_, s sample) float64 { return s.bpf }},
+	{"memory of the kernel (MiB)", func(_, s sample) float64 { return s.kernel }},
+	{"maps and programs of it (MiB)", func(_, s sample) float64 { return s.bpf }},
 	{"descriptors", func(_, s sample) float64 { return s.fds }},
 	{"threads", func(_, s sample) float64 { return s.threads }},
 	{"goroutines", func(_, s sample) float64 { return s.goroutines }},
 	{"entities", func(_, s sample) float64 { return s.own["otelcol_processor_correlation_entities"] }},
 	{"findings", func(_, s sample) float64 { return s.own["otelcol_processor_correlation_findings"] }},
+	{"findings served", func(_, s sample) float64 { return s.own["otelcol_exporter_findings_stored"] }},
 	{"CPU (% of a core)", func(before, s sample) float64 { return 100 * (s.cpu - before.cpu) / s.at.Sub(before.at).Seconds() }},
 }
 
@@ -45,30 +47,20 @@ func watch(ctx context.Context, folder string, m *machine) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	samples, kernel, err := c.samples(ctx, folder)
+	samples, err := c.samples(ctx, folder)
 	if len(samples) < 2*blocks {
 		return errors.Join(err, fmt.Errorf("%d samples are too few to see a trend", len(samples)))
 	}
-	report(samples, kernel)
+	report(samples)
 	return err
 }
 
-// needed is the memory of the kernel that is charged to the collector and cannot be given back (MiB): not the caches of files and
-// folders that it looked at, which grow as long as there is memory.
-func (c *collector) needed() (float64, error) {
-	if err := os.WriteFile(filepath.Join(c.cgroup, "memory.force_empty"), []byte("0"), 0o644); err != nil {
-		return 0, fmt.Errorf("have the kernel give back what it can: %w", err)
-	}
-	s, err := c.sample()
-	return s.kernel, err
-}
-
-// samples takes them until the time is over, or it is interrupted, and writes them down as they come. Heap profiles, and what the
-// collector needs of the kernel, are of the end of the first third, and of the end.
-func (c *collector) samples(ctx context.Context, folder string) (all []sample, kernel [2]float64, err error) {
+// samples takes them until the time is over, or it is interrupted, and writes them down as they come. Heap profiles are of the middle,
+// and of the end.
+func (c *collector) samples(ctx context.Context, folder string) (all []sample, err error) {
 	f, err := os.Create(filepath.Join(folder, "samples.csv"))
 	if err != nil {
-		return nil, kernel, err
+		return nil, err
 	}
 	defer f.Close()
 	for _, q := range quantities {
@@ -77,45 +69,43 @@ func (c *collector) samples(ctx context.Context, folder string) (all []sample, k
 	fmt.Fprintln(f, "seconds")
 	before, err := c.sample()
 	if err != nil {
-		return nil, kernel, err
+		return nil, err
 	}
+	half := false
 	for began := before.at; time.Since(began) < *soak; {
 		if wait(ctx, *period) != nil {
 			break
 		}
 		s, err := c.sample()
 		if err := errors.Join(err, s.observe(ctx)); err != nil {
-			return all, kernel, err
+			return all, err
 		}
 		for _, q := range quantities {
 			fmt.Fprintf(f, "%.4g,", q.value(before, s))
 		}
 		fmt.Fprintf(f, "%.0f\n", s.at.Sub(began).Seconds())
 		all, before = append(all, s), s
-		if kernel[0] == 0 && time.Since(began) > *soak/3 {
-			if kernel[0], err = c.keep(ctx, filepath.Join(folder, "heap-third.pprof")); err != nil {
-				return all, kernel, err
+		if !half && time.Since(began) > *soak/2 {
+			if err := keep(ctx, filepath.Join(folder, "heap-middle.pprof")); err != nil {
+				return all, err
 			}
+			half = true
 		}
 	}
-	kernel[1], err = c.keep(context.WithoutCancel(ctx), filepath.Join(folder, "heap-end.pprof"))
-	return all, kernel, err
+	return all, keep(context.WithoutCancel(ctx), filepath.Join(folder, "heap-end.pprof"))
 }
 
-// keep keeps a heap profile, and returns the memory of the kernel that the collector needs.
-func (c *collector) keep(ctx context.Context, profile string) (float64, error) {
+// keep keeps a heap profile.
+func keep(ctx context.Context, profile string) error {
 	b, err := get(ctx, "http://"+pprofEndpoint+"/debug/pprof/heap?gc=1")
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if err := os.WriteFile(profile, b, 0o644); err != nil {
-		return 0, err
-	}
-	return c.needed()
+	return os.WriteFile(profile, b, 0o644)
 }
 
 // report tells the trend of each quantity over the second half, and what the collector itself says that it left out.
-func report(all []sample, kernel [2]float64) {
+func report(all []sample) {
 	half := all[len(all)/2:]
 	fmt.Printf("%d samples over %s; trends of the second half, with the interval that holds the true one with 95 %%\n\n", len(all),
 		all[len(all)-1].at.Sub(all[0].at).Round(time.Second))
@@ -135,10 +125,6 @@ func report(all []sample, kernel [2]float64) {
 			fmt.Print(" **grows**")
 		}
 		fmt.Println()
-	}
-	fmt.Printf("\nMemory of the kernel, but for caches that it gives back: %.1f MiB after a third of the time, %.1f MiB at the end.\n", kernel[0], kernel[1])
-	if kernel[1] > (1+worth)*kernel[0] {
-		grown = append(grown, "memory of the kernel")
 	}
 	fmt.Print("\nWhat the collector says it lost or left out:")
 	last, none := all[len(all)-1].own, true

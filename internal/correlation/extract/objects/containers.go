@@ -116,6 +116,8 @@ func (t *telling) stuck(pod object, e entity.Entity, status, spec object) bool {
 		}
 	} else if ran < unhurried {
 		return false
+	} else if t.now.Sub(unreadySince(pod)) > starting {
+		facts["problem"] = "late" // its workload is short by now, and this is why
 	}
 	t.state(e, signal.InitRuns, since, "init container "+e.Container+" still runs", facts)
 	return true

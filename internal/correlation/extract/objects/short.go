@@ -51,7 +51,7 @@ func (t *telling) unready(o object) (first object, since time.Time) {
 			if readyPod(pod) {
 				continue
 			}
-			at = cmp.Or(pod.condition("Ready").time("lastTransitionTime"), pod.created())
+			at = unreadySince(pod)
 			if !first.ok || len(pod.name()) < len(first.name()) { // db-2 comes before db-10
 				first = pod
 			}
@@ -61,6 +61,11 @@ func (t *telling) unready(o object) (first object, since time.Time) {
 		}
 	}
 	return first, since
+}
+
+// unreadySince is since when a pod is not ready.
+func unreadySince(pod object) time.Time {
+	return cmp.Or(pod.condition("Ready").time("lastTransitionTime"), pod.created())
 }
 
 // shortSince tells of a workload that is short for longer than its pods may take to start.

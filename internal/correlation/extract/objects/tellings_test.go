@@ -79,6 +79,9 @@ func TestTellings(t *testing.T) {
 	crowded := `{metadata: {name: a, namespace: shop, uid: u1}, status: {phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, lastTransitionTime: "2026-11-23T11:58:00Z", message: "0/2 nodes are available: 2 Insufficient cpu."}]}}`
 	ingress := `{metadata: {name: web, namespace: shop}, spec: {ingressClassName: web, rules: [{http: {paths: [{backend: {service: {name: %s, port: {%s}}}}]}}]}}`
 	declared := strings.Replace(well, "containers: [{name: api}]", "containers: [{name: api, ports: [{containerPort: 9090}]}]", 1)
+	migrating := `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, initContainers: [{name: i}], containers: [{name: a}]}, status: {phase: Pending,
+		conditions: [{type: Ready, status: "False", lastTransitionTime: "2026-11-23T%s:00Z"}],
+		initContainerStatuses: [{name: i, state: {running: {startedAt: "2026-11-23T11:57:00Z"}}}]}}`
 	beside := `{metadata: {name: a, namespace: shop, uid: u1}, spec: {nodeName: n1, initContainers: [{name: proxy, restartPolicy: Always, readinessProbe: {tcpSocket: {port: 80}}}], containers: [{name: a}]}, status: {phase: Running,
 		initContainerStatuses: [{name: proxy, ready: %s, started: true, state: {running: {startedAt: "2026-11-23T10:00:00Z"}}}], containerStatuses: [{name: a, ready: true, state: {running: {startedAt: "2026-11-23T10:00:00Z"}}}]}}`
 	nightly := `{metadata: {name: nightly-%s, namespace: shop, creationTimestamp: "2026-11-23T%s:00Z", ownerReferences: [{kind: CronJob, name: nightly, controller: true}]}, status: {active: 1, conditions: [{type: %s, status: "True"}]}}`
@@ -264,6 +267,8 @@ func TestTellings(t *testing.T) {
 		{"a route to pods that are not ready", []string{"gateways", `{metadata: {name: web, namespace: shop}, spec: {gatewayClassName: nginx}}`, "gatewayclasses", `{metadata: {name: nginx}}`, "services", shopAPI, "pods", ill,
 			"httproutes", `{metadata: {name: web, namespace: shop}, spec: {parentRefs: [{name: web}], rules: [{backendRefs: [{name: api, port: 80}]}]}}`},
 			[]string{"httproute:shop/web k8s.gateway.broken endpoints", "service:shop/api k8s.service.no_endpoints not_ready"}},
+		{"an init container that runs on", []string{"pods", fmt.Sprintf(migrating, "11:56")}, []string{"container:u1/i k8s.container.init_runs "}},
+		{"an init container for which a workload is short", []string{"pods", fmt.Sprintf(migrating, "11:54")}, []string{"container:u1/i k8s.container.init_runs late"}},
 		{"an init container that failed and then succeeded", []string{"pods", fmt.Sprintf(initialised, "", done)}, nil},
 		{"an init container that failed last", []string{"pods", fmt.Sprintf(initialised, "", "{waiting: {reason: CrashLoopBackOff}}")},
 			[]string{"container:u1/i k8s.container.crash_loop signal", "container:u1/i k8s.container.oom_killed "}},
