@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/your-org/tapio/internal/attribution/attributionlog"
@@ -90,6 +91,15 @@ func coverage(r plog.LogRecord, from attributes, node string, visit func(signal.
 var oomFacts = map[string]string{
 	"process.pid": "pid", "process.executable.name": "comm", "oom_kill.scope": "scope", "oom_kill.limited": "limited",
 	"oom_kill.trigger.pid": "trigger_pid", "oom_kill.trigger.name": "trigger",
+}
+
+// oomKill is a kill for want of memory. The limit is that of whose limit was reached, which may be a cgroup around the victim's.
+func oomKill(r plog.LogRecord) []signal.Signal {
+	s := kernelEvent(signal.KernelOOMKill, oomFacts)(r)
+	if limit, ok := r.Attributes().Get("oom_kill.limit"); ok && limit.Type() == pcommon.ValueTypeInt {
+		s[0].Attributes["limit"] = finding.FormatBytes(float64(limit.Int()))
+	}
+	return s
 }
 
 // exitFacts are what the kernel said of the end of a process.

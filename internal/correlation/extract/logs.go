@@ -30,7 +30,7 @@ var events = map[string]event{
 	"cri.container.started":    func(plog.LogRecord) []signal.Signal { return []signal.Signal{running(1)} },
 	"cri.container.stopped":    stopped,
 	attributionlog.EventName:   attributed,
-	"kernel.oom_kill":          kernelEvent(signal.KernelOOMKill, oomFacts),
+	"kernel.oom_kill":          oomKill,
 	"kernel.process_exit":      processExit,
 	"kernel.connect_failed":    connectFailed,
 	"kernel.syscall_failed":    syscallFailed,
