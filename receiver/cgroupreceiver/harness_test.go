@@ -174,6 +174,19 @@ func settings(t *testing.T) (receiver.Settings, *componenttest.Telemetry) {
 	return set, tel
 }
 
+// openEvents opens an events receiver whose loop does not run: the test scans.
+func openEvents(t *testing.T, cfg *Config) (*eventsReceiver, *consumertest.LogsSink) {
+	t.Helper()
+	set, _ := settings(t)
+	sink := new(consumertest.LogsSink)
+	receiver, err := NewFactory().CreateLogs(t.Context(), set, cfg, sink)
+	require.NoError(t, err)
+	r := receiver.(*eventsReceiver)
+	require.NoError(t, r.open())
+	t.Cleanup(func() { require.NoError(t, r.close()) })
+	return r, sink
+}
+
 // counted is what a counter of the receiver's own telemetry shows.
 func counted(tel *componenttest.Telemetry, name string) int64 {
 	m, err := tel.GetMetric("otelcol_" + name)

@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"golang.org/x/sys/unix"
 )
@@ -135,13 +134,7 @@ func TestRealKillsBeforeACgroupIsFollowed(t *testing.T) {
 			kill()
 			cfg := root.below()
 			cfg.Roots, cfg.MaxCgroups = []string{first.path, late.path}, c.most
-			set, _ := settings(t)
-			sink := new(consumertest.LogsSink)
-			receiver, err := NewFactory().CreateLogs(t.Context(), set, cfg, sink)
-			require.NoError(t, err)
-			r := receiver.(*eventsReceiver)
-			require.NoError(t, r.open())
-			defer func() { require.NoError(t, r.close()) }()
+			r, sink := openEvents(t, cfg)
 			c.scan(r)
 			require.NotContains(t, r.watched, late.path)
 			inner.remove(t)

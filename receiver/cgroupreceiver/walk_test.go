@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
@@ -75,13 +74,7 @@ func TestClosedCgroup(t *testing.T) {
 	})
 	t.Run("events", func(t *testing.T) {
 		cfg := tree(t)
-		set, _ := settings(t)
-		sink := new(consumertest.LogsSink)
-		receiver, err := NewFactory().CreateLogs(t.Context(), set, cfg, sink)
-		require.NoError(t, err)
-		r := receiver.(*eventsReceiver)
-		require.NoError(t, r.open())
-		defer func() { require.NoError(t, r.close()) }()
+		r, sink := openEvents(t, cfg)
 		r.scan(t.Context())
 		require.Contains(t, r.watched, containerA)
 		require.NoError(t, os.RemoveAll(cfg.Mount+other))
@@ -97,13 +90,7 @@ func TestClosedCgroup(t *testing.T) {
 // A receiver that stops in the middle of a look through the cgroups does not take for gone what it did not reach.
 func TestScanThatIsBrokenOff(t *testing.T) {
 	cfg := tree(t)
-	set, _ := settings(t)
-	sink := new(consumertest.LogsSink)
-	receiver, err := NewFactory().CreateLogs(t.Context(), set, cfg, sink)
-	require.NoError(t, err)
-	r := receiver.(*eventsReceiver)
-	require.NoError(t, r.open())
-	defer func() { require.NoError(t, r.close()) }()
+	r, sink := openEvents(t, cfg)
 	r.scan(t.Context())
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
