@@ -64,7 +64,10 @@ func (o *Object) table() *symbols {
 // each calls f for the symbols of a table until it returns false.
 func (o *Object) each(table string, f func(elf.Sym64) bool) (names io.ReaderAt, ok bool) {
 	s := o.section(table)
-	if s == nil || int(s.Link) >= len(o.file.Sections) {
+	if s == nil {
+		return nil, false
+	}
+	if names, ok = o.linked(s); !ok {
 		return nil, false
 	}
 	buf := make([]byte, 24*4096)
@@ -81,11 +84,21 @@ func (o *Object) each(table string, f func(elf.Sym64) bool) (names io.ReaderAt, 
 				Value: binary.LittleEndian.Uint64(b[8:]), Size: binary.LittleEndian.Uint64(b[16:]),
 			}
 			if !f(sym) {
-				return o.file.Sections[s.Link].ReaderAt, true
+				return names, true
 			}
 		}
 	}
-	return o.file.Sections[s.Link].ReaderAt, true
+	return names, true
+}
+
+// linked is the section that another one names as its own: that of a table of symbols has their names. A compressed one cannot be read
+// from the middle, and has no reader.
+func (o *Object) linked(s *elf.Section) (io.ReaderAt, bool) {
+	if int64(s.Link) >= int64(len(o.file.Sections)) {
+		return nil, false
+	}
+	r := o.file.Sections[s.Link].ReaderAt
+	return r, r != nil
 }
 
 // slack is how far after its beginning a function without a size is believed to reach.
@@ -144,10 +157,14 @@ func (o *Object) Find(names ...string) map[string]uint64 {
 	}
 	for _, table := range []string{".symtab", ".dynsym"} {
 		s := o.section(table)
-		if s == nil || int(s.Link) >= len(o.file.Sections) {
+		if s == nil {
 			continue
 		}
-		strings := &nameTable{r: o.file.Sections[s.Link].ReaderAt}
+		names, ok := o.linked(s)
+		if !ok {
+			continue
+		}
+		strings := &nameTable{r: names}
 		o.each(table, func(s elf.Sym64) bool {
 			if s.Shndx != uint16(elf.SHN_UNDEF) && s.Value != 0 {
 				if name := strings.name(s.Name, longest); wanted[string(name)] {

@@ -86,6 +86,14 @@ func TestOpenHostile(t *testing.T) {
 			file: little(t, header64(func(h *elf.Header64) { h.Phoff, h.Phnum = 64, 8000 }), make([]elf.Prog64, 8000)),
 			err:  "more than 256 segments",
 		},
+		"symbols' names that are compressed": {
+			file: little(t, header64(func(h *elf.Header64) { h.Shoff, h.Shnum, h.Shstrndx = 64, 4, 1 }),
+				elf.Section64{}, elf.Section64{Type: uint32(elf.SHT_STRTAB), Off: 64 + 4*64, Size: 9},
+				elf.Section64{Name: 1, Type: uint32(elf.SHT_SYMTAB), Off: 64 + 4*64 + 16, Size: 24, Link: 3},
+				elf.Section64{Type: uint32(elf.SHT_STRTAB), Flags: uint64(elf.SHF_COMPRESSED), Off: 64 + 4*64 + 40, Size: 24},
+				[]byte("\x00.symtab\x00.......")[:16], elf.Sym64{Name: 1, Info: byte(elf.STT_FUNC), Shndx: 1, Value: 0x1000, Size: 16},
+				elf.Chdr64{Type: uint32(elf.COMPRESS_ZLIB), Size: 64}),
+		},
 		"sections that are counted elsewhere": {
 			file: little(t, header64(func(h *elf.Header64) { h.Shoff, h.Shstrndx = 64, 1 }), elf.Section64{Size: 1 << 40}, make([]byte, 32<<20)),
 			err:  "more than 8192 sections",
@@ -102,6 +110,7 @@ func TestOpenHostile(t *testing.T) {
 			require.NoError(t, err)
 			assert.Nil(t, o.Go)
 			assert.Empty(t, o.Find("malloc"))
+			assert.Empty(t, o.Lookup(0x1000))
 		})
 	}
 }
