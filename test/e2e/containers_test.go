@@ -58,7 +58,8 @@ func TestContainersByName(t *testing.T) {
 		"--config=yaml:receivers::cgroup::roots: ["+d.Cgroup+"]",
 		fmt.Sprintf("--config=yaml:receivers::journald::directories: [%s]", kernelJournal(t)),
 		"--config=yaml:service::pipelines::logs::receivers: [cgroup, cri, journald]")
-	pod, err := d.NewPod(t.Context(), "shop", "api-7d4", "0a1b2c3d-0000-4000-8000-000000000001")
+	const uid = "0a1b2c3d-0000-4000-8000-000000000001"
+	pod, err := d.NewPod(t.Context(), "shop", "api-7d4", uid)
 	require.NoError(t, err)
 	start(t, collector)
 	time.Sleep(2 * time.Second) // the first reading is done, and the end of the journal found
@@ -73,11 +74,11 @@ func TestContainersByName(t *testing.T) {
 		return len(layersOf(f)) == 3 && slices.ContainsFunc(f.Evidence, func(e finding.Evidence) bool { return e.Signal == "runtime.restarted" })
 	})
 	assert.Equal(t, "api-7d4/api was OOM-killed", f.Title)
-	assert.Equal(t, finding.Entity{Kind: "Container", Namespace: "shop", Name: "api-7d4", Container: "api", UID: "0a1b2c3d-0000-4000-8000-000000000001", ContainerID: id, Node: f.Entity.Node}, f.Entity)
+	assert.Equal(t, finding.Entity{Kind: "Container", Namespace: "shop", Name: "api-7d4", Container: "api", UID: uid, ContainerID: id, Node: f.Entity.Node}, f.Entity)
 	assert.ElementsMatch(t, []string{"cgroup cgroup.oom_kill", "journald kernel.oom_kill", "runtime runtime.oom_kill"}, layersOf(f))
 	assert.True(t, slices.IsSortedFunc(f.Evidence, func(a, b finding.Evidence) int { return a.Time.Compare(b.Time) }))
 	assert.Contains(t, f.Explanation, "It ended with that. It was started anew.")
-	assert.Equal(t, 1, countFindings(t, collector, "oom-killed"), "one kill is one finding, whoever saw it")
+	assert.Len(t, titles(t, collector, "oom-killed", uid), 1, "one kill is one finding, whoever saw it")
 	story, _, _ := collector.Tapio(t.Context(), "why", "api-7d4")
 	for _, want := range []string{"api-7d4/api was OOM-killed", "the kernel killed workload (pid ", "in this cgroup for want of memory",
 		"the container runtime was told that the kernel killed container api of shop/api-7d4", "ended with exit code 137 (SIGKILL)", "kubectl patch pod api-7d4 -n shop"} {
@@ -92,15 +93,20 @@ func TestContainersByName(t *testing.T) {
 	assert.NotContains(t, layersOf(lives), "runtime runtime.oom_kill", "no container ended")
 	checked, _, _ := collector.Tapio(t.Context(), "check")
 	assert.Contains(t, checked, "api-7d4/api: was OOM-killed")
-	assert.Equal(t, 2, countFindings(t, collector, "oom-killed"))
+	assert.Len(t, titles(t, collector, "oom-killed", uid), 2)
 }
 
-// countFindings counts what is told of anything but the cgroups of the tests beside this one, whose kills the kernel tells everybody.
-func countFindings(t *testing.T, c *harness.Collector, pattern string) int {
+// titles are those of the findings of a pattern, but for what tests beside this one have killed, which the kernel tells everybody: their
+// cgroups by their names, and any pod but these.
+func titles(t *testing.T, c *harness.Collector, pattern string, pods ...string) (all []string) {
 	t.Helper()
 	fs, err := c.All(t.Context(), "pattern="+pattern)
 	require.NoError(t, err)
-	return len(slices.DeleteFunc(fs, func(f finding.Finding) bool {
-		return strings.HasPrefix(f.Entity.Name, "tapio-test-") || f.Entity.Name == "tapio-demo"
-	}))
+	for _, f := range fs {
+		others := f.Entity.UID != "" && !slices.Contains(pods, f.Entity.UID)
+		if !others && !strings.HasPrefix(f.Entity.Name, "tapio-test-") && f.Entity.Name != "tapio-demo" {
+			all = append(all, f.Title)
+		}
+	}
+	return all
 }

@@ -119,7 +119,7 @@ func TestAKillThatSystemdSaw(t *testing.T) {
 	assert.ElementsMatch(t, want, layersOf(f))
 	assert.Equal(t, "shop.service was OOM-killed", f.Title, "once, however often it was told")
 	assert.Contains(t, f.Explanation, "It ended with that.")
-	assert.Equal(t, 1, countFindings(t, collector, "oom-killed"))
+	assert.Len(t, titles(t, collector, "oom-killed"), 1)
 	story, _, _ := collector.Tapio(t.Context(), "why", "shop.service")
 	assert.Contains(t, story, "the main process of shop.service (pid ")
 	t.Log(story)
