@@ -78,7 +78,13 @@ func Run(ctx context.Context, pids []int, o Options) (*Report, error) {
 	o.room = symbols.NewRoom(maxFiles)
 	var wg sync.WaitGroup
 	for i, c := range all {
-		wg.Go(func() { r.Processes[i] = look(ctx, c.p, o) })
+		wg.Go(func() {
+			p, err := guarded(func() (Process, error) { return look(ctx, c.p, o), nil })
+			if err != nil {
+				p = Process{PID: c.p.PID, Name: c.p.Name, Runtime: "other", Reason: err.Error()}
+			}
+			r.Processes[i] = p
+		})
 	}
 	wg.Wait()
 	r.Window = time.Since(r.Began)

@@ -39,7 +39,7 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
-		added, err := golang.WatchGoroutines(ctx, g, o.Window)
+		added, err := guarded(func() ([]golang.Added, error) { return golang.WatchGoroutines(ctx, g, o.Window) })
 		done <- result{added, err}
 	}()
 	var c byC
@@ -47,7 +47,7 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 	var watching sync.WaitGroup
 	if malloc.Has(m) {
 		o.Duty /= 2
-		watching.Go(func() { c, ofC = cgo(ctx, g, m, o) })
+		watching.Go(func() { c, ofC = guarded(func() (byC, error) { return cgo(ctx, g, m, o) }) })
 	}
 	heap, err := golang.WatchHeap(ctx, g, o.Window, o.Longest, o.Duty)
 	watching.Wait()
@@ -368,7 +368,7 @@ func (r *Process) python(ctx context.Context, p *process.Process, m *modules.Mod
 	}
 	done := make(chan result, 1)
 	go func() {
-		found, err := of.Watch(ctx, o.Window)
+		found, err := guarded(func() (python.Result, error) { return of.Watch(ctx, o.Window) })
 		done <- result{found, err}
 	}()
 	err = r.watch(ctx, p, o, nil)
