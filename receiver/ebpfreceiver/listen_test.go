@@ -20,6 +20,7 @@ import (
 
 // What a listener discards is a connection that it dropped only where its queue was full.
 func TestRealListenDrops(t *testing.T) {
+	m := startMetrics(t, createDefaultConfig().(*Config))
 	for _, c := range []struct {
 		name, kind string
 		want       map[string]int64
@@ -39,7 +40,6 @@ func TestRealListenDrops(t *testing.T) {
 			} else if c.kind == "mptcp" || c.kind == "mptcp-client" {
 				t.Skipf("this kernel has no MPTCP: %v", err)
 			}
-			m := startMetrics(t, createDefaultConfig().(*Config))
 			g, _ := realCgroup(t, 256*mib)
 			folder := t.TempDir()
 			workload(t, g, "namespace", "listen", c.kind, folder)
@@ -47,6 +47,7 @@ func TestRealListenDrops(t *testing.T) {
 				return func() bool { _, err := os.Stat(filepath.Join(folder, file)); return err == nil }
 			}
 			require.Eventually(t, has("listens"), patience, poll)
+			time.Sleep(rewalk) // the cgroup is found by the next walk through all
 			m.of(t, "/"+g.Name)
 			require.NoError(t, os.WriteFile(filepath.Join(folder, "go"), nil, 0o600))
 			require.Eventually(t, has("done"), patience, poll)
