@@ -25,11 +25,11 @@ type byC struct {
 }
 
 // cgo watches what a Go program allocates with malloc, as its C libraries do.
-func cgo(ctx context.Context, g *golang.Program, m *modules.Modules, o Options) (n byC, err error) {
+func cgo(ctx context.Context, g *golang.Program, m *modules.Modules, layout process.Layout, o Options) (n byC, err error) {
 	began := time.Now()
 	var memory []trend.Point
 	measure := func() error {
-		u, err := g.Usage(process.Layout{})
+		u, err := g.Usage(layout)
 		memory = append(memory, trend.Point{At: time.Since(began), Bytes: float64(u[process.KindHeap] + u[process.KindArena] + u[process.KindBlocks])})
 		return err
 	}

@@ -113,6 +113,12 @@ func look(ctx context.Context, p *process.Process, o Options) Process {
 	defer func() { _ = m.Close() }()
 	in := interpreterOf(m)
 	layout := in.layoutOf(p, m)
+	g, notGo := golang.Open(p)
+	if notGo == nil {
+		defer func() { _ = g.Close() }()
+		g.Object.Share(m.Room)
+		layout, _ = g.Layout()
+	}
 	before, err := p.Usage(layout)
 	if err != nil {
 		r.Reason = "its memory cannot be read: " + because(err)
@@ -120,7 +126,19 @@ func look(ctx context.Context, p *process.Process, o Options) Process {
 	}
 	threads, _ := p.Threads()
 	r.Anonymous = before.Total()
-	err = r.attribute(ctx, p, m, in, o)
+	switch {
+	case notGo == nil:
+		r.Runtime = g.Version
+		err = r.golang(ctx, g, m, layout, o)
+	case !errors.Is(notGo, golang.ErrNotGo):
+		err = notGo
+	case in != nil:
+		r.Runtime = in.name
+		err = in.look(&r, ctx, p, m, o)
+	default:
+		r.Runtime = "native"
+		err = r.native(ctx, p, m, o)
+	}
 	if after, e := p.Usage(layout); e == nil {
 		// Of what Java has for its classes, only a part is where it can be told by its place.
 		if more := uint64(max(0, r.metadata)); more > 0 {
@@ -159,24 +177,6 @@ func look(ctx context.Context, p *process.Process, o Options) Process {
 		}
 	}
 	return r
-}
-
-func (r *Process) attribute(ctx context.Context, p *process.Process, m *modules.Modules, in *interpreter, o Options) error {
-	g, err := golang.Open(p)
-	switch {
-	case err == nil:
-		r.Runtime = g.Version
-		g.Object.Share(m.Room)
-		return errors.Join(r.golang(ctx, g, m, o), g.Close())
-	case !errors.Is(err, golang.ErrNotGo):
-		return err
-	}
-	if in != nil {
-		r.Runtime = in.name
-		return in.look(r, ctx, p, m, o)
-	}
-	r.Runtime = "native"
-	return r.native(ctx, p, m, o)
 }
 
 // fileParanoid is how much the kernel restricts what perf_event_open(2) attaches.

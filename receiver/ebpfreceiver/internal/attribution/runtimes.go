@@ -29,7 +29,7 @@ const leastGrowth = 256 << 10
 const glance = 500 * time.Millisecond
 
 // golang looks at a Go program: its heap, its goroutines at the beginning, the middle and the end, and what C has allocated for it.
-func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modules, o Options) error {
+func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modules, layout process.Layout, o Options) error {
 	own := ownGo(g.Object.GoModules)
 	type result struct {
 		added []golang.Added
@@ -47,7 +47,7 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 	var watching sync.WaitGroup
 	if malloc.Has(m) {
 		o.Duty /= 2
-		watching.Go(func() { c, ofC = guarded(func() (byC, error) { return cgo(ctx, g, m, o) }) })
+		watching.Go(func() { c, ofC = guarded(func() (byC, error) { return cgo(ctx, g, m, layout, o) }) })
 	}
 	heap, err := golang.WatchHeap(ctx, g, o.Window, o.Longest, o.Duty)
 	watching.Wait()

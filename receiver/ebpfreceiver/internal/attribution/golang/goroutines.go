@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
 
 // Bounds of a look at the goroutines: of more, one in so many is looked at.
@@ -127,6 +129,28 @@ func (g *Program) isAllgs(at uint64) (list uint64, n int, ok bool) {
 	}
 	id, err := g.Uint64(first + g.layout.g.goid)
 	return list, int(long), err == nil && id == 1
+}
+
+const (
+	// arenaBytes is the size of the arenas that the heap is made of, each at a multiple of it; heapRoom is how far from the first of them
+	// others are looked for: they follow each other, as long as nothing is in the way (runtime/malloc.go: mallocinit).
+	arenaBytes, heapRoom = 64 << 20, 1 << 40
+)
+
+// Layout tells where the heap is: at a place that is known before 1.26, and on amd64 only; then at any. The structure of the first goroutine is
+// of the first that is in there.
+func (g *Program) Layout() (l process.Layout, err error) {
+	list, _, err := g.allgs()
+	if err != nil {
+		return l, fmt.Errorf("find the heap of process %d: %w", g.PID, err)
+	}
+	first, err := g.Uint64(list)
+	if err != nil {
+		return l, fmt.Errorf("find the heap of process %d: %w", g.PID, err)
+	}
+	start := first &^ (arenaBytes - 1)
+	l.Regions = []process.Region{{Start: start, End: start + heapRoom, Kind: process.KindGoHeap}}
+	return l, nil
 }
 
 // Goroutines looks at all goroutines.

@@ -4,6 +4,7 @@ package golang
 
 import (
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -47,4 +48,25 @@ func TestSince(t *testing.T) {
 		assert.Equal(t, c.want, added[0].Count, name)
 		assert.Equal(t, uint64(c.want*stack), added[0].StackBytes, name)
 	}
+}
+
+// The heap is found wherever it was put, so that it is not taken for memory of C's.
+func TestLayout(t *testing.T) {
+	p, err := process.Open(os.Getpid())
+	require.NoError(t, err)
+	g, err := Open(p)
+	require.NoError(t, err)
+	defer g.Close()
+	const size = 100 << 20 // more than one arena
+	ballast := make([]byte, size)
+	for i := 0; i < size; i += 4096 {
+		ballast[i] = 1
+	}
+	l, err := g.Layout()
+	require.NoError(t, err)
+	u, err := p.Usage(l)
+	require.NoError(t, err)
+	runtime.KeepAlive(ballast)
+	assert.Greater(t, u[process.KindGoHeap], uint64(size))
+	assert.Less(t, u.Total()-u[process.KindGoHeap], uint64(size/2), "%v", u)
 }

@@ -2,7 +2,10 @@
 
 package process
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Layout is what is known of how a runtime lays out its memory, beyond what the kernel tells. The zero Layout knows the large
 // blocks of glibc's malloc.
@@ -29,6 +32,9 @@ const (
 	maxUnknown = 512
 )
 
+// unnamed are the kinds that are told by place and neighbour only: what a layout says of the place goes before.
+var unnamed = []string{KindAnonymous, KindCode, KindThreadStack, KindShared, KindArena}
+
 // walk goes through mappings block by block.
 type walk struct {
 	p      *Process
@@ -39,7 +45,7 @@ type walk struct {
 // add adds what a mapping holds to the kinds that it is of.
 func (w *walk) add(u Usage, h held) {
 	for _, r := range w.layout.Regions {
-		if h.Start >= r.Start && h.Start < r.End && (h.kind == KindAnonymous || h.kind == KindCode || h.kind == KindThreadStack || h.kind == KindShared) {
+		if h.Start >= r.Start && h.Start < r.End && slices.Contains(unnamed, h.kind) {
 			u[r.Kind] += h.bytes + h.swapped
 			return
 		}

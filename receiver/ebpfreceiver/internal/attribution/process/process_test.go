@@ -73,16 +73,17 @@ func TestParseSmaps(t *testing.T) {
 			entry("7f0000000000-7f0000001000 ---p 00000000 00:00 0 ", "0", "0") +
 			entry("7f0000001000-7f0000801000 rw-p 00000000 00:00 0 ", "30", "30") +
 			entry("7f1000000000-7f1000021000 rw-p 00000000 00:00 0 ", "40", "40") +
+			entry("7f4000000000-7f4000400000 rw-p 00000000 00:00 0 ", "90", "90") + // as if it were an arena of malloc's
 			entry("7f2000000000-7f2000021000 rwxp 00000000 00:00 0 ", "50", "50") +
 			entry("7f3000001000-7f3000021000 rw-s 00000000 00:00 7 /dev/shm/x (deleted)", "60", "0") +
 			entry("7f3100001000-7f3100021000 rw-p 00000000 08:01 7 /lib/x.so", "80", "70")))
 	require.NoError(t, err)
 	u := Usage{}
 	for _, h := range all {
-		(&walk{}).add(u, h)
+		(&walk{layout: Layout{Regions: []Region{{0xc000000000, 0xd000000000, KindGoHeap}, {0x7f4000000000, 0x7f5000000000, KindGoHeap}}}}).add(u, h)
 	}
 	assert.Equal(t, Usage{
-		KindHeap: 13 << 10, KindGoHeap: 23 << 10, KindThreadStack: 33 << 10, KindArena: 43 << 10, KindCode: 53 << 10,
+		KindHeap: 13 << 10, KindGoHeap: 116 << 10, KindThreadStack: 33 << 10, KindArena: 43 << 10, KindCode: 53 << 10,
 		KindShared: 63 << 10, KindFile: 73 << 10, KindAnonymous: 3 << 10,
 	}, u, "what is swapped out is held as well")
 	assert.Equal(t, []Growth{{KindHeap, 4 << 10}, {KindCode, 1 << 10}},

@@ -168,8 +168,6 @@ func kindOf(m Mapping, guard bool) string {
 		return KindFile
 	case m.Executable() && m.Writable(), m.Executable() && m.Path == "":
 		return KindCode
-	case m.Start>>32 == 0xc0 && m.Writable(): // where Go's arenas begin on 64-bit machines (runtime/malloc.go)
-		return KindGoHeap
 	case guard && m.Writable():
 		return KindThreadStack
 	case m.Start%(64<<20) == 0 && m.End-m.Start <= 64<<20 && m.Writable(): // HEAP_MAX_SIZE of glibc
