@@ -4,6 +4,7 @@ package attribution
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/your-org/tapio/internal/attribution"
@@ -25,7 +26,11 @@ func (r *Report) Answer() attribution.Answer {
 	}
 	a.Text = r.text()
 	var reasons []string
+	grows := slices.ContainsFunc(r.Processes, func(p Process) bool { return p.Grows })
 	for _, p := range r.Processes {
+		if grows && strings.HasPrefix(p.Reason, notGrowing) {
+			continue // what is well is not told beside what is not
+		}
 		if p.Reason != "" {
 			reasons = append(reasons, p.explain())
 		}
@@ -102,6 +107,9 @@ func (r *Report) text() string {
 	return strings.Join(parts, ", then ")
 }
 
+// buildID is what stands before the build id in the name of a function that has none.
+const buildID = " (build id "
+
 func (s *Site) sentence(first bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "+%s/min ", finding.FormatBytes(s.PerMinute))
@@ -128,8 +136,9 @@ func (s *Site) sentence(first bool) string {
 	if s.Function.Function == s.Handler {
 		b.WriteString(serves)
 	}
+	_, of, _ := strings.Cut(s.Function.Function, buildID)
 	for _, c := range s.Callers {
-		b.WriteString(" ← " + c.Function)
+		b.WriteString(" ← " + strings.TrimSuffix(c.Function, buildID+of)) // once is enough
 		if c.Function == s.Handler {
 			b.WriteString(serves)
 			break // what calls a handler is the same for all of them

@@ -64,6 +64,25 @@ func TestText(t *testing.T) {
 	}
 }
 
+// The build id of a file is told once.
+func TestTextOfUnnamed(t *testing.T) {
+	of := func(name string) symbols.Frame { return symbols.Frame{Function: name} }
+	r := Report{Processes: []Process{{Grows: true, Sites: []Site{{
+		Grade: Retained, Kind: KindHeap, PerMinute: 6 << 20, Share: 1,
+		Function: of("shop+0x1260 (build id 5a5a)"), Callers: []symbols.Frame{of("shop+0x1180 (build id 5a5a)"), of("libx.so.1+0x99 (build id 7b7b)")},
+	}}}}}
+	assert.Equal(t, "+6 MiB/min held by shop+0x1260 (build id 5a5a) ← shop+0x1180 ← libx.so.1+0x99 (build id 7b7b), 100 % of the growth", r.Answer().Text)
+}
+
+// Beside a process that grows, it is not told of others that they do not; what could not be looked at is.
+func TestReasonsOfProcesses(t *testing.T) {
+	still := Process{Name: "sh", Runtime: "native", PID: 7, Reason: notGrowing + ": no site is named"}
+	r := Report{Processes: []Process{{Grows: true}, still, {Name: "x", Runtime: "other", PID: 9, Reason: "its memory cannot be read"}}}
+	assert.Equal(t, "x (other, pid 9): its memory cannot be read", r.Answer().Reason)
+	r = Report{Processes: []Process{still}}
+	assert.Equal(t, "sh (native, pid 7): what it holds did not grow, or has stopped growing: no site is named", r.Answer().Reason)
+}
+
 // What the workers of a server hold in the same place is one site.
 func TestSitesOfProcesses(t *testing.T) {
 	of := func(name string, bytes float64) Site {

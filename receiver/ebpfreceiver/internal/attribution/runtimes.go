@@ -25,6 +25,9 @@ import (
 // leastGrowth is what a process must gain over a window before anybody is looked for, in bytes.
 const leastGrowth = 256 << 10
 
+// notGrowing is what is said of a process in which nobody is looked for.
+const notGrowing = "what it holds did not grow, or has stopped growing"
+
 // glance is how often memory is looked at that nothing tells of.
 const glance = 500 * time.Millisecond
 
@@ -87,7 +90,7 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 		return process.ErrGone
 	case !r.Grows:
 		r.Sites, r.Unattributed = nil, 0
-		r.Reason = "what it holds did not grow, or has stopped growing: no site is named"
+		r.Reason = notGrowing + ": no site is named"
 	case len(r.Sites) == 0 && heap.Collections == 0:
 		r.Reason = "no garbage collection ended meanwhile, so that what is still needed is not known"
 		all, _ := heldGo(started, heap.Allocating)
@@ -281,7 +284,7 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 	case !r.Grows && w.Ended:
 		return process.ErrGone
 	case !r.Grows:
-		r.Reason = "what it holds did not grow, or has stopped growing: no site is named"
+		r.Reason = notGrowing + ": no site is named"
 	case len(r.Sites) == 0:
 		r.Unattributed = r.Growth
 		r.Reason = "too few samples of malloc and mmap were kept to name anybody: what grows may be in blocks from before, or not come from these"
@@ -385,7 +388,7 @@ func (r *Process) python(ctx context.Context, p *process.Process, m *modules.Mod
 		r.Grows = true
 	}
 	if !r.Grows {
-		r.Reason = "what it holds did not grow, or has stopped growing: no variable is named"
+		r.Reason = notGrowing + ": no variable is named"
 		return nil
 	}
 	r.Growth = max(r.Growth, sum)
@@ -419,8 +422,18 @@ func variableSite(h python.Holder) Site {
 	return s
 }
 
-// withoutStart leaves away what calls the main function of a Rust program: another main, and what starts that.
+// withoutStart leaves away what calls the main function of a Rust program: another main, and what starts that; and what starts a thread where the
+// C library is linked in.
 func withoutStart(stack []symbols.Frame) []symbols.Frame {
+	last := len(stack) - 1
+	if last > 0 && stack[last].Function == "main" && strings.HasSuffix(stack[last-1].Function, "::main") {
+		return stack[:last]
+	}
+	if last > 0 && slices.Contains([]string{"clone", "clone3"}, strings.TrimLeft(stack[last].Function, "_")) {
+		if stack = stack[:last]; last > 1 && strings.HasPrefix(stack[last-1].Function, "start") {
+			stack = stack[:last-1]
+		}
+	}
 	if i := slices.IndexFunc(stack, func(f symbols.Frame) bool { return strings.HasPrefix(f.Function, "std::rt::lang_start") }); i > 0 {
 		return stack[:i]
 	}

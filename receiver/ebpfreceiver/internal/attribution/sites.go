@@ -139,10 +139,14 @@ func siteOf(stack, started []symbols.Frame, own func(symbols.Frame) bool) Site {
 	if i := slices.IndexFunc(stack, func(f symbols.Frame) bool { return f.Function == funcPool }); i > 0 {
 		stack, started = stack[:i], nil
 	}
+	stack = entered(stack)
 	first := slices.IndexFunc(stack, func(f symbols.Frame) bool { return own(f) && !isWrapper(f) })
 	if first < 0 {
-		// All of it is the language's: what the runtime does not do itself.
+		// All of it is the language's: what Go's runtime does not do itself, or as far as a stack of others was followed.
 		first = max(slices.IndexFunc(stack, func(f symbols.Frame) bool { return !strings.HasPrefix(f.Function, "runtime.") }), 0)
+		if stack[first].Module != "" {
+			first = len(stack) - 1
+		}
 	}
 	s.Function = stack[first]
 	stack = append(slices.Clip(stack), started...)
@@ -159,6 +163,24 @@ func siteOf(stack, started []symbols.Frame, own func(symbols.Frame) bool) Site {
 		}
 	}
 	return s
+}
+
+// entered leaves away functions of a library that have no name, where one is known by which the library was entered: of glib, that is
+// g_list_prepend.
+func entered(stack []symbols.Frame) []symbols.Frame {
+	var all []symbols.Frame
+	for i, f := range stack {
+		if strings.Contains(base(f.Module), ".so") && unnamed(f) && slices.ContainsFunc(stack[i:], func(g symbols.Frame) bool { return g.Module == f.Module && !unnamed(g) }) {
+			continue
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// unnamed says that a function has the name of its module, and an address.
+func unnamed(f symbols.Frame) bool {
+	return f.Module != "" && strings.HasPrefix(f.Function, base(f.Module)+"+0x")
 }
 
 // isWrapper says that the compiler made a function for a go statement with arguments; its name is of the function where that stands.
@@ -217,31 +239,66 @@ func ownNative(f symbols.Frame) bool {
 			return false
 		}
 	}
-	name := f.Function
-	if slices.Contains(allocating, name) {
+	if slices.Contains(allocating, strings.TrimLeft(f.Function, "_")) {
 		return false
 	}
-	// "<alloc::vec::Vec<T> as core::iter::FromIterator<T>>::from_iter" is the standard library's as well.
-	name = strings.TrimLeft(name, "<&[")
-	for _, p := range foreign {
-		if strings.HasPrefix(name, p) {
-			return false
+	if kind, trait, ok := implementation(f.Function); ok {
+		// Who implements it has made the type or the trait. What hands out memory is nobody's.
+		return !strings.HasPrefix(trait, "alloc::") && !strings.HasPrefix(trait, "core::alloc::") && !strings.HasPrefix(trait, "std::alloc::") &&
+			(!isForeign(kind) || trait != "" && !isForeign(trait))
+	}
+	return !isForeign(f.Function)
+}
+
+// isForeign says of a function, a type or a trait that it belongs to a language.
+func isForeign(name string) bool {
+	return slices.ContainsFunc(foreign, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// implementation takes the name of a method in Rust apart: of "<&mut svc::Log as core::fmt::Write>::write_str" the type is "svc::Log", the trait
+// "core::fmt::Write>::write_str". Slices, tuples, and what has no path, as u8 or what stands for any type, are the language's ("core::"). The trait
+// is empty for a method that is none's: "<svc::Log>::put".
+func implementation(function string) (kind, trait string, ok bool) {
+	kind, ok = strings.CutPrefix(function, "<")
+	if !ok {
+		return "", "", false
+	}
+	depth := 0
+	for i := 0; i < len(kind) && depth >= 0; i++ {
+		switch kind[i] {
+		case '<':
+			depth++
+		case '>':
+			if i == 0 || kind[i-1] != '-' { // the arrow of a function's result
+				depth--
+			}
+		case ' ':
+			if after, found := strings.CutPrefix(kind[i:], " as "); found && depth == 0 {
+				kind, trait = kind[:i], after
+			}
 		}
 	}
-	return !strings.Contains(name, " as core::alloc::") && !strings.Contains(name, " as alloc::vec::") && !strings.Contains(name, " as std::alloc::")
+	for _, p := range []string{"&", "mut ", "*const ", "*mut ", "dyn "} {
+		kind = strings.TrimPrefix(kind, p)
+	}
+	if path, _, _ := strings.Cut(kind+"<", "<"); strings.ContainsAny(path, "[(") || !strings.Contains(path, "::") {
+		kind = "core::"
+	}
+	return kind, trait, true
 }
 
 // foreign is what the names of functions begin with that belong to C++, Rust, or the C library where it is linked in.
 var foreign = []string{
-	"operator new", "std::", "__gnu_cxx::", "alloc::", "core::", "hashbrown::", "u8]>::", "T]>::", "str>::", "fn(", "__rust_", "__rustc::", "__rdl_", "__rg_",
-	"rust_begin_", "_start", "__libc_", "libc_start", "_rjem_", "je_", "mi_",
+	"operator new", "std::", "__gnu_cxx::", "alloc::", "core::", "hashbrown::", "__rust_", "__rustc::", "__rdl_", "__rg_",
+	"rust_begin_", "_start", "__libc_", "libc_start", "_IO_", "_obstack_", "_dl_", "_rjem_", "je_", "mi_",
 }
 
-// allocating are functions of the C library, of allocators, and those by which programs wrap them: where all of it is in one file, only
-// their names tell them.
+// allocating are functions of the C library, of allocators, and those by which programs wrap them, without underscores before: where all of it
+// is in one file, only their names tell them.
 var allocating = []string{
 	"malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "strdup", "strndup", "wcsdup", "asprintf",
-	"vasprintf", "getline", "getdelim", "mmap", "mmap64", "mremap", "sbrk", "open_memstream", "fopen", "fdopen", "opendir", "realpath",
-	"__strdup", "__strndup", "_int_malloc", "_int_realloc", "sysmalloc", "__vasprintf_internal", "_IO_getline", "_IO_getdelim", "_IO_vasprintf",
-	"default_malloc", "xmalloc", "xcalloc", "xrealloc", "xstrdup", "g_malloc", "g_malloc0", "g_realloc", "g_strdup", "g_slice_alloc", "g_malloc_n",
+	"vasprintf", "vasprintf_internal", "getline", "getdelim", "mmap", "mmap64", "mremap", "sbrk", "open_memstream", "fopen", "fopen64", "fopen_internal",
+	"fdopen", "opendir", "realpath", "int_malloc", "int_realloc", "sysmalloc",
+	"default_malloc", "xmalloc", "xcalloc", "xrealloc", "xstrdup", "g_malloc", "g_malloc0", "g_malloc_n", "g_malloc0_n", "g_realloc", "g_realloc_n",
+	"g_strdup", "g_strndup", "g_strdup_printf", "g_strdup_vprintf", "g_vasprintf", "g_memdup", "g_memdup2", "g_slice_alloc", "g_slice_alloc0",
 }

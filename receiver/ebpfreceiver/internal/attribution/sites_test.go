@@ -4,6 +4,7 @@ package attribution
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,12 +68,62 @@ func TestSiteOfStarted(t *testing.T) {
 }
 
 func TestSiteOfNative(t *testing.T) {
-	s := siteOf([]symbols.Frame{
-		{Function: "operator new(unsigned long)", Module: "/usr/lib/libstdc++.so.6"}, {Function: "std::vector<int>::push_back", Module: "/app"},
-		{Function: "Cache::put(int)", Module: "/app"}, {Function: "main", Module: "/app"},
-		{Function: "__libc_start_main", Module: "/lib/libc.so.6"}, {Function: "_start", Module: "/app"},
-	}, nil, ownNative)
-	assert.Equal(t, "Cache::put(int) ← main", s.Text())
+	const libc, glib = "/lib/libc.so.6", "/usr/lib/libglib-2.0.so.0"
+	at := func(module string, functions ...string) (all []symbols.Frame) {
+		for _, f := range functions {
+			all = append(all, symbols.Frame{Function: f, Module: module})
+		}
+		return all
+	}
+	for name, c := range map[string]struct {
+		stack []symbols.Frame
+		text  string
+	}{
+		"a container of C++": {
+			slices.Concat(at("/usr/lib/libstdc++.so.6", "operator new(unsigned long)"), at("/app", "std::vector<int>::push_back", "Cache::put(int)", "main"),
+				at(libc, "__libc_start_main"), at("/app", "_start")),
+			"Cache::put(int) ← main",
+		},
+		"the C library linked in":  {at("/app", "malloc", "__vasprintf_internal", "___asprintf", "format_keep", "main"), "format_keep ← main"},
+		"another of its functions": {at("/app", "_obstack_newchunk", "tokens_grow", "main"), "tokens_grow ← main"},
+		"what the language implements for its types": {
+			at("/app", "alloc::raw_vec::finish_grow", "<&mut alloc::string::String as core::fmt::Write>::write_str", "<[svc::Row]>::to_vec",
+				"<[u8] as alloc::slice::Concat<u8>>::concat", "<svc::Row as alloc::vec::spec_from_elem::SpecFromElem>::from_elem", "svc::intern", "svc::main"),
+			"svc::intern ← svc::main",
+		},
+		"what a program implements": {
+			at("/app", "<svc::Log as core::fmt::Write>::write_str", "<alloc::vec::Vec<u8> as svc::Encode>::encode", "<fn() -> svc::Row as svc::Make>::make", "svc::main"),
+			"<svc::Log as core::fmt::Write>::write_str ← <alloc::vec::Vec<u8> as svc::Encode>::encode ← <fn() -> svc::Row as svc::Make>::make ← svc::main",
+		},
+		"generic types in between": {at("/app", "<svc::Map<<svc::Key as svc::Of>::T> as core::iter::Extend>::extend", "<svc::Store>::put"),
+			"<svc::Map<<svc::Key as svc::Of>::T> as core::iter::Extend>::extend ← <svc::Store>::put"},
+		"a stack that was not followed to the program": {at("/app", "alloc::alloc::Global::alloc_impl", "alloc::btree::Node::split", "alloc::btree::Node::insert"), "alloc::btree::Node::insert"},
+		"functions without a name, in a library that was entered by one that has": {
+			slices.Concat(at(libc, "malloc"), at(glib, "libglib-2.0.so.0+0x728c0 (build id aa)", "g_list_prepend"), at("/app", "event_keep", "main")),
+			"g_list_prepend ← event_keep ← main",
+		},
+		"in one that was not": {
+			slices.Concat(at(glib, "g_malloc", "libglib-2.0.so.0+0x728c0 (build id aa)"), at("/app", "event_keep", "main")),
+			"libglib-2.0.so.0+0x728c0 (build id aa) ← event_keep ← main",
+		},
+		"in a program": {at("/app", "app+0x10 (build id bb)", "main"), "app+0x10 (build id bb) ← main"},
+	} {
+		assert.Equal(t, c.text, siteOf(c.stack, nil, ownNative).Text(), name)
+	}
+}
+
+// What a thread or a program begins with is not told.
+func TestWithoutStart(t *testing.T) {
+	for name, c := range map[string]struct{ stack, want []symbols.Frame }{
+		"Rust":                             {stack("svc::main", "std::rt::lang_start::{{closure}}", "std::rt::lang_start", "main"), stack("svc::main")},
+		"Rust, put into the other main":    {stack("svc::put", "svc::main", "main"), stack("svc::put", "svc::main")},
+		"a thread, with musl linked in":    {stack("put", "worker", "start", "__clone"), stack("put", "worker")},
+		"a thread, with glibc linked in":   {stack("put", "worker", "start_thread", "__clone3"), stack("put", "worker")},
+		"C":                                {stack("put", "main"), stack("put", "main")},
+		"a function with one of the names": {stack("clone"), stack("clone")},
+	} {
+		assert.Equal(t, c.want, withoutStart(c.stack), name)
+	}
 }
 
 // Stacks that differ in lines only are one site; the largest comes first, and what is retained before what grows.

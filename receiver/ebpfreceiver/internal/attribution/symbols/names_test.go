@@ -82,3 +82,20 @@ func TestFunctionsInNoOrder(t *testing.T) {
 	assert.ErrorIs(t, err, errTable)
 	assert.LessOrEqual(t, file.reads, 2*maxSearched/(64<<10))
 }
+
+// Names are as people write them: without what compilers add, and without lines of template arguments.
+func TestDemangled(t *testing.T) {
+	for name, want := range map[string]string{
+		"journal_write":                      "journal_write",
+		"journal_write.constprop.0":          "journal_write",
+		"journal_write.isra.0.part.0.cold":   "journal_write",
+		"journal_write.llvm.12345678":        "journal_write",
+		"main.partial":                       "main.partial",
+		"_ZN4shop5Cache3putEi.constprop.0":   "shop::Cache::put",
+		"_ZN4shop4PoolINS_7SessionEE4makeEi": "shop::Pool<shop::Session>::make",
+		"_ZN4shop5IndexINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt6vectorIS6_SaIS6_EEE6insertERKS6_RKS9_": "shop::Index::insert",
+		"_RNvMCs1234_3svcNtB2_5Store3put": "<svc::Store>::put",
+	} {
+		assert.Equal(t, want, demangled(name), name)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -365,7 +366,21 @@ func (o *Object) lines(address uint64) []Frame {
 	return o.debug.lookup(address)
 }
 
+// readable is how long a name is at most that has the arguments of templates: those of the standard library's containers go on for lines.
+const readable = 100
+
+// clone is what compilers add to the name of a function that they have made several of: "put.constprop.0", "put.part.0.cold".
+var clone = regexp.MustCompile(`(\.(constprop|isra|part|cold|lto_priv|llvm|localalias)(\.\d+)?)+$`)
+
 // demangled is a function's name as people write it, without its parameters.
 func demangled(name string) string {
-	return demangle.Filter(name, demangle.NoClones, demangle.NoParams, demangle.MaxLength(12))
+	options := []demangle.Option{demangle.NoClones, demangle.NoParams, demangle.MaxLength(12)}
+	text, err := demangle.ToString(name, options...)
+	switch {
+	case err != nil:
+		return clone.ReplaceAllString(name, "")
+	case len(text) > readable:
+		return demangle.Filter(name, append(options, demangle.NoTemplateParams, demangle.NoEnclosingParams)...)
+	}
+	return text
 }
