@@ -77,10 +77,11 @@ struct death {
 	u64 address;
 };
 
-// A byte is sampled with the chance 1 in every. Who asked in an earlier burst may have been answered unseen.
+// A byte is sampled with the chance 1 in every. Who asked in an earlier burst may have been answered unseen. What allocators map while they are
+// called counts in place of the call, where they map blocks one by one.
 struct how {
 	u64 every;
-	u32 burst, unused;
+	u32 burst, maps;
 };
 
 const struct sample *unused_sample __attribute__((unused));
@@ -158,7 +159,7 @@ static __always_inline struct how *configured(void)
 	return bpf_map_lookup_elem(&sampling, &zero);
 }
 
-// Allocators call each other, and themselves: the outermost call counts, but for what is mapped, which is known all the time.
+// Allocators call each other, and themselves: the outermost call counts, but for blocks that are mapped, which are known all the time.
 static __always_inline int ask(struct pt_regs *ctx, enum call which, u64 size, u64 old, u64 into)
 {
 	u64 id = bpf_get_current_pid_tgid();
@@ -171,7 +172,7 @@ static __always_inline int ask(struct pt_regs *ctx, enum call which, u64 size, u
 		return 0;
 	a.burst = c->burst;
 	if (outer && outer->burst == a.burst && outer->sp > a.sp) {
-		if (!size || (which != MMAP && which != MREMAP)) {
+		if (!size || !c->maps || (which != MMAP && which != MREMAP)) {
 			outer->depth++;
 			return 0;
 		}

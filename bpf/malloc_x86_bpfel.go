@@ -78,10 +78,10 @@ const (
 )
 
 type MallocHow struct {
-	_      structs.HostLayout
-	Every  uint64
-	Burst  uint32
-	Unused uint32
+	_     structs.HostLayout
+	Every uint64
+	Burst uint32
+	Maps  uint32
 }
 
 type MallocSample struct {

@@ -92,6 +92,7 @@ func TestNative(t *testing.T) {
 		{onMuslAlone, "malloc," + fast, "", []string{"malloc_keep ← work ← main"}},
 		{onMuslAlone, "one of thirty," + fast, "", []string{"one_of_thirty_keep ← work ← main"}},
 		{onMuslAlone, "asprintf," + fast, "", []string{"asprintf_keep ← work ← main"}},
+		{onMuslAlone, "big,100000", "", []string{"malloc_keep ← work ← main"}},
 
 		{inCXX, "new", "", []string{"shop::Cache::put ← main"}},
 		{inCXX, "map", "", []string{"shop::Index::add ← main"}},

@@ -105,7 +105,7 @@ func (w *watch) caller(e *bpf.MallocSample) *allocator {
 // meant says whether memory was mapped for somebody: allocators also map it for themselves, to hand out pieces.
 func (w *watch) meant(e *bpf.MallocSample) bool {
 	a := w.caller(e)
-	return a == nil || a.maps && e.Call != bpf.MallocCallSBRK && e.Size >= large
+	return a == nil || w.maps == 1 && e.Call != bpf.MallocCallSBRK && e.Size >= large
 }
 
 // group is the index of a stack.

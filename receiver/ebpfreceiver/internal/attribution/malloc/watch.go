@@ -87,6 +87,7 @@ type watch struct {
 	modules *modules.Modules
 	allocs  []allocator
 	leaves  int
+	maps    uint32 // 1: all of them map large blocks by themselves
 	coll    *ebpf.Collection
 	multi   bool // probes are attached all at once
 	events  *ringbuf.Reader
@@ -138,10 +139,13 @@ func Watch(ctx context.Context, p *process.Process, m *modules.Modules, window, 
 	if err := survives(p, uprobe.ReturnsPass); err != nil {
 		return r, err
 	}
-	w.leaves = w.allocs[0].leaves
+	w.leaves, w.maps = w.allocs[0].leaves, 1
 	for _, a := range w.allocs {
 		if a.leaves != w.leaves {
 			w.leaves = leavesNothing
+		}
+		if !a.maps {
+			w.maps = 0
 		}
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
@@ -323,7 +327,7 @@ func (w *watch) detach(set int) error {
 
 // tell tells the kernel how much to sample.
 func (w *watch) tell() error {
-	if err := w.coll.Maps[bpf.MallocMapSampling].Put(uint32(0), bpf.MallocHow{Every: w.every, Burst: w.burst}); err != nil {
+	if err := w.coll.Maps[bpf.MallocMapSampling].Put(uint32(0), bpf.MallocHow{Every: w.every, Burst: w.burst, Maps: w.maps}); err != nil {
 		return fmt.Errorf("tell the kernel how much to sample: %w", err)
 	}
 	return nil
