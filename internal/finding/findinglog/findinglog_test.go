@@ -66,6 +66,21 @@ func TestFindingsAndStatusArriveWhole(t *testing.T) {
 	assert.Equal(t, []finding.Status{findingtest.Status()}, status)
 }
 
+// Others may know less of a peer, and what they know is sent on.
+func TestAPeerOfWhichLittleIsKnownArrivesWhole(t *testing.T) {
+	for _, peer := range []finding.Peer{{Address: "10.96.0.7:8080"}, {Address: "10.96.0.7:8080", Name: "checkout"}, {Address: "10.96.0.7:8080", Kind: "Node", Name: "n1"}} {
+		f := findingtest.Ended()
+		f.Peer = &peer
+		w := New()
+		w.Append(f)
+		each(w.Logs(), func(resource pcommon.Resource, r plog.LogRecord) {
+			got, err := ParseFinding(resource, r)
+			require.NoError(t, err)
+			assert.Equal(t, f, got)
+		})
+	}
+}
+
 // What is served of a finding must be a list even where an event brings none.
 func TestListsAreNeverNull(t *testing.T) {
 	f := findingtest.Ended()

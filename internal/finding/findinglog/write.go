@@ -153,11 +153,9 @@ func (w Writer) Append(f finding.Finding) {
 	if p := f.Peer; p != nil {
 		m := a.PutEmptyMap(attrPeer)
 		m.PutStr("address", p.Address)
-		if p.Kind != "" {
-			m.PutStr("kind", p.Kind)
-			m.PutStr("namespace", p.Namespace)
-			m.PutStr("name", p.Name)
-		}
+		putKnown(m, "kind", p.Kind)
+		putKnown(m, "namespace", p.Namespace)
+		putKnown(m, "name", p.Name)
 	}
 	if len(f.Evidence) > 0 {
 		list := a.PutEmptySlice(attrEvidence)
@@ -305,19 +303,21 @@ func putEntity(a pcommon.Map, e finding.Entity) {
 
 // putAffected writes what names an entity, and nothing else: there may be hundreds.
 func putAffected(a pcommon.Map, e finding.Entity) {
-	put := func(name, value string) {
-		if value != "" {
-			a.PutStr(name, value)
-		}
-	}
-	put("kind", e.Kind)
-	put("namespace", e.Namespace)
-	put("name", e.Name)
-	put("container", e.Container)
-	put("uid", e.UID)
+	putKnown(a, "kind", e.Kind)
+	putKnown(a, "namespace", e.Namespace)
+	putKnown(a, "name", e.Name)
+	putKnown(a, "container", e.Container)
+	putKnown(a, "uid", e.UID)
 	if e.Owner != nil {
-		put("owner_kind", e.Owner.Kind)
-		put("owner_name", e.Owner.Name)
+		putKnown(a, "owner_kind", e.Owner.Kind)
+		putKnown(a, "owner_name", e.Owner.Name)
+	}
+}
+
+// putKnown writes a text unless it is empty.
+func putKnown(a pcommon.Map, name, value string) {
+	if value != "" {
+		a.PutStr(name, value)
 	}
 }
 
