@@ -11,7 +11,7 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
 )
 
-// maxCallers is how many callers tell one site from another.
+// maxCallers is how many callers tell one site from another. Where these are all in the same library, so does who has called that.
 const maxCallers = 3
 
 // handlers are the functions of net/http that call a handler; the function before one of them on the stack serves requests.
@@ -152,7 +152,8 @@ func siteOf(stack, started []symbols.Frame, own func(symbols.Frame) bool) Site {
 	stack = append(slices.Clip(stack), started...)
 	for i := first; i < len(stack); i++ {
 		f := stack[i]
-		if i > first && own(f) && len(s.Callers) < maxCallers && f.Function != last(&s).Function {
+		told := len(s.Callers) < maxCallers || isWithin(&s) && f.Module != s.Function.Module
+		if i > first && own(f) && told && f.Function != last(&s).Function {
 			s.Callers = append(s.Callers, f)
 		}
 		if s.Handler == "" && i+1 < len(stack) && slices.Contains(handlers, stack[i+1].Function) {
@@ -181,6 +182,11 @@ func entered(stack []symbols.Frame) []symbols.Frame {
 // unnamed says that a function has the name of its module, and an address.
 func unnamed(f symbols.Frame) bool {
 	return f.Module != "" && strings.HasPrefix(f.Function, base(f.Module)+"+0x")
+}
+
+// isWithin says that all that is told by now is in the same library.
+func isWithin(s *Site) bool {
+	return strings.Contains(base(s.Function.Module), ".so") && !slices.ContainsFunc(s.Callers, func(f symbols.Frame) bool { return f.Module != s.Function.Module })
 }
 
 // isWrapper says that the compiler made a function for a go statement with arguments; its name is of the function where that stands.

@@ -106,6 +106,10 @@ func TestSiteOfNative(t *testing.T) {
 			slices.Concat(at(glib, "g_malloc", "libglib-2.0.so.0+0x728c0 (build id aa)"), at("/app", "event_keep", "main")),
 			"libglib-2.0.so.0+0x728c0 (build id aa) ← event_keep ← main",
 		},
+		"a library that goes deep": {
+			slices.Concat(at(glib, "g_variant_new_from_bytes", "g_variant_new_string", "g_variant_new_va", "g_variant_new", "g_variant_builder_add"), at("/app", "variant_keep", "serve", "main")),
+			"g_variant_new_from_bytes ← g_variant_new_string ← g_variant_new_va ← g_variant_new ← variant_keep",
+		},
 		"in a program": {at("/app", "app+0x10 (build id bb)", "main"), "app+0x10 (build id bb) ← main"},
 	} {
 		assert.Equal(t, c.text, siteOf(c.stack, nil, ownNative).Text(), name)
