@@ -22,6 +22,7 @@ enum end {
 
 // mmap(2)
 #define MAP_ANONYMOUS 0x20
+#define MAP_STACK 0x20000
 #define PROT_WRITE 2
 
 // Which function is called.
@@ -35,6 +36,7 @@ enum call {
 	MMAP,
 	MREMAP,
 	SBRK,
+	STACK_OF_THREAD, // mmap, for that
 	CALLS,
 };
 
@@ -191,6 +193,8 @@ static __always_inline int ask_mmap(struct pt_regs *ctx)
 {
 	int memory = C_ARG4(ctx) & MAP_ANONYMOUS && C_ARG3(ctx) & PROT_WRITE;
 
+	if (C_ARG4(ctx) & MAP_STACK) // it is made accessible later, but for its end
+		return ask(ctx, STACK_OF_THREAD, C_ARG2(ctx), 0, 0);
 	return ask(ctx, MMAP, memory ? C_ARG2(ctx) : 0, 0, 0);
 }
 

@@ -36,16 +36,17 @@ type MallocAsked struct {
 type MallocCall uint32
 
 const (
-	MallocCallMALLOC         MallocCall = 0
-	MallocCallCALLOC         MallocCall = 1
-	MallocCallMEMALIGN       MallocCall = 2
-	MallocCallPOSIX_MEMALIGN MallocCall = 3
-	MallocCallREALLOC        MallocCall = 4
-	MallocCallFREE           MallocCall = 5
-	MallocCallMMAP           MallocCall = 6
-	MallocCallMREMAP         MallocCall = 7
-	MallocCallSBRK           MallocCall = 8
-	MallocCallCALLS          MallocCall = 9
+	MallocCallMALLOC          MallocCall = 0
+	MallocCallCALLOC          MallocCall = 1
+	MallocCallMEMALIGN        MallocCall = 2
+	MallocCallPOSIX_MEMALIGN  MallocCall = 3
+	MallocCallREALLOC         MallocCall = 4
+	MallocCallFREE            MallocCall = 5
+	MallocCallMMAP            MallocCall = 6
+	MallocCallMREMAP          MallocCall = 7
+	MallocCallSBRK            MallocCall = 8
+	MallocCallSTACK_OF_THREAD MallocCall = 9
+	MallocCallCALLS           MallocCall = 10
 )
 
 type MallocCounters struct {

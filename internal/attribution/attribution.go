@@ -119,8 +119,8 @@ const Objects = "objects"
 
 // Site is a place in a program that holds memory.
 type Site struct {
-	// Grade is Retained, or "growth" for who only fetches new memory; Kind is "heap" or "goroutines", or
-	// "objects": then Function is the variable that holds them.
+	// Grade is Retained, or "growth" for who only fetches new memory; Kind is "heap", "mapped", or "goroutines" or "threads", which Function
+	// has started, or "objects": then Function is the variable that holds them.
 	Grade string `json:"grade"`
 	Kind  string `json:"kind"`
 	// Function holds it, File and Line are where; Callers are who called that, the nearest first, Handler the one of them that

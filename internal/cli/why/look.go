@@ -62,8 +62,8 @@ func tellHolders(env cli.Env, a attribution.Answer) error {
 		if s.Objects > 0 {
 			things := "objects"
 			switch s.Kind {
-			case "goroutines":
-				things = "goroutines"
+			case "goroutines", "threads":
+				things = s.Kind
 			case attribution.Objects:
 				things = "entries"
 			}

@@ -86,13 +86,23 @@ func (s *Site) answer() attribution.Site {
 		Grade: string(s.Grade), Kind: string(s.Kind), Function: s.Function.Function, File: s.Function.File, Line: s.Function.Line,
 		Handler: s.Handler, Route: s.Route, Holder: s.Holder, Of: s.Of, Users: s.Users, BytesPerMinute: s.PerMinute, Share: s.Share, Objects: s.Objects,
 	}
-	for _, c := range s.Callers {
-		a.Callers = append(a.Callers, c.Function)
-	}
+	a.Callers = s.callers()
 	for _, b := range s.Blocked {
 		a.Blocked = append(a.Blocked, b.Function)
 	}
 	return a
+}
+
+// buildID is what stands before the build id in the name of a function that has none.
+const buildID = " (build id "
+
+// callers names them. The build id of a file is told once.
+func (s *Site) callers() (names []string) {
+	_, of, _ := strings.Cut(s.Function.Function, buildID)
+	for _, c := range s.Callers {
+		names = append(names, strings.TrimSuffix(c.Function, buildID+of))
+	}
+	return names
 }
 
 // text says who holds it: "+18 MiB/min held by main.(*SessionCache).Put (cache.go:27) ← main.users (GET /api/users), 96 % of the growth".
@@ -107,17 +117,17 @@ func (r *Report) text() string {
 	return strings.Join(parts, ", then ")
 }
 
-// buildID is what stands before the build id in the name of a function that has none.
-const buildID = " (build id "
-
 func (s *Site) sentence(first bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "+%s/min ", finding.FormatBytes(s.PerMinute))
-	if s.Kind == KindGoroutines {
+	switch {
+	case s.Kind == KindGoroutines:
 		fmt.Fprintf(&b, "of stacks in %.0f goroutines that never ended, started in ", s.Objects)
-	} else if first {
+	case s.Kind == KindThreads:
+		fmt.Fprintf(&b, "of stacks of %.0f threads, started in ", s.Objects)
+	case first:
 		b.WriteString("held by ")
-	} else {
+	default:
 		b.WriteString("by ")
 	}
 	b.WriteString(s.Function.Function)
@@ -136,10 +146,9 @@ func (s *Site) sentence(first bool) string {
 	if s.Function.Function == s.Handler {
 		b.WriteString(serves)
 	}
-	_, of, _ := strings.Cut(s.Function.Function, buildID)
-	for _, c := range s.Callers {
-		b.WriteString(" ← " + strings.TrimSuffix(c.Function, buildID+of)) // once is enough
-		if c.Function == s.Handler {
+	for _, c := range s.callers() {
+		b.WriteString(" ← " + c)
+		if c == s.Handler {
 			b.WriteString(serves)
 			break // what calls a handler is the same for all of them
 		}

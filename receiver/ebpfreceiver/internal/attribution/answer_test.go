@@ -37,6 +37,13 @@ func TestText(t *testing.T) {
 			"+18 MiB/min held by kept in main() (app.py:12: list, +1200 entries/min of bytes), 75 % of the growth, then " +
 				"+6 MiB/min by app.SEEN[…] (3 of type set, +600 entries/min of tuple), 25 % of the growth", "",
 		},
+		"stacks of threads": {
+			Process{Grows: true, Sites: []Site{{
+				Grade: Retained, Kind: KindThreads, PerMinute: 6 << 20, Share: 0.9, Objects: 200, Function: symbols.Frame{Function: "subscribe", File: "/srv/shop.c", Line: 8},
+				Callers: []symbols.Frame{{Function: "main"}},
+			}}},
+			"+6 MiB/min of stacks of 200 threads, started in subscribe (shop.c:8) ← main, 90 % of the growth", "",
+		},
 		"kinds of memory, threads, and who touches it": {
 			Process{
 				Name: "java", Runtime: "java", PID: 7, Grows: true, Growth: 40 << 20, Unattributed: 40 << 20, Reason: "no function is known", Next: "jcmd 1 Thread.print",

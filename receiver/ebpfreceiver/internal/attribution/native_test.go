@@ -63,6 +63,7 @@ func TestNative(t *testing.T) {
 		{inC, "realloc," + fast, "", []string{"realloc_keep ← work ← main"}},
 		{inC, "mmap,20000", "", []string{"mmap_keep ← work ← main"}},
 		{inC, "sbrk," + fast, "", []string{"sbrk_keep ← work ← main"}},
+		{inC, "threads,50000", "", []string{"subscribe_keep ← work ← main"}},
 		{inC, "both," + fast, "", []string{"store_append ← orders ← both_keep ← work", "store_append ← payments ← both_keep ← work"}},
 		{inC, "large frames," + fast, "", []string{"malloc_keep ← request_keep ← large_frames_keep ← work"}},
 		{inC, "one of thirty," + fast, "", []string{"one_of_thirty_keep ← work ← main"}},

@@ -31,6 +31,8 @@ const (
 	KindObjects Kind = "objects"
 	// KindMapped is memory that a program has mapped by itself (mmap, sbrk).
 	KindMapped Kind = "mapped"
+	// KindThreads is stacks of threads: Function has started these.
+	KindThreads Kind = "threads"
 )
 
 // Site is a place in a program that holds memory, or fetches it.
@@ -39,7 +41,7 @@ type Site struct {
 	Kind  Kind
 	// Bytes is its part of the growth over the window, PerMinute that by the minute, Share of the whole growth, of 1.
 	Bytes, PerMinute, Share float64
-	// Objects is how many objects, goroutines or entries that is, about; 0 where it is not known.
+	// Objects is how many objects, goroutines, threads or entries that is, about; 0 where it is not known.
 	Objects float64
 	// Processes is how many hold it; 0 where only one was asked for.
 	Processes int

@@ -265,20 +265,23 @@ func (r *Process) native(ctx context.Context, p *process.Process, m *modules.Mod
 		return err
 	}
 	r.Growth, r.Grows, r.Hits = w.Growth, w.Grows, w.Calls
-	var heap, mapped []held
+	var heap, mapped, threads []held
 	for _, h := range w.Held {
 		of := held{bytes: h.Bytes, objects: h.Objects, samples: h.Samples}
 		for _, pc := range h.Stack {
 			of.stack = append(of.stack, m.Frames(pc-1)...)
 		}
 		of.stack = withoutStart(of.stack)
-		if h.Mapped {
+		switch {
+		case h.Thread:
+			threads = append(threads, of)
+		case h.Mapped:
 			mapped = append(mapped, of)
-		} else {
+		default:
 			heap = append(heap, of)
 		}
 	}
-	r.Sites = append(sitesOf(heap, Retained, KindHeap, ownNative), sitesOf(mapped, Retained, KindMapped, ownNative)...)
+	r.Sites = slices.Concat(sitesOf(heap, Retained, KindHeap, ownNative), sitesOf(mapped, Retained, KindMapped, ownNative), sitesOf(threads, Retained, KindThreads, ownNative))
 	sortSites(r.Sites)
 	switch {
 	case !r.Grows && w.Ended:

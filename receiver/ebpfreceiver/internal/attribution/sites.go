@@ -304,7 +304,7 @@ var foreign = []string{
 var allocating = []string{
 	"malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "strdup", "strndup", "wcsdup", "asprintf",
 	"vasprintf", "vasprintf_internal", "getline", "getdelim", "mmap", "mmap64", "mremap", "sbrk", "open_memstream", "fopen", "fopen64", "fopen_internal",
-	"fdopen", "opendir", "realpath", "int_malloc", "int_realloc", "sysmalloc",
+	"fdopen", "opendir", "realpath", "int_malloc", "int_realloc", "sysmalloc", "allocate_stack", "pthread_create", "pthread_create_2_1",
 	"default_malloc", "xmalloc", "xcalloc", "xrealloc", "xstrdup", "g_malloc", "g_malloc0", "g_malloc_n", "g_malloc0_n", "g_realloc", "g_realloc_n",
 	"g_strdup", "g_strndup", "g_strdup_printf", "g_strdup_vprintf", "g_vasprintf", "g_memdup", "g_memdup2", "g_slice_alloc", "g_slice_alloc0",
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
 )
 
@@ -17,6 +18,7 @@ type sample struct {
 	address uint64
 	// size is what it has, base what it had before it was seen first: realloc makes it grow.
 	size, base uint64
+	mapped     uint64 // of the stack of a thread: of that, size is what is in use
 	// seen is for how many like it it stands of those that were made while its set was watched, count of all.
 	seen, count float64
 	set         int
@@ -33,6 +35,13 @@ type sample struct {
 
 // bytes are those that it stands for.
 func (s *sample) bytes() float64 { return s.count * float64(s.size-min(s.base, s.size)) }
+
+// measure sees how much of the stack of a thread is in use. Of a process that has ended, what was seen before counts.
+func (s *sample) measure(p *process.Process) {
+	if n := p.Resident(s.address, s.address+s.mapped); n > 0 {
+		s.size = n
+	}
+}
 
 // died notes that it was given back, at a time.
 func (w *watch) died(s *sample, at time.Duration) {
@@ -51,7 +60,7 @@ func (w *watch) born(e *bpf.MallocSample) error {
 	switch e.Call {
 	case bpf.MallocCallREALLOC:
 		set = freeing
-	case bpf.MallocCallMMAP, bpf.MallocCallMREMAP:
+	case bpf.MallocCallMMAP, bpf.MallocCallMREMAP, bpf.MallocCallSTACK_OF_THREAD:
 		set = mapping
 	case bpf.MallocCallSBRK:
 		set = breaking
@@ -73,6 +82,9 @@ func (w *watch) born(e *bpf.MallocSample) error {
 		address: e.Address, size: e.Size, seen: float64(max(e.Size, w.every)) / float64(max(e.Size, 1)),
 		set: set, at: w.past(e.Time),
 	}
+	if e.Call == bpf.MallocCallSTACK_OF_THREAD {
+		s.mapped, s.size = e.Size, 0
+	}
 	switch {
 	case before != nil:
 		// It goes on: what it had before this watch is not its growth.
@@ -85,7 +97,8 @@ func (w *watch) born(e *bpf.MallocSample) error {
 	case e.Old != 0:
 		s.base = s.size / 2 // arrays grow to twice their size, mostly
 	}
-	s.stack = w.group(stack, set >= mapping && w.caller(e) == nil)
+	mapped := set >= mapping && w.caller(e) == nil
+	s.stack = w.group(stack, mapped, s.mapped > 0 && !mapped)
 	w.live[e.Address] = s
 	w.all = append(w.all, s)
 	return nil
@@ -105,17 +118,17 @@ func (w *watch) caller(e *bpf.MallocSample) *allocator {
 // meant says whether memory was mapped for somebody: allocators also map it for themselves, to hand out pieces.
 func (w *watch) meant(e *bpf.MallocSample) bool {
 	a := w.caller(e)
-	return a == nil || w.maps == 1 && e.Call != bpf.MallocCallSBRK && e.Size >= large
+	return a == nil || e.Call == bpf.MallocCallSTACK_OF_THREAD || w.maps == 1 && e.Call != bpf.MallocCallSBRK && e.Size >= large
 }
 
 // group is the index of a stack.
-func (w *watch) group(stack []uint64, mapped bool) int32 {
+func (w *watch) group(stack []uint64, mapped, thread bool) int32 {
 	key := pack(stack)
 	i, ok := w.stacks[key]
 	if !ok {
 		i = int32(len(w.groups))
 		w.stacks[key] = i
-		w.groups = append(w.groups, group{stack: stack, mapped: mapped})
+		w.groups = append(w.groups, group{stack: stack, mapped: mapped, thread: thread})
 	}
 	return i
 }
@@ -131,9 +144,12 @@ func pack(stack []uint64) string {
 // Of an allocation head bytes are looked at, and of those some before it, in which allocators keep what is theirs.
 const head = 28
 
-// ahead is how many bytes before an allocation tell something.
+// ahead is how many bytes before an allocation tell something. The stack of a thread begins with a guard that nobody can read: of that it is
+// the end, where what belongs to the thread is.
 func (w *watch) ahead(s *sample) uint64 {
 	switch {
+	case s.mapped > 0:
+		return -(s.mapped - head)
 	case s.set >= mapping:
 		return 0
 	case w.leaves == hasSize:
@@ -161,6 +177,13 @@ func (w *watch) look() error {
 	seen := make([]bool, len(of))
 	err = w.p.ReadEach(addrs, head, make([]byte, len(addrs)*head), func(i int, b []byte) {
 		s := of[i]
+		if s.mapped > 0 {
+			if s.first == nil {
+				s.measure(w.p)
+			}
+			s.first, seen[i] = []byte{}, true // it is there
+			return
+		}
 		n := w.ahead(s)
 		b = b[:min(uint64(head), n+s.size)]
 		switch {

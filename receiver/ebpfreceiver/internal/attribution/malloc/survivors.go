@@ -20,8 +20,8 @@ const least = 4
 
 // group are the samples of one stack.
 type group struct {
-	stack  []uint64
-	mapped bool
+	stack          []uint64
+	mapped, thread bool
 }
 
 // finish tells what is kept by now: the growth, shared out among the stacks of the samples that stay.
@@ -36,6 +36,9 @@ func (w *watch) finish(window time.Duration) Result {
 	}
 	for _, s := range w.live {
 		s.lived = window - min(s.at, window)
+		if s.mapped > 0 {
+			s.measure(w.p)
+		}
 	}
 	// Sets of probes were there for different times: what a sample stands for is what was seen of it in all the time.
 	missed := w.missed()
@@ -123,7 +126,7 @@ func shareAmong(groups []group, all []*sample, window time.Duration, growth floa
 		if g.held.Bytes <= 0 || g.kept < 0.5 {
 			continue
 		}
-		g.held.Stack, g.held.Mapped, g.held.Samples = groups[i].stack, groups[i].mapped, int(math.Round(g.kept))
+		g.held.Stack, g.held.Mapped, g.held.Thread, g.held.Samples = groups[i].stack, groups[i].mapped, groups[i].thread, int(math.Round(g.kept))
 		g.held.Seen = g.held.Bytes / old
 		seen += g.held.Seen
 		samples += g.kept

@@ -58,8 +58,8 @@ type Held struct {
 	Samples int
 	// Bytes is its share of the growth, Objects how many of its size that is; Seen what its samples stand for.
 	Bytes, Objects, Seen float64
-	// Mapped says that the program has mapped it by itself.
-	Mapped bool
+	// Mapped says that the program has mapped it by itself, Thread that it is stacks of threads.
+	Mapped, Thread bool
 }
 
 // Result is what a watch has found.
@@ -349,7 +349,7 @@ func (w *watch) account() error {
 			price, set = freeCost, freeing
 		case bpf.MallocCallREALLOC:
 			set = freeing
-		case bpf.MallocCallMMAP, bpf.MallocCallMREMAP:
+		case bpf.MallocCallMMAP, bpf.MallocCallMREMAP, bpf.MallocCallSTACK_OF_THREAD:
 			set = mapping
 		case bpf.MallocCallSBRK:
 			set = breaking

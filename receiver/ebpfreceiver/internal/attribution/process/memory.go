@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,6 +65,31 @@ func (p *Process) ReadEach(addrs []uint64, size int, b []byte, each func(i int, 
 		first += whole
 	}
 	return nil
+}
+
+// present says in an entry of pagemap that the page is in memory, swapped that it is in swap.
+const (
+	present = 1 << 63
+	swapped = 1 << 62
+)
+
+// Resident is how much memory there is behind addresses from start to end, in bytes; 0 where that is not known.
+func (p *Process) Resident(start, end uint64) (bytes uint64) {
+	f, err := os.Open(p.file("pagemap"))
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	size, b := uint64(os.Getpagesize()), make([]byte, 8*maxVector)
+	for at, last := start/size, (end+size-1)/size; at < last; at += maxVector {
+		n, _ := f.ReadAt(b[:8*min(maxVector, last-at)], int64(8*at))
+		for ; n >= 8; n -= 8 {
+			if binary.LittleEndian.Uint64(b[n-8:])&(present|swapped) != 0 {
+				bytes += size
+			}
+		}
+	}
+	return bytes
 }
 
 func iovec(b []byte) unix.Iovec {

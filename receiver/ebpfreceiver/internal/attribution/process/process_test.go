@@ -361,3 +361,21 @@ func TestMappedFileThatIsGone(t *testing.T) {
 		})
 	}
 }
+
+// Of what is mapped, only what was written to takes memory.
+func TestResident(t *testing.T) {
+	p, err := Open(os.Getpid())
+	require.NoError(t, err)
+	size := os.Getpagesize()
+	b, err := unix.Mmap(-1, 0, 2000*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, unix.Munmap(b)) }()
+	require.NoError(t, unix.Madvise(b, unix.MADV_NOHUGEPAGE))
+	at := uint64(uintptr(unsafe.Pointer(&b[0])))
+	assert.Zero(t, p.Resident(at, at+uint64(len(b))))
+	for _, i := range []int{0, 3, 1500, 1999} {
+		b[i*size] = 1
+	}
+	assert.Equal(t, uint64(4*size), p.Resident(at, at+uint64(len(b))))
+	assert.Equal(t, uint64(size), p.Resident(at+uint64(1999*size), at+uint64(len(b))))
+}

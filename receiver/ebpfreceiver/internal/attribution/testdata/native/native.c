@@ -305,6 +305,28 @@ NOINLINE void counted_keep(size_t size)
 		++*all[(unsigned)rand() % n];
 }
 
+static void *forever(void *unused)
+{
+	char line[20000];
+
+	memset(line, 1, sizeof(line));
+	__asm__ volatile("" : : "r"(line) : "memory");
+	pause();
+	return unused;
+}
+
+// Threads that never end.
+NOINLINE void subscribe_keep(size_t size)
+{
+	pthread_attr_t attr;
+	pthread_t t;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, size);
+	if (pthread_create(&t, &attr, forever, NULL))
+		abort();
+}
+
 // A cache that is full replaces what it holds.
 NOINLINE void cache_put(size_t size)
 {
@@ -362,6 +384,7 @@ static const struct {
 	{ "doubling", doubling_keep, 3000, 3000 },
 	{ "mmap", mmap_keep, 65536, 3000 },
 	{ "sbrk", sbrk_keep, 3000, 0 },
+	{ "threads", subscribe_keep, 1 << 20, 3000 },
 	{ "both", both_keep, 3000, 3000 },
 	{ "large frames", large_frames_keep, 3000, 3000 },
 	{ "one of thirty", one_of_thirty_keep, 3000, 0 },
