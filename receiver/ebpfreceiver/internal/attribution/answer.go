@@ -174,7 +174,7 @@ func (s *Site) holding() string {
 		b.WriteString(": ")
 	}
 	b.WriteString(s.Holder)
-	if s.Bytes > 0 {
+	if s.Bytes > 0 && s.Objects > 0 {
 		fmt.Fprintf(&b, ", +%.0f entries/min", s.Objects*s.PerMinute/s.Bytes)
 	}
 	if s.Of != "" {

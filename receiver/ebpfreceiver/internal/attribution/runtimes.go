@@ -341,13 +341,15 @@ func (r *Process) java(ctx context.Context, p *process.Process, _ *modules.Modul
 	if r.Growth < leastJava {
 		r.Grows, r.Unattributed = false, 0
 	}
-	r.unnamed()
 	r.metadata = last.Metaspace - first.Metaspace
 	old, collections := float64(last.Old-first.Old)/time.Since(began).Minutes(), last.Collections-first.Collections
-	switch t := trend.Of(kept); {
-	case len(kept) >= 3 && t.Grows(leastGrowth):
-		// It may well be garbage of before that it grows into, so that nothing is seen from outside.
-		r.Grows = true
+	t := trend.Of(kept)
+	whole := len(kept) >= 3 && t.Grows(leastGrowth)
+	// It may well be garbage of before that it grows into, so that nothing is seen from outside.
+	r.Grows = r.Grows || whole
+	r.unnamed()
+	switch {
+	case whole:
 		perMinute := t.Growth / (kept[len(kept)-1].At - kept[0].At).Minutes()
 		r.Reason = join(r.Reason, fmt.Sprintf("what %d whole collections of garbage left in the old generation grew by %s/min", len(kept), finding.FormatBytes(perMinute)))
 	case r.Grows && collections >= 2 && last.Old-first.Old > leastGrowth:
@@ -377,17 +379,20 @@ func (r *Process) python(ctx context.Context, p *process.Process, m *modules.Mod
 		found, err := guarded(func() (python.Result, error) { return of.Watch(ctx, o.Window) })
 		done <- result{found, err}
 	}()
+	o.Longest = o.Window // what its variables gain is known of that long
 	err = r.watch(ctx, p, o, nil)
 	found := <-done
 	if err = errors.Join(err, found.err); err != nil {
 		return err
 	}
 	var sum float64
+	// It may have grown into memory that was there already, but for what is in one large piece.
+	r.Growth = max(r.Growth, 0)
+	found.Holders = slices.DeleteFunc(found.Holders, func(h python.Holder) bool { return h.Entries == 0 && h.Bytes > 4*r.Growth })
 	for _, h := range found.Holders {
 		sum += h.Bytes
 	}
-	// It may have grown into memory that was there already.
-	if r.Growth = max(r.Growth, 0); sum > leastGrowth {
+	if sum > leastGrowth {
 		r.Grows = true
 	}
 	if !r.Grows {
@@ -453,14 +458,24 @@ func (r *Process) mappings(ctx context.Context, p *process.Process, _ *modules.M
 func (r *Process) unnamed() {
 	if r.Grows {
 		r.Reason = join(r.Reason, "memory that this runtime manages by itself is not attributed to functions")
+	} else {
+		r.Reason = join(r.Reason, "what it holds did not grow, or has stopped growing")
 	}
 }
 
-// watch sees whether a process grows, and calls each every now and then, which may be nil.
+// watch sees whether a process grows, and calls each every now and then, which may be nil. Where it has grown, and it is not clear whether it still
+// does, as while it waits for a CPU, or between two steps of its heap, it goes on for as long again.
 func (r *Process) watch(ctx context.Context, p *process.Process, o Options, each func() error) error {
 	began := time.Now()
 	var points []trend.Point
-	for time.Since(began) < o.Window {
+	for window := o.Window; ; {
+		if time.Since(began) >= window {
+			longest := min(2*o.Window, o.Longest)
+			if window >= longest || !trend.Of(points).Undecided(leastGrowth) {
+				break
+			}
+			window = longest
+		}
 		n, err := p.Anonymous()
 		if err != nil {
 			return err
@@ -474,7 +489,7 @@ func (r *Process) watch(ctx context.Context, p *process.Process, o Options, each
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(min(glance, max(o.Window-time.Since(began), time.Millisecond))):
+		case <-time.After(min(glance, max(window-time.Since(began), time.Millisecond))):
 		}
 	}
 	t := trend.Of(points)

@@ -51,6 +51,31 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// What collections leave is known of collectors with an old generation: of others only that they have collected.
+func TestValues(t *testing.T) {
+	for name, c := range map[string]struct {
+		counters map[string]int64
+		want     Values
+	}{
+		"Serial, Parallel": {
+			map[string]int64{"sun.gc.generation.0.space.0.used": 17, "sun.gc.generation.1.space.0.used": 13, "sun.gc.collector.0.invocations": 4, "sun.gc.collector.1.invocations": 2},
+			Values{Old: 13, Collections: 6, Full: 2},
+		},
+		"G1": {
+			map[string]int64{"sun.gc.generation.0.space.0.used": 55, "sun.gc.generation.1.space.0.used": 46, "sun.gc.collector.0.invocations": 7, "sun.gc.collector.1.invocations": 0, "sun.gc.collector.2.invocations": 3},
+			Values{Old: 46, Collections: 10},
+		},
+		"ZGC": {
+			map[string]int64{"sun.gc.generation.1.space.0.used": 14, "sun.gc.collector.2.invocations": 24}, Values{Collections: 24},
+		},
+		"Shenandoah": {
+			map[string]int64{"sun.gc.generation.1.space.0.used": 43, "sun.gc.collector.0.invocations": 0, "sun.gc.collector.1.invocations": 50}, Values{Collections: 50},
+		},
+	} {
+		assert.Equal(t, c.want, valuesOf(c.counters), name)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(counters(map[string]int64{"java.threads.live": 7}))
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = parse(b) })

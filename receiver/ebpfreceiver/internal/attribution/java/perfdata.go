@@ -39,8 +39,8 @@ func Find(p *process.Process) (*Counters, error) {
 
 // Values are the counters at one moment.
 type Values struct {
-	// Threads are those that live, Old what the old generation held when garbage was last collected, in bytes, Metaspace what is used for
-	// metadata of classes.
+	// Threads are those that live, Old what the old generation held when garbage was last collected, in bytes, 0 if there is none; Metaspace what
+	// is used for metadata of classes.
 	Threads, Old, Metaspace int64
 	// Collections are all that there were, Full those that also went through the old generation.
 	Collections, Full int64
@@ -56,14 +56,19 @@ func (c *Counters) Read() (Values, error) {
 	if err != nil {
 		return Values{}, fmt.Errorf("read the counters of process %d: %w", c.p.PID, err)
 	}
-	v := Values{
-		Threads: all["java.threads.live"], Metaspace: all["sun.gc.metaspace.used"],
-		Old: all["sun.gc.generation.1.space.0.used"], Full: all["sun.gc.collector.1.invocations"],
+	return valuesOf(all), nil
+}
+
+func valuesOf(all map[string]int64) Values {
+	v := Values{Threads: all["java.threads.live"], Metaspace: all["sun.gc.metaspace.used"]}
+	// ZGC and Shenandoah have one generation, of which that counter tells all that was allocated.
+	if _, young := all["sun.gc.generation.0.space.0.used"]; young {
+		v.Old, v.Full = all["sun.gc.generation.1.space.0.used"], all["sun.gc.collector.1.invocations"]
 	}
 	for _, name := range []string{"sun.gc.collector.0.invocations", "sun.gc.collector.1.invocations", "sun.gc.collector.2.invocations"} {
 		v.Collections += all[name]
 	}
-	return v, nil
+	return v
 }
 
 // parse reads the counters that are numbers: a prologue of 32 bytes, then entries, each with its own length.

@@ -31,14 +31,15 @@ func (p *Program) unreached(ctx context.Context, g *graph) (cycles, error) {
 		at = interpreter
 	}
 	at += p.at.generations
-	b := make([]byte, 32)
-	if _, err := p.ReadAt(b[:8], int64(at-12)); err != nil {
+	b := make([]byte, 40)
+	if _, err := p.ReadAt(b, int64(at-12)); err != nil {
 		return c, err
 	}
-	// An int on its own that is neither 0 nor 1 is not what it is taken for.
-	if c.off = word(b, 0)&0xffffffff == 0; !c.off {
+	// gc.disable(), or gc.set_threshold(0).
+	if enabled, threshold := uint32(word(b, 0)), uint32(word(b, 28)); enabled != 0 && threshold != 0 {
 		return c, nil
 	}
+	c.off = true
 	const generations, size = 3, 24
 	until := used() + cyclesTime
 	for n := range uint64(generations) {
@@ -88,10 +89,10 @@ func (p *Program) list(ctx context.Context, g *graph, head uint64, until time.Du
 func (w *watch) uncollected(m *measure) (h Holder, ok bool) {
 	var most *typ
 	var more int
-	for t, end := range w.cycles[2].counts {
-		first, middle := w.cycles[0].counts[t], w.cycles[1].counts[t]
-		n := end - first
-		if n < leastObjects || middle <= first || end-middle < n/8 {
+	last := w.walks[len(w.walks)-1].cycles
+	for t := range last.counts {
+		n, ok := w.rises(leastObjects, func(all walked) int { return all.cycles.counts[t] })
+		if !ok {
 			continue
 		}
 		// A class tells more than what its objects are made of.
@@ -100,8 +101,8 @@ func (w *watch) uncollected(m *measure) (h Holder, ok bool) {
 			most, more = t, n
 		}
 	}
-	for _, c := range w.cycles {
-		if !c.off || c.partial || w.partial {
+	for _, of := range w.walks {
+		if c := of.cycles; !c.off || c.partial || w.partial {
 			return h, false
 		}
 	}
@@ -111,7 +112,7 @@ func (w *watch) uncollected(m *measure) (h Holder, ok bool) {
 	h = Holder{
 		Path: "reference cycles", Type: "never collected, for gc is disabled", Of: w.g.fullName(most), Count: 1, Entries: float64(more),
 	}
-	newest := w.cycles[2].newest[most]
+	newest := last.newest[most]
 	for _, addr := range newest[max(0, len(newest)-maxSamples):] {
 		bytes, _ := m.measure(addr)
 		h.Bytes += float64(bytes)

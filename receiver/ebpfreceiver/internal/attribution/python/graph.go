@@ -111,7 +111,7 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 				return
 			}
 			if len(following) >= longQueue {
-				if o, ok := g.object(l.addr); !ok || !o.holds() {
+				if o, ok := g.object(l.addr); !ok || !g.counts(o) {
 					return
 				}
 			}
@@ -120,6 +120,24 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 	}
 	for i, r := range g.roots {
 		later[r.rank] = append(later[r.rank], link{addr: r.addr, key: uint64(i), parent: -1})
+	}
+	follow := func(l link, b []byte) {
+		if _, seen := g.index[l.addr]; seen {
+			return
+		}
+		o, ok := g.objectOf(l.addr, b)
+		// Each module is a root of its own.
+		if !ok || !g.counts(o) || o.typ.class == module && l.step != stepRoot {
+			g.leaves[l.addr>>4%uint64(len(g.leaves))] = l.addr
+			return
+		}
+		n := int32(len(g.nodes))
+		g.index[l.addr] = n
+		g.nodes = append(g.nodes, g.nodeOf(l, o.typ))
+		if visit != nil {
+			visit(n, o)
+		}
+		g.references(o, l.step == stepNamespace, func(ref, key uint64, s step) { add(link{ref, key, n, s}) })
 	}
 	b := make([]byte, batch*headSize)
 	addrs := make([]uint64, 0, batch)
@@ -144,25 +162,18 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 		for _, l := range links {
 			addrs = append(addrs, l.addr-ahead)
 		}
+		seen := [batch]bool{}
 		err := g.ReadEach(addrs, headSize, b, func(i int, b []byte) {
-			l := links[i]
-			if _, seen := g.index[l.addr]; seen {
-				return
-			}
-			o, ok := g.objectOf(l.addr, b)
-			// Each module is a root of its own.
-			if !ok || !o.holds() || o.typ.class == module && l.step != stepRoot {
-				g.leaves[l.addr>>4%uint64(len(g.leaves))] = l.addr
-				return
-			}
-			n := int32(len(g.nodes))
-			g.index[l.addr] = n
-			g.nodes = append(g.nodes, g.nodeOf(l, o.typ))
-			if visit != nil {
-				visit(n, o)
-			}
-			g.references(o, l.step == stepNamespace, func(ref, key uint64, s step) { add(link{ref, key, n, s}) })
+			seen[i] = true
+			follow(links[i], b)
 		})
+		for i, l := range links {
+			if _, found := g.index[l.addr]; !seen[i] && !found {
+				if o, ok := g.object(l.addr); ok { // nothing is mapped before it, as before a large block of malloc
+					follow(l, o.b)
+				}
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -170,8 +181,10 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 	return nil
 }
 
-// holds says whether an object is one that may hold others.
-func (o object) holds() bool { return o.typ.class != leaf && o.typ.class != code }
+// counts says whether an object is one that may hold others, or is large.
+func (g *graph) counts(o object) bool {
+	return o.typ.class != leaf && o.typ.class != code || g.size(o) >= large
+}
 
 func (g *graph) nodeOf(l link, t *typ) node {
 	n := node{addr: l.addr, key: l.key, typ: t, parent: l.parent, step: l.step}
@@ -220,7 +233,10 @@ func (g *graph) references(o object, space bool, each func(ref, key uint64, s st
 	case deque:
 		g.queued(o, item)
 		known = o.typ.size
-	case bytearray, leaf, code:
+	case bytearray, array, leaf, code:
+		return
+	case ndarray:
+		each(o.word(48), 48, stepField) // whose data it shows
 		return
 	case module:
 		each(o.word(16), 0, stepNamespace)
@@ -246,6 +262,7 @@ func (g *graph) references(o object, space bool, each func(ref, key uint64, s st
 			g.variables(o.addr, each)
 			return
 		}
+		g.variables(o.word(24), each)
 	}
 	g.attributes(o, each)
 	g.scan(o, known, each)

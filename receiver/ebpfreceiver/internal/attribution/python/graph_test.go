@@ -200,6 +200,35 @@ func TestQueued(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
+// What numpy and the module array hold outside of an object counts with it; a view of another array has none.
+func TestSize(t *testing.T) {
+	m, _ := world()
+	m.typ("numpy.ndarray", 96, 0)
+	m.typ("array.array", 64, 0)
+	shape, strides := m.alloc(16), m.alloc(16)
+	m.put(shape, 0, 1000)
+	m.put(shape, 8, 50)
+	m.put(strides, 0, 400)
+	m.put(strides, 8, 8)
+	owner := m.object("numpy.ndarray", 96, madeAt, 2, shape, strides, 0, 0, 5)
+	view := m.object("numpy.ndarray", 96, madeAt, 2, shape, strides, owner, 0, 1)
+	double := m.alloc(8)
+	m.put(double, 0, 8<<32|'d')
+	numbers := m.object("array.array", 64, 900, madeAt, 1000, double)
+	g := newGraph(m.made, offsets311)
+	size := func(at uint64) uint64 {
+		o, ok := g.object(at)
+		require.True(t, ok)
+		return g.size(o)
+	}
+	assert.Equal(t, rounded(96)+rounded(400_000), size(owner))
+	assert.Equal(t, rounded(96), size(view))
+	assert.Equal(t, rounded(64)+rounded(8000), size(numbers))
+	s := measure{g: g, seen: map[uint64]bool{}, until: used() + time.Second}
+	bytes, _ := s.measure(view)
+	assert.Equal(t, size(view)+size(owner), bytes, "the view keeps it")
+}
+
 // What a hostile program has in its memory neither crashes nor holds up.
 func FuzzWalk(f *testing.F) {
 	whole, main := world()

@@ -86,8 +86,11 @@ func (g *graph) running(addr uint64) (root, bool) {
 		return root{}, false
 	}
 	at := addr + g.at.generatorFrame + g.at.code
-	if o.typ.class == function {
+	switch {
+	case o.typ.class == function:
 		at = addr + g.at.functionCode
+	case o.typ.class == frame && g.at.generatorFrame != 0:
+		at = o.word(24) + g.at.code
 	}
 	b := make([]byte, 8)
 	if _, err := g.ReadAt(b, int64(at)); err != nil {

@@ -45,8 +45,10 @@ const (
 	typeObject
 	function
 	generator
-	frame // until 3.10
+	frame
 	code
+	array
+	ndarray
 )
 
 // flags of types (object.h)
@@ -112,7 +114,7 @@ func (o object) shared() uint64 {
 // classes are known by the names of types that are part of Python.
 var classes = map[string]class{
 	"set": set, "frozenset": set, "collections.deque": deque, "bytearray": bytearray, "module": module, "function": function, "code": code,
-	"generator": generator, "coroutine": generator, "async_generator": generator, "frame": frame,
+	"generator": generator, "coroutine": generator, "async_generator": generator, "frame": frame, "array.array": array, "numpy.ndarray": ndarray,
 	// What they refer to is not kept by them.
 	"weakref": leaf, "weakref.ReferenceType": leaf, "weakproxy": leaf, "weakref.ProxyType": leaf, "weakcallableproxy": leaf, "weakref.CallableProxyType": leaf,
 	"method_descriptor": leaf, "wrapper_descriptor": leaf, "getset_descriptor": leaf, "member_descriptor": leaf,

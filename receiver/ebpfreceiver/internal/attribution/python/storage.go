@@ -2,6 +2,8 @@
 
 package python
 
+import "math"
+
 // How many of a container's references are followed: of a larger one, the first and the last.
 const (
 	maxFirst = 2048
@@ -214,6 +216,10 @@ func (g *graph) size(o object) uint64 {
 		storage = (o.length()/dequeBlock + 1) * (dequeBlock + 2) * 8
 	case bytearray:
 		storage = min(o.word(24), maxLength)
+	case array:
+		storage = min(o.word(32), maxLength) * g.itemSize(o)
+	case ndarray:
+		storage = g.data(o)
 	}
 	if o.typ.flags&flagGC != 0 {
 		n += 16
@@ -222,6 +228,30 @@ func (g *graph) size(o object) uint64 {
 		n += 16
 	}
 	return rounded(n) + rounded(storage)
+}
+
+// itemSize is what each number in an array.array takes (arraydescr of arraymodule.c).
+func (g *graph) itemSize(o object) uint64 {
+	b := make([]byte, 8)
+	if _, err := g.ReadAt(b, int64(o.word(40))); err != nil || b[4] > 8 {
+		return 0
+	}
+	return uint64(b[4])
+}
+
+// data is what a numpy array owns (PyArrayObject_fields of ndarraytypes.h), which is as long as its longest stride takes it.
+func (g *graph) data(o object) (bytes uint64) {
+	const maxDimensions, owns = 64, 0x4
+	n := o.word(24) & math.MaxUint32
+	if o.word(64)&owns == 0 || n > maxDimensions {
+		return 0
+	}
+	lengths := append([]byte(nil), g.words(o.word(32), n)...)
+	strides := g.words(o.word(40), n)
+	for i := 0; i+8 <= min(len(lengths), len(strides)); i += 8 {
+		bytes = max(bytes, min(word(lengths, uint64(i)), 1<<31)*min(word(strides, uint64(i)), 1<<31))
+	}
+	return min(bytes, maxLength)
 }
 
 // rounded is what allocators make of a size.

@@ -56,7 +56,7 @@ func (g *graph) users(names []uint64) map[uint64][]string {
 			if !slices.Contains(names, ref) || len(found[ref]) > maxUsers {
 				return
 			}
-			if r, ok := g.function(c.addr); ok {
+			if r, ok := g.function(c.addr); ok && !strings.HasPrefix(r.file, "<") { // what was generated, as by dataclasses
 				text := fmt.Sprintf("%s (%s:%d)", r.within, path.Base(r.file), r.line)
 				if !slices.Contains(found[ref], text) {
 					found[ref] = append(found[ref], text)

@@ -20,7 +20,9 @@ const (
 	maxContainers = 50_000
 	maxHolders    = 8
 	// looks is how often sizes are read over the window.
-	looks = 10
+	looks = 20
+	// maxShared is how many attributes the instances of a class have in common (SHARED_KEYS_MAX_SIZE of dictobject.c).
+	maxShared = 30
 	// leastEntries is what a container must gain to be looked at any closer.
 	leastEntries = 8
 	// walkTime is what CPU time one of the three walks may take.
@@ -38,7 +40,7 @@ type Holder struct {
 	Type, Of string
 	// Count is how many containers that are, all reached in the same way.
 	Count int
-	// Entries is by how many it grew over the window, Bytes what these are estimated to take.
+	// Entries is by how many it grew over the window, 0 if it is in one piece; Bytes what these are estimated to take.
 	Entries, Bytes float64
 	// Samples is how many of the new entries were measured.
 	Samples int
@@ -77,12 +79,12 @@ func (p *Program) Watch(ctx context.Context, window time.Duration) (Result, erro
 		select {
 		case <-ctx.Done():
 			return Result{}, ctx.Err()
-		case <-time.After(time.Until(began.Add(window * time.Duration(n) / looks))):
+		case <-time.After(time.Until(began.Add(when(n, window)))):
 		}
 		if err := w.look(n, time.Since(began)); err != nil {
 			return Result{}, err
 		}
-		if n == looks/2 {
+		if n == looks/2 || slices.Contains(again, n) && w.doubtful(n) {
 			if err := w.count(ctx); err != nil {
 				return Result{}, err
 			}
@@ -94,16 +96,36 @@ func (p *Program) Watch(ctx context.Context, window time.Duration) (Result, erro
 	return w.end(ctx)
 }
 
+// when is the time of a look: of those that are odd a little later than in turn, since what a program sweeps at intervals of its own must not be
+// seen at the same moment of each.
+func when(n int, window time.Duration) time.Duration {
+	at := time.Duration(n) * window / looks
+	if n%2 == 1 {
+		at += window / looks * 2 / 5
+	}
+	return at
+}
+
+// again are the looks at which all is gone through once more if there is what was added up to then, and no container accounts for it: what is
+// emptied now and then, and replaced by another, is only told from what is kept by being looked at more often.
+var again = []int{13, 17}
+
 type watch struct {
 	p          *Program
 	g          *graph
 	containers []container
 	at         [looks + 1]time.Duration
 	old        old
-	counts     []map[kin]int // at the beginning, in the middle and at the end
-	cycles     []cycles
-	tops       []int32 // the node of the name that each node hangs on
+	walks      []walked // at the beginning, in the middle, perhaps in between, and at the end
+	tops       []int32  // the node of the name that each node hangs on
 	partial    bool
+}
+
+// walked is what was counted when all was gone through once.
+type walked struct {
+	kinds  map[kin]int
+	pieces pieces
+	cycles cycles
 }
 
 // old is what was there at the beginning: addresses in order.
@@ -126,8 +148,8 @@ var sized = map[class]uint64{dict: 16, list: 16, set: 24, deque: 16, bytearray: 
 func (w *watch) begin(ctx context.Context) error {
 	err := w.walk(ctx, func(n int32, o object) {
 		at, ok := sized[o.typ.class]
-		// Attributes of an instance are as many as its class has.
-		if of := w.g.nodes[n]; !ok || of.step == stepNamespace && w.g.nodes[of.parent].typ.class == other {
+		// Attributes of an instance are as many as its class has, mostly.
+		if of := w.g.nodes[n]; !ok || of.step == stepNamespace && w.g.nodes[of.parent].typ.class == other && o.word(at) <= maxShared {
 			return
 		}
 		if len(w.containers) >= maxContainers {
@@ -155,7 +177,7 @@ func (w *watch) walk(ctx context.Context, visit func(int32, object)) error {
 		return err
 	}
 	w.g.roots, w.partial = roots, w.partial || !whole
-	counts := map[kin]int{}
+	all := walked{kinds: map[kin]int{}, pieces: pieces{}}
 	w.tops = w.tops[:0]
 	err = w.g.walk(ctx, walkTime, func(n int32, o object) {
 		of := w.g.nodes[n]
@@ -168,8 +190,13 @@ func (w *watch) walk(ctx context.Context, visit func(int32, object)) error {
 			}
 		}
 		w.tops = append(w.tops, top)
-		if len(counts) < maxNodes/2 {
-			counts[kin{o.typ.addr, w.g.nodes[top].place}]++
+		if len(all.kinds) < maxNodes/2 {
+			all.kinds[kin{o.typ.addr, w.g.nodes[top].place}]++
+		}
+		if of.typ.class.piece() {
+			if size := w.g.size(o); size >= large {
+				all.pieces[of.place] += size
+			}
 		}
 		if visit != nil {
 			visit(n, o)
@@ -178,10 +205,9 @@ func (w *watch) walk(ctx context.Context, visit func(int32, object)) error {
 	if err != nil {
 		return err
 	}
-	w.counts = append(w.counts, counts)
 	w.partial = w.partial || w.g.partial
-	c, err := w.p.unreached(ctx, w.g)
-	w.cycles = append(w.cycles, c)
+	all.cycles, err = w.p.unreached(ctx, w.g)
+	w.walks = append(w.walks, all)
 	return err
 }
 
@@ -208,13 +234,57 @@ func (w *watch) look(n int, at time.Duration) error {
 	return err
 }
 
+// doubtful says whether what was counted has grown so far, for which no container accounts.
+func (w *watch) doubtful(look int) bool {
+	accounted := map[uint64]bool{}
+	for i := range w.containers {
+		c := &w.containers[i]
+		if n, ok := w.g.index[c.addr]; ok && c.sizes[look] > c.sizes[0]+leastEntries {
+			accounted[w.g.nodes[w.top(n)].place] = true
+		}
+	}
+	last := w.walks[len(w.walks)-1]
+	for place := range last.pieces {
+		if w.added(func(all walked) int { return int(all.pieces[place]) }) >= large/2 {
+			return true
+		}
+	}
+	for of := range last.kinds {
+		if !w.partial && !accounted[of.root] && w.added(func(all walked) int { return all.kinds[of] }) >= leastObjects/2 {
+			return true
+		}
+	}
+	for t := range last.cycles.counts {
+		if !w.partial && w.added(func(all walked) int { return all.cycles.counts[t] }) >= leastObjects/2 {
+			return true
+		}
+	}
+	return false
+}
+
+// added is by how much what was counted has grown, 0 if it ever became less.
+func (w *watch) added(n func(walked) int) int {
+	if !slices.IsSortedFunc(w.walks, func(a, b walked) int { return cmp.Compare(n(a), n(b)) }) {
+		return 0
+	}
+	return n(w.walks[len(w.walks)-1]) - n(w.walks[0])
+}
+
+// rises says whether there is ever more of what was counted, and in both halves: by how much, in all.
+func (w *watch) rises(least int, n func(walked) int) (more int, ok bool) {
+	more = w.added(n)
+	first := n(w.walks[1]) - n(w.walks[0])
+	return more, more >= least && first >= more/8 && more-first >= more/8
+}
+
 // group are containers that are reached in the same way.
 type group struct {
 	nodes  []int32
 	gained []int64
 	points []trend.Point
-	most   int64 // that one of them has gained
-	which  int   // that one
+	top    uint64 // the place of the name that they hang on
+	most   int64  // that one of them has gained
+	which  int    // that one
 }
 
 func (w *watch) end(ctx context.Context) (Result, error) {
@@ -224,13 +294,14 @@ func (w *watch) end(ctx context.Context) (Result, error) {
 	r := Result{Objects: len(w.g.nodes), Partial: w.partial}
 	w.g.until = used() + measureTime + namesTime
 	m := measure{g: w.g, old: w.old, seen: map[uint64]bool{}, until: used() + measureTime}
-	grown := w.grown()
+	grown, settled := w.grown()
 	for _, of := range grown {
 		if h := w.holder(&m, of); h.Bytes > 0 {
 			r.Holders = append(r.Holders, h)
 		}
 	}
-	r.Holders = append(r.Holders, w.chains(&m, grown)...)
+	r.Holders = append(r.Holders, w.chains(&m, grown, settled)...)
+	r.Holders = append(r.Holders, w.larger(grown)...)
 	if h, ok := w.uncollected(&m); ok {
 		r.Holders = append(r.Holders, h)
 	}
@@ -249,8 +320,8 @@ func (w *watch) end(ctx context.Context) (Result, error) {
 	return r, nil
 }
 
-// grown are the groups that grow, and still do at the end.
-func (w *watch) grown() []*group {
+// grown are the groups that grow, and still do at the end; settled is by how much others have grown or fallen, by the place of the name they hang on.
+func (w *watch) grown() (all []*group, settled map[uint64]float64) {
 	groups := map[uint64]*group{}
 	for i := range w.containers {
 		c := &w.containers[i]
@@ -261,7 +332,7 @@ func (w *watch) grown() []*group {
 		}
 		of := groups[w.g.nodes[n].place]
 		if of == nil {
-			of = &group{points: make([]trend.Point, looks+1)}
+			of = &group{points: make([]trend.Point, looks+1), top: w.g.nodes[w.top(n)].place}
 			for i := range of.points {
 				of.points[i].At = w.at[i]
 			}
@@ -277,24 +348,38 @@ func (w *watch) grown() []*group {
 			of.nodes, of.gained = append(of.nodes, n), append(of.gained, gained)
 		}
 	}
-	var all []*group
+	settled = map[uint64]float64{}
 	for _, of := range groups {
 		if len(of.nodes) > 0 && of.grows() {
 			all = append(all, of)
+		} else {
+			settled[of.top] += max(of.fall(), of.growth())
 		}
 	}
 	// Whoever is nearest to a name is measured first: what two hold is the first one's.
 	slices.SortFunc(all, func(a, b *group) int {
 		return cmp.Or(cmp.Compare(b.growth(), a.growth()), cmp.Compare(a.nodes[0], b.nodes[0]))
 	})
-	return all[:min(len(all), 4*maxHolders)]
+	return all[:min(len(all), 4*maxHolders)], settled
 }
 
-// grows says whether it does, in both halves: a program that does not always get a CPU grows unevenly.
+// grows says whether it does, in both halves and at the end. A program that does not always get a CPU grows unevenly, but what is swept or emptied
+// now and then also falls: of that it must be clear that more is left each time.
 func (of *group) grows() bool {
-	t, middle := trend.Of(of.points), of.points[looks/2].Bytes
-	least := t.Growth / 8
-	return t.Growth > max(leastEntries, 2*t.Noise) && middle-of.points[0].Bytes >= least && of.points[looks].Bytes-middle >= least
+	t := trend.Of(of.points)
+	gained := func(from, to int) float64 { return of.points[to].Bytes - of.points[from].Bytes }
+	return t.Growth > leastEntries && gained(0, looks/2) >= t.Growth/8 && gained(looks/2, looks) >= t.Growth/8 &&
+		gained(looks*3/4, looks) >= t.Growth/16 && (of.fall() <= t.Growth/4 || t.Growth > 4*t.Noise)
+}
+
+// fall is how far it fell at most from what it had been before.
+func (of *group) fall() (most float64) {
+	var peak float64
+	for _, p := range of.points {
+		peak = max(peak, p.Bytes)
+		most = max(most, peak-p.Bytes)
+	}
+	return most
 }
 
 func (of *group) growth() float64 { return trend.Of(of.points).Growth }
@@ -323,14 +408,13 @@ func (w *watch) holder(m *measure, of *group) Holder {
 const leastObjects = 64
 
 // chains are names on which ever more objects of a type hang without a container that grows: objects that refer to each other.
-func (w *watch) chains(m *measure, grown []*group) []Holder {
+func (w *watch) chains(m *measure, grown []*group, settled map[uint64]float64) []Holder {
 	if w.partial {
 		return nil // what is counted depends on how far a walk came
 	}
 	more := map[kin]int{}
-	for of, end := range w.counts[2] {
-		first, middle := w.counts[0][of], w.counts[1][of]
-		if n := end - first; n >= leastObjects && middle > first && end-middle >= n/8 {
+	for of := range w.walks[len(w.walks)-1].kinds {
+		if n, ok := w.rises(leastObjects, func(all walked) int { return all.kinds[of] }); ok {
 			more[of] = n
 		}
 	}
@@ -343,7 +427,8 @@ func (w *watch) chains(m *measure, grown []*group) []Holder {
 			}
 		}
 	}
-	// What containers hold was measured there.
+	// What containers hold was measured there, or they are full by now, or swept.
+	maps.DeleteFunc(more, func(of kin, n int) bool { return settled[of.root] > float64(n)/4 })
 	for _, of := range grown {
 		for _, n := range of.nodes {
 			place := w.g.nodes[w.top(n)].place

@@ -1,9 +1,11 @@
 """leak.py leaks in one of several ways, while churn makes thirty times as much garbage of the same size."""
+import array
 import asyncio
 import collections
 import ctypes
 import functools
 import gc
+import io
 import sys
 import threading
 import time
@@ -17,7 +19,13 @@ SEEN = set()
 RING = {}
 LOG = bytearray()
 BUCKETS = {"users": [], "events": [], "orders": []}
+SWEPT = {}
+ERRORS = []
+SAMPLES = array.array("d", range(20000))
+OUT = io.BytesIO()
+OUT.write(b"x" * 100000)
 head = None
+text = "x" * 100000
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 
@@ -44,7 +52,14 @@ class Node:
         self.following = following
 
 
+class Bag:
+    """Has an attribute for each thing."""
+
+
 app = App()
+bag = Bag()
+for n in range(40):
+    setattr(bag, "first_%d" % n, n)
 slotted = Slotted()
 
 
@@ -87,6 +102,29 @@ def cycle(n):
     s.self = s
 
 
+def concatenated(n):
+    """What is put together is another object each time, and larger."""
+    global text
+    text += "x" * 3000
+
+
+def failed(n):
+    """Its variables live on with the error."""
+    data = Session(n)
+    try:
+        raise ValueError(n)
+    except ValueError as e:
+        ERRORS.append(e)
+
+
+def sweep(n):
+    """A cache that is swept now and then."""
+    SWEPT[n] = Session(n)
+    if n % 100 == 0:
+        for old in [k for k in SWEPT if k < n - 20]:
+            del SWEPT[old]
+
+
 def extension(n):
     """What an extension in C might do: Python knows nothing of it."""
     at = libc.malloc(3000)
@@ -119,6 +157,13 @@ LEAKS = {
     "chain": chain,
     "bounded": ring,
     "cycles": cycle,
+    "threshold": cycle,
+    "attributes": lambda n: setattr(bag, "key_%d" % n, Session(n)),
+    "str": concatenated,
+    "file": lambda n: OUT.write(b"x" * 3000),
+    "array": lambda n: SAMPLES.extend(range(400)),
+    "errors": failed,
+    "swept": sweep,
     "extension": extension,
     "threads": lambda n: thread(n) if n % 10 == 0 else None,
     "nothing": lambda n: None,
@@ -158,6 +203,8 @@ def main():
         asyncio.run(tasks())
     if how == "cycles":
         gc.disable()
+    if how == "threshold":
+        gc.set_threshold(0)
     leak = LEAKS[how]
     n = 0
     while True:
