@@ -153,8 +153,8 @@ func (s *Site) sentence(first bool) string {
 			break // what calls a handler is the same for all of them
 		}
 	}
-	if at := waits(s.Blocked); at != "" {
-		fmt.Fprintf(&b, ", blocked in %s", at)
+	if s.waits != "" {
+		b.WriteString(", blocked in " + s.waits)
 	}
 	if s.Processes > 1 {
 		fmt.Fprintf(&b, ", in %d processes", s.Processes)
@@ -183,30 +183,40 @@ func (s *Site) holding() string {
 	return b.String()
 }
 
-// waits names where goroutines block: the innermost function that is not the runtime's, and what it waits for.
-func waits(stack []symbols.Frame) string {
-	var on string
-	for _, f := range stack {
-		if !strings.HasPrefix(f.Function, "runtime.") {
-			if f.Line > 0 {
-				return fmt.Sprintf("%s (%s:%d)%s", f.Function, base(f.File), f.Line, on)
-			}
-			return f.Function + on
-		}
-		switch f.Function {
-		case "runtime.chanrecv":
-			on = " on receiving from a channel"
-		case "runtime.chansend":
-			on = " on sending to a channel"
-		case "runtime.selectgo":
-			on = " in a select"
-		case "runtime.semacquire1":
-			on = " on a lock"
-		case "runtime.netpollblock":
+// waits names where goroutines block: the innermost function that is not the language's, the language's that it has called, and what that waits for.
+func waits(stack []symbols.Frame, of func(symbols.Frame) whose) string {
+	notRuntime := func(f symbols.Frame) bool { return !strings.HasPrefix(f.Function, "runtime.") }
+	i := slices.IndexFunc(stack, func(f symbols.Frame) bool { return of(f) != ofLanguage })
+	if i < 0 {
+		i = slices.IndexFunc(stack, notRuntime)
+	}
+	if i < 0 {
+		return ""
+	}
+	at, on := stack[i].Function, ""
+	if f := stack[i]; f.Line > 0 {
+		at += fmt.Sprintf(" (%s:%d)", base(f.File), f.Line)
+	}
+	called := i > 0 && notRuntime(stack[i-1])
+	if called {
+		at = stack[i-1].Function + " ← " + at
+	}
+	for _, f := range stack[:i] {
+		switch {
+		case f.Function == "runtime.netpollblock":
 			on = " on the network"
+		case called: // its name tells
+		case f.Function == "runtime.chanrecv":
+			on = " on receiving from a channel"
+		case f.Function == "runtime.chansend":
+			on = " on sending to a channel"
+		case f.Function == "runtime.selectgo":
+			on = " in a select"
+		case f.Function == "runtime.semacquire1":
+			on = " on a lock"
 		}
 	}
-	return ""
+	return at + on
 }
 
 func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }

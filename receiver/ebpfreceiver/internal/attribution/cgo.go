@@ -84,6 +84,9 @@ func frames(g *golang.Program, m *modules.Modules, pc uint64) []symbols.Frame {
 var cCall = regexp.MustCompile(`^_cgo_[0-9a-f]+_C2?func_+(.+)$`)
 
 // ownC tells the program's C functions, and C.name as Go calls them, from the C library and what lies between the languages.
-func ownC(f symbols.Frame) bool {
-	return ownNative(f) && !slices.Contains([]string{"runtime", "runtime/cgo"}, packageOf(f.Function))
+func ownC(f symbols.Frame) whose {
+	if slices.Contains([]string{"runtime", "runtime/cgo"}, packageOf(f.Function)) {
+		return ofLanguage
+	}
+	return ownNative(f)
 }

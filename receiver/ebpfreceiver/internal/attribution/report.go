@@ -64,6 +64,7 @@ type Site struct {
 	Stack []symbols.Frame
 
 	tables float64 // bytes of Bytes that are room in tables
+	waits  string  // where goroutines wait, in words
 }
 
 // Process is what was found out about one process.

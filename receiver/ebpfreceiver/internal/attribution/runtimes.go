@@ -33,7 +33,7 @@ const glance = 500 * time.Millisecond
 
 // golang looks at a Go program: its heap, its goroutines at the beginning, the middle and the end, and what C has allocated for it.
 func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modules, layout process.Layout, o Options) error {
-	own := ownGo(g.Object.GoModules)
+	own := ownGo(g.Object.GoMain, g.Object.GoModules)
 	type result struct {
 		added []golang.Added
 		err   error
@@ -122,10 +122,13 @@ func join(a, b string) string {
 // starts are where goroutines were started, with names.
 type starts struct {
 	g     *golang.Program
-	own   func(symbols.Frame) bool
+	own   func(symbols.Frame) whose
 	by    map[uint64]golang.Start
 	named map[string][]symbols.Frame // by stack: many are the same
 }
+
+// isOwn says that a function is none of the language's.
+func (s *starts) isOwn(f symbols.Frame) bool { return s.own(f) != ofLanguage }
 
 // maxStarters is how many goroutines are gone back through, each started by the next.
 const maxStarters = 3
@@ -154,7 +157,7 @@ func (s *starts) of(goroutine uint64) (all []symbols.Frame) {
 			return nil
 		}
 		all = append(all, s.frames(start.Stack)...)
-		if slices.ContainsFunc(all, s.own) {
+		if slices.ContainsFunc(all, s.isOwn) {
 			return all
 		}
 		goroutine = start.By
@@ -176,14 +179,18 @@ func heldGo(s *starts, all []golang.Held) (out []held, shared float64) {
 	return out, shared
 }
 
-// split tells what a stack holds that is only the language's apart by who has started its goroutines, as far as they are known.
+// split tells what a stack holds apart by who has started its goroutines, as far as they are known: where a goroutine runs a function of the
+// program, or nothing but the language's.
 func (s *starts) split(of held, goroutines []uint64) []held {
 	var all []held
-	if !slices.ContainsFunc(of.stack, s.own) {
+	if s.isProgram(of.stack) || !slices.ContainsFunc(of.stack, s.isOwn) {
 		for _, id := range goroutines {
 			if started := s.of(id); started != nil {
 				part := of
 				part.started = started
+				if r := s.by[id].Route; r != nil && len(of.routes) == 0 {
+					part.routes = map[golang.Route]int{*r: 1}
+				}
 				all = append(all, part)
 			}
 		}
@@ -196,6 +203,12 @@ func (s *starts) split(of held, goroutines []uint64) []held {
 		all[i].bytes, all[i].objects, all[i].samples = of.bytes/n, of.objects/n, 1
 	}
 	return all
+}
+
+// isProgram says that a goroutine was started to run a function of the program.
+func (s *starts) isProgram(stack []symbols.Frame) bool {
+	i := lastIndex(stack, func(f symbols.Frame) bool { return f.Function != "runtime.goexit" })
+	return i >= 0 && s.own(stack[i]) == ofProgram
 }
 
 // growTables are functions of the runtime that make room in what several may put things into: who needs more is not always who has
@@ -221,7 +234,7 @@ func goroutineSites(s *starts, a golang.Added) []Site {
 			continue
 		}
 		of := held{bytes: float64(a.StackBytes), objects: float64(a.Count), samples: 1, stack: s.frames(start.Stack)}
-		if !slices.ContainsFunc(of.stack, s.own) {
+		if !slices.ContainsFunc(of.stack, s.isOwn) {
 			of.started = s.of(start.By)
 		}
 		if start.Route != nil {
@@ -246,7 +259,7 @@ func goroutineSites(s *starts, a golang.Added) []Site {
 	}
 	sites := sitesOf(all, Retained, KindGoroutines, s.own)
 	for i := range sites {
-		sites[i].Blocked = blocked
+		sites[i].Blocked, sites[i].waits = blocked, waits(blocked, s.own)
 	}
 	return sites
 }

@@ -4,6 +4,7 @@ package attribution
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,10 +15,21 @@ import (
 // maxCallers is how many callers tell one site from another. Where these are all in the same library, so does who has called that.
 const maxCallers = 3
 
-// handlers are the functions of net/http that call a handler; the function before one of them on the stack serves requests.
+// whose says whose a function is.
+type whose int
+
+const (
+	ofLanguage whose = iota
+	ofLibrary
+	ofProgram
+)
+
+// handlers are the functions of net/http, and of routers beside it, that call a handler; the function before one of them on the stack serves
+// requests.
 var handlers = []string{
 	"net/http.HandlerFunc.ServeHTTP", "net/http.(*ServeMux).ServeHTTP", "net/http.serverHandler.ServeHTTP",
-	"github.com/gin-gonic/gin.(*Context).Next",
+	"github.com/gin-gonic/gin.(*Context).Next", "github.com/labstack/echo/v4.(*Echo).add.func1", "github.com/julienschmidt/httprouter.(*Router).ServeHTTP",
+	"github.com/gofiber/fiber/v2.(*App).next",
 }
 
 // funcPool hands out objects that others have given back. Who finds none there, so that a new one is made, is not who keeps the others:
@@ -37,31 +49,30 @@ type held struct {
 	routes map[golang.Route]int
 }
 
-// sitesOf joins stacks that differ in nothing people care about. own says whether a function is the program's, or that of a
-// library it uses, rather than of the language.
-func sitesOf(all []held, grade Grade, kind Kind, own func(symbols.Frame) bool) []Site {
+// sitesOf joins stacks that differ in nothing people care about.
+func sitesOf(all []held, grade Grade, kind Kind, of func(symbols.Frame) whose) []Site {
 	byKey, routes := map[string]*Site{}, map[string]map[golang.Route]int{}
 	for _, h := range all {
-		s := siteOf(h.stack, h.started, own)
+		s := siteOf(h.stack, h.started, of)
 		s.Grade, s.Kind = grade, kind
 		key := s.Function.Function
 		for _, c := range s.Callers {
 			key += "\x00" + c.Function
 		}
-		of := byKey[key]
-		if of == nil {
-			of = &s
-			byKey[key], routes[key] = of, map[golang.Route]int{}
+		joined := byKey[key]
+		if joined == nil {
+			joined = &s
+			byKey[key], routes[key] = joined, map[golang.Route]int{}
 		}
 		for r, n := range h.routes {
 			routes[key][r] += n
 		}
-		of.Bytes += h.bytes
+		joined.Bytes += h.bytes
 		if h.table {
-			of.tables += h.bytes
+			joined.tables += h.bytes
 		}
-		of.Objects += h.objects
-		of.Samples += h.samples
+		joined.Objects += h.objects
+		joined.Samples += h.samples
 	}
 	sites := make([]Site, 0, len(byKey))
 	for key, s := range byKey {
@@ -130,7 +141,7 @@ func proven(sites []Site) (_ []Site, left float64) {
 }
 
 // siteOf finds who holds it on a stack, and where its goroutine was started.
-func siteOf(stack, started []symbols.Frame, own func(symbols.Frame) bool) Site {
+func siteOf(stack, started []symbols.Frame, of func(symbols.Frame) whose) Site {
 	s := Site{Stack: append(slices.Clip(stack), started...)}
 	if len(stack) == 0 {
 		s.Function.Function = "?"
@@ -140,7 +151,7 @@ func siteOf(stack, started []symbols.Frame, own func(symbols.Frame) bool) Site {
 		stack, started = stack[:i], nil
 	}
 	stack = entered(stack)
-	first := slices.IndexFunc(stack, func(f symbols.Frame) bool { return own(f) && !isWrapper(f) })
+	first := slices.IndexFunc(stack, func(f symbols.Frame) bool { return of(f) != ofLanguage && !isStart(f) })
 	if first < 0 {
 		// All of it is the language's: what Go's runtime does not do itself, or as far as a stack of others was followed.
 		first = max(slices.IndexFunc(stack, func(f symbols.Frame) bool { return !strings.HasPrefix(f.Function, "runtime.") }), 0)
@@ -148,22 +159,71 @@ func siteOf(stack, started []symbols.Frame, own func(symbols.Frame) bool) Site {
 			first = len(stack) - 1
 		}
 	}
-	s.Function = stack[first]
-	stack = append(slices.Clip(stack), started...)
-	for i := first; i < len(stack); i++ {
-		f := stack[i]
-		told := len(s.Callers) < maxCallers || isWithin(&s) && f.Module != s.Function.Module
-		if i > first && own(f) && told && f.Function != last(&s).Function {
-			s.Callers = append(s.Callers, f)
-		}
-		if s.Handler == "" && i+1 < len(stack) && slices.Contains(handlers, stack[i+1].Function) {
-			if !slices.Contains(handlers, f.Function) {
-				s.Handler = f.Function
+	calls := written(append(slices.Clip(stack[first:]), started...))
+	at, serves := handler(calls, of)
+	if serves {
+		calls = calls[:at+1]
+	}
+	// What calls the program, such as a framework, is told only where it comes to more of it.
+	if i := lastIndex(calls, func(f symbols.Frame) bool { return of(f) == ofProgram }); i >= 0 {
+		calls = calls[:i+1]
+	}
+	s.Function = calls[0]
+	s.Callers = callers(calls, of)
+	if all := s.Callers; len(all) > maxCallers {
+		s.Callers = slices.Clip(all[:maxCallers])
+		switch {
+		case serves:
+			s.Callers[maxCallers-1] = all[len(all)-1]
+		case isWithin(&s):
+			if i := slices.IndexFunc(all, func(f symbols.Frame) bool { return f.Module != s.Function.Module }); i >= 0 {
+				s.Callers = append(s.Callers, all[i])
 			}
-			break
+		case of(s.Callers[0]) == ofProgram && of(last(&s)) == ofLibrary:
+			s.Callers = s.Callers[:maxCallers-1]
 		}
 	}
+	if serves {
+		s.Handler = calls[len(calls)-1].Function
+	}
 	return s
+}
+
+// handler finds who serves HTTP requests, the nearest: a method of the program's by which a type does, or whom one that calls handlers has called.
+func handler(calls []symbols.Frame, of func(symbols.Frame) whose) (at int, ok bool) {
+	for i, f := range calls {
+		if strings.HasSuffix(f.Function, ".ServeHTTP") && of(f) == ofProgram {
+			return i, true
+		}
+		if i > 0 && slices.Contains(handlers, f.Function) {
+			return i - 1, !slices.Contains(handlers, calls[i-1].Function)
+		}
+	}
+	return 0, false
+}
+
+// callers are the functions that have called the first. Of a library's, which call each other, it is the one that the program calls.
+func callers(calls []symbols.Frame, of func(symbols.Frame) whose) (all []symbols.Frame) {
+	inProgram := slices.ContainsFunc(calls, func(f symbols.Frame) bool { return of(f) == ofProgram })
+	calls = slices.Concat(calls[:1], slices.DeleteFunc(slices.Clone(calls[1:]), func(f symbols.Frame) bool { return of(f) == ofLanguage }))
+	before := calls[0].Function
+	for i, f := range calls[1:] {
+		inner := inProgram && of(f) == ofLibrary && of(calls[min(i+2, len(calls)-1)]) == ofLibrary
+		if !inner && f.Function != before {
+			all = append(all, f)
+			before = f.Function
+		}
+	}
+	return all
+}
+
+func lastIndex(stack []symbols.Frame, is func(symbols.Frame) bool) int {
+	for i := len(stack) - 1; i >= 0; i-- {
+		if is(stack[i]) {
+			return i
+		}
+	}
+	return -1
 }
 
 // entered leaves away functions of a library that have no name, where one is known by which the library was entered: of glib, that is
@@ -189,8 +249,26 @@ func isWithin(s *Site) bool {
 	return strings.Contains(base(s.Function.Module), ".so") && !slices.ContainsFunc(s.Callers, func(f symbols.Frame) bool { return f.Module != s.Function.Module })
 }
 
-// isWrapper says that the compiler made a function for a go statement with arguments; its name is of the function where that stands.
-func isWrapper(f symbols.Frame) bool { return strings.Contains(f.Function, ".gowrap") }
+// isStart says that the compiler made a function for a go statement with arguments; its name is of the function where that stands.
+func isStart(f symbols.Frame) bool { return wrapped.MatchString(f.Function) }
+
+// wrapped is how names end of functions that the compiler of Go makes for go and defer statements with arguments.
+var wrapped = regexp.MustCompile(`(\.gowrap|\.deferwrap|·dwrap·)[0-9]+$`)
+
+// written are the functions that stand in the source, without what the compiler makes for go and defer statements, for methods that are values,
+// and for methods of what a pointer points to.
+func written(stack []symbols.Frame) (all []symbols.Frame) {
+	for _, f := range stack {
+		f.Function = strings.TrimSuffix(wrapped.ReplaceAllString(f.Function, ""), "-fm")
+		if n := len(all); n > 0 {
+			if called := all[n-1].Function; called == f.Function || called == strings.NewReplacer("(*", "", ")", "").Replace(f.Function) {
+				continue
+			}
+		}
+		all = append(all, f)
+	}
+	return all
+}
 
 func last(s *Site) symbols.Frame {
 	if n := len(s.Callers); n > 0 {
@@ -208,21 +286,26 @@ func sortSites(sites []Site) {
 	})
 }
 
-// ownGo tells a Go program's own functions and those of its modules from the standard library's: the paths of those begin
-// with a domain, mostly.
-func ownGo(modules []string) func(symbols.Frame) bool {
-	return func(f symbols.Frame) bool {
+// ownGo tells a Go program's functions, and those of the modules that it uses, from the standard library's: the paths of modules begin with a
+// domain, mostly.
+func ownGo(program string, modules []string) func(symbols.Frame) whose {
+	return func(f symbols.Frame) whose {
 		pkg := packageOf(f.Function)
-		if pkg == "main" {
-			return true
-		}
+		in := func(module string) bool { return pkg == module || strings.HasPrefix(pkg, module+"/") }
+		var used string // the module below which it is, of those that are below each other
 		for _, m := range modules {
-			if pkg == m || strings.HasPrefix(pkg, m+"/") {
-				return true
+			if in(m) && len(m) > len(used) {
+				used = m
 			}
 		}
 		first, _, _ := strings.Cut(pkg, "/")
-		return strings.Contains(first, ".")
+		switch {
+		case pkg == "main", program != "" && in(program) && len(program) > len(used):
+			return ofProgram
+		case used != "", strings.Contains(first, "."):
+			return ofLibrary
+		}
+		return ofLanguage
 	}
 }
 
@@ -238,7 +321,14 @@ func packageOf(function string) string {
 }
 
 // ownNative tells a program's functions from those of the C library, of allocators, and of the languages' own.
-func ownNative(f symbols.Frame) bool {
+func ownNative(f symbols.Frame) whose {
+	if isNative(f) {
+		return ofProgram
+	}
+	return ofLanguage
+}
+
+func isNative(f symbols.Frame) bool {
 	module := base(f.Module)
 	for _, m := range []string{"libc.so", "libc-2", "libc.musl", "libstdc++", "libgcc_s", "ld-", "libjemalloc", "libtcmalloc", "libmimalloc", "libc++"} {
 		if strings.HasPrefix(module, m) {

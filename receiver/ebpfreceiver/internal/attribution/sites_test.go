@@ -24,7 +24,7 @@ func stack(functions ...string) (all []symbols.Frame) {
 }
 
 func TestSiteOf(t *testing.T) {
-	own := ownGo([]string{"shop"})
+	own := ownGo("shop", []string{"example.org/log"})
 	for name, c := range map[string]struct {
 		stack         []symbols.Frame
 		text, handler string
@@ -36,7 +36,7 @@ func TestSiteOf(t *testing.T) {
 		},
 		"a handler that is a type, behind middleware": {
 			stack("runtime.newobject", "shop/cart.Add", "shop/api.(*Cart).ServeHTTP", "shop/log.Middleware.func1", "net/http.HandlerFunc.ServeHTTP"),
-			"shop/cart.Add ← shop/api.(*Cart).ServeHTTP ← shop/log.Middleware.func1", "shop/log.Middleware.func1",
+			"shop/cart.Add ← shop/api.(*Cart).ServeHTTP", "shop/api.(*Cart).ServeHTTP",
 		},
 		"the standard library in between": {
 			stack("runtime.growslice", "bytes.(*Buffer).grow", "bytes.(*Buffer).Write", "example.org/log.(*Log).Add", "sort.Slice", "main.main", "runtime.main"),
@@ -48,7 +48,44 @@ func TestSiteOf(t *testing.T) {
 			stack("runtime.newobject", "shop/log.init.func1", "sync.(*Pool).Get", "shop/log.Line", "main.users"), "shop/log.init.func1", "",
 		},
 		"a goroutine of the standard library, for the program": {
-			stack("runtime.newproc", "net/http.(*Server).Serve", "main.main.gowrap1", "runtime.goexit"), "net/http.(*Server).Serve ← main.main.gowrap1", "",
+			stack("runtime.newproc", "net/http.(*Server).Serve", "main.main.gowrap1", "runtime.goexit"), "net/http.(*Server).Serve ← main.main", "",
+		},
+		"a library of many functions, and who calls it": {
+			stack("runtime.newobject", "example.org/log.alloc", "example.org/log.(*Log).grow", "example.org/log.(*Log).add", "example.org/log.(*Log).Add", "shop/cart.Add",
+				"shop/api.put", "shop/api.(*API).handle", "main.users", "net/http.HandlerFunc.ServeHTTP"),
+			"example.org/log.alloc ← example.org/log.(*Log).Add ← shop/cart.Add ← main.users", "main.users",
+		},
+		"a library that calls back": {
+			stack("runtime.newobject", "main.keep", "example.org/log.each", "example.org/log.Each", "main.main", "runtime.main"), "main.keep ← example.org/log.Each ← main.main", "",
+		},
+		"a library alone": {
+			stack("runtime.newobject", "example.org/log.a", "example.org/log.b", "example.org/log.c", "example.org/log.d", "example.org/log.e"),
+			"example.org/log.a ← example.org/log.b ← example.org/log.c ← example.org/log.d", "",
+		},
+		"a framework that calls the program": {
+			stack("runtime.newobject", "main.(*Store).Save", "main.(*server).Check", "example.org/rpc.handle.func1", "example.org/rpc.(*Server).serve", "runtime.goexit"),
+			"main.(*Store).Save ← main.(*server).Check", "",
+		},
+		"a framework that calls the program, by way of more of it": {
+			stack("runtime.newobject", "main.(*Store).Save", "main.(*server).put", "main.(*server).Check", "example.org/rpc.handle.func1", "main.intercept", "example.org/rpc.(*Server).serve"),
+			"main.(*Store).Save ← main.(*server).put ← main.(*server).Check", "",
+		},
+		"a router beside net/http's": {
+			stack("runtime.newobject", "main.(*Store).Save", "main.user", "github.com/labstack/echo/v4.(*Echo).add.func1", "main.logged.func1",
+				"github.com/labstack/echo/v4.(*Echo).ServeHTTP", "net/http.serverHandler.ServeHTTP"),
+			"main.(*Store).Save ← main.user", "main.user",
+		},
+		"a router that is not known": {
+			stack("runtime.newobject", "main.(*Store).Save", "main.user", "example.org/web.(*Mux).ServeHTTP", "net/http.serverHandler.ServeHTTP"),
+			"main.(*Store).Save ← main.user", "main.user",
+		},
+		"a handler that is a method": {
+			stack("runtime.newobject", "main.(*Server).User", "main.(*Server).User-fm", "net/http.HandlerFunc.ServeHTTP"), "main.(*Server).User", "main.(*Server).User",
+		},
+		"one that was put into its value":      {stack("runtime.newobject", "main.(*Server).User-fm", "net/http.HandlerFunc.ServeHTTP"), "main.(*Server).User", "main.(*Server).User"},
+		"a method of what a pointer points to": {stack("runtime.newobject", "main.Pool.Open", "main.(*Pool).Open", "main.main"), "main.Pool.Open ← main.main", ""},
+		"statements with arguments": {
+			stack("runtime.newobject", "main.clean", "main.run.deferwrap1", "main.run", "main.main·dwrap·2", "runtime.goexit"), "main.clean ← main.run ← main.main", "",
 		},
 		"recursion": {stack("main.walk", "main.walk", "main.walk", "main.main"), "main.walk ← main.main", ""},
 		"nothing":   {nil, "?", ""},
@@ -59,10 +96,36 @@ func TestSiteOf(t *testing.T) {
 	}
 }
 
+// The module that a program was built from may be below another one, and others below it.
+func TestOwnGo(t *testing.T) {
+	of := ownGo("example.org/shop", []string{"example.org", "example.org/shop/log", "old"})
+	for function, want := range map[string]whose{
+		"main.main": ofProgram, "example.org/shop/cart.(*Cart).Add": ofProgram, "example.org/shop.Run": ofProgram, "example.org/shop/log.Add": ofLibrary,
+		"example.org/x.F": ofLibrary, "old.F": ofLibrary, "github.com/a/b.F": ofLibrary, "gopkg.in/yaml%2ev3.F": ofLibrary, "net/http.Get": ofLanguage, "runtime.main": ofLanguage,
+	} {
+		assert.Equal(t, want, of(symbols.Frame{Function: function}), function)
+	}
+	assert.Equal(t, ofLibrary, ownGo("", nil)(symbols.Frame{Function: "example.org/shop.Run"}))
+}
+
+func TestWaits(t *testing.T) {
+	of := ownGo("shop", nil)
+	for want, stack := range map[string][]symbols.Frame{
+		"main.send on sending to a channel":             stack("runtime.gopark", "runtime.chansend", "runtime.chansend1", "main.send", "main.main.func1"),
+		"sync.(*Cond).Wait ← main.wait":                 stack("runtime.gopark", "sync.runtime_notifyListWait", "sync.(*Cond).Wait", "main.wait"),
+		"sync.(*Mutex).Lock ← shop/cart.Add":            stack("runtime.semacquire1", "sync.runtime_SemacquireMutex", "sync.(*Mutex).lockSlow", "sync.(*Mutex).Lock", "shop/cart.Add"),
+		"net.(*conn).Read ← main.read on the network":   stack("runtime.netpollblock", "internal/poll.runtime_pollWait", "net.(*netFD).Read", "net.(*conn).Read", "main.read"),
+		"net/http.(*persistConn).writeLoop in a select": stack("runtime.gopark", "runtime.selectgo", "net/http.(*persistConn).writeLoop"),
+		"": stack("runtime.gopark", "runtime.bgsweep"),
+	} {
+		assert.Equal(t, want, waits(stack, of))
+	}
+}
+
 // What the language's goroutines hold is told with who has started them.
 func TestSiteOfStarted(t *testing.T) {
 	s := siteOf(stack("runtime.makeslice", "bufio.NewReaderSize", "net/http.(*Transport).dialConn", "runtime.goexit"),
-		stack("runtime.newproc", "net/http.(*Transport).queueForDial", "net/http.Get", "main.fetch", "main.main"), ownGo(nil))
+		stack("runtime.newproc", "net/http.(*Transport).queueForDial", "net/http.Get", "main.fetch", "main.main"), ownGo("", nil))
 	assert.Equal(t, "bufio.NewReaderSize ← main.fetch ← main.main", s.Text())
 	assert.Len(t, s.Stack, 9)
 }
@@ -137,12 +200,12 @@ func TestSitesOf(t *testing.T) {
 	sites := sitesOf([]held{
 		{stack: a, bytes: 10, objects: 1, samples: 1}, {stack: stack("main.put", "main.b"), bytes: 15, objects: 1, samples: 2},
 		{stack: b, bytes: 10, objects: 1, samples: 1},
-	}, Retained, KindHeap, ownGo(nil))
+	}, Retained, KindHeap, ownGo("", nil))
 	assert.Len(t, sites, 2)
 	assert.Equal(t, "main.put ← main.a", sites[0].Text())
 	assert.InDelta(t, 20, sites[0].Bytes, 0)
 	assert.Equal(t, 2, sites[0].Samples)
-	grow := sitesOf([]held{{stack: stack("main.churn"), bytes: 1000, samples: 9}}, Growing, KindHeap, ownGo(nil))
+	grow := sitesOf([]held{{stack: stack("main.churn"), bytes: 1000, samples: 9}}, Growing, KindHeap, ownGo("", nil))
 	all := append(grow, sites...)
 	sortSites(all)
 	assert.Equal(t, "main.churn", all[2].Text())

@@ -212,6 +212,17 @@ func TestKeptUnseen(t *testing.T) {
 	assert.Equal(t, map[*sample]float64{churn: 1}, w.kept(class, []*sample{churn}, 0))
 }
 
+func TestInstantiated(t *testing.T) {
+	for function, want := range map[string]string{
+		"main.main":                            "main.main",
+		"main.(*Set[go.shape.string]).Add":     "main.(*Set[...]).Add",
+		"main.Map[go.shape.[]uint8,int].func1": "main.Map[...].func1",
+		"main.a]b[":                            "main.a]b[",
+	} {
+		assert.Equal(t, want, instantiated(function))
+	}
+}
+
 func TestReferences(t *testing.T) {
 	// lea 0x10(%rip),%rax; mov 0x20(%rip),%rcx; ret
 	amd64 := []byte{0x48, 0x8d, 0x05, 0x10, 0, 0, 0, 0x48, 0x8b, 0x0d, 0x20, 0, 0, 0, 0xc3}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols"
@@ -188,7 +189,19 @@ func (g *Program) functions(names ...string) (map[string]uint64, error) {
 // Lookup tells the functions that an address of the process is in, the innermost first.
 func (g *Program) Lookup(pc uint64) []symbols.Frame {
 	frames := g.Object.Lookup(pc - g.bias)
+	for i := range frames {
+		frames[i].Function = instantiated(frames[i].Function)
+	}
 	return frames
+}
+
+// instantiated leaves type arguments away, as Go does where it tells a stack: they name shapes, which several types share.
+func instantiated(function string) string {
+	from, to := strings.IndexByte(function, '['), strings.LastIndexByte(function, ']')
+	if from < 0 || to < from {
+		return function
+	}
+	return function[:from] + "[...]" + function[to+1:]
 }
 
 var _ io.ReaderAt = (*Program)(nil)

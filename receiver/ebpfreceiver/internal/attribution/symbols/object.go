@@ -50,7 +50,8 @@ type Object struct {
 	Go *GoTable
 	// GoVersion is the toolchain's, as "go1.26.0".
 	GoVersion string
-	// GoModules are the paths of the module it was built from and of those it uses.
+	// GoMain is the path of the module it was built from, empty where it was built from files; GoModules are those of the modules that it uses.
+	GoMain    string
 	GoModules []string
 	// GoTableAt is the address of Go's function table.
 	GoTableAt uint64
@@ -93,7 +94,7 @@ func Open(r io.ReaderAt) (o *Object, err error) {
 		}
 		if info, err := buildinfo.Read(&limitedReader{ReaderAt: r, left: maxInfo}); err == nil {
 			o.GoVersion, _, _ = strings.Cut(info.GoVersion, " ")
-			o.GoModules = append(o.GoModules, info.Main.Path)
+			o.GoMain = info.Main.Path
 			for _, dep := range info.Deps {
 				o.GoModules = append(o.GoModules, dep.Path)
 			}

@@ -33,7 +33,7 @@ func self(t testing.TB) *Object {
 func TestGoProgram(t *testing.T) {
 	o := self(t)
 	assert.Equal(t, runtime.Version(), o.GoVersion)
-	assert.Contains(t, o.GoModules, "github.com/your-org/tapio")
+	assert.Equal(t, "github.com/your-org/tapio", o.GoMain)
 
 	// Since 1.26 the table does not tell where the code begins: this program knows where its functions are.
 	const name = "github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/symbols.TestGoProgram"
