@@ -23,9 +23,10 @@ import (
 
 // leaking is a server in a cgroup that leaks in one handler while another makes thirty times as much garbage.
 type leaking struct {
-	cmd   *exec.Cmd
-	ended chan error
-	said  strings.Builder
+	cgroup *harness.Cgroup
+	cmd    *exec.Cmd
+	ended  chan error
+	said   strings.Builder
 }
 
 func startLeaking(t *testing.T, name string, limit int64, every time.Duration) *leaking {
@@ -39,7 +40,7 @@ func startLeaking(t *testing.T, name string, limit int64, every time.Duration) *
 	c, err := harness.NewCgroup(name, limit)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Remove()) })
-	l := &leaking{ended: make(chan error, 1)}
+	l := &leaking{cgroup: c, ended: make(chan error, 1)}
 	l.cmd = exec.Command("sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(c.Folder, "cgroup.procs"), server, "-every", every.String())
 	l.cmd.Stderr = &l.said
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -91,6 +92,7 @@ func TestLeakIsAttributed(t *testing.T) {
 	require.Zero(t, status, stderr)
 	assert.Contains(t, why, "held by main.(*SessionCache).Put")
 	t.Logf("\n%s", why)
+	l.cgroup.Tighten(8 << 20)
 	select {
 	case <-l.ended:
 	case <-ctx.Done():
