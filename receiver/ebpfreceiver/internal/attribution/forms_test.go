@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
 
 var goforms = &program{dir: "goforms", args: []string{"go", "build", "-ldflags=-s -w", "-o", "OUT", "."}}
@@ -111,6 +113,19 @@ func TestGoForms(t *testing.T) {
 			w.killed(t)
 		})
 	}
+}
+
+// What a program maps beside its heap is not told to have stopped growing: which kind of memory it is, is said.
+func TestGoMapped(t *testing.T) {
+	t.Parallel()
+	w := start(t, 96*megabyte, goforms.build(t), "-form", "mapped")
+	got := w.look(t)
+	assert.True(t, got.Grows)
+	assert.Empty(t, got.Sites)
+	assert.Contains(t, got.explain(), "ever more memory beside its heap")
+	assert.Contains(t, got.explain(), "what grows is "+process.KindAnonymous)
+	assert.Greater(t, got.Unattributed, 0.5*got.Growth)
+	w.killed(t)
 }
 
 // Of a container's processes, the one that holds it is found.

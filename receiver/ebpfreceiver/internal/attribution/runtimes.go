@@ -52,6 +52,8 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 		o.Duty /= 2
 		watching.Go(func() { c, ofC = guarded(func() (byC, error) { return cgo(ctx, g, m, layout, o) }) })
 	}
+	var beside float64
+	watching.Go(func() { beside = besideHeap(ctx, g.Process, layout, malloc.Has(m), o.Window) })
 	heap, err := golang.WatchHeap(ctx, g, o.Window, o.Longest, o.Duty)
 	watching.Wait()
 	cancel()
@@ -83,6 +85,10 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 		r.Grows = r.Grows || a.StackBytes > leastGrowth
 		r.Sites = append(r.Sites, goroutineSites(started, a)...)
 	}
+	if !r.Grows && beside > 0 {
+		r.Grows, r.Growth, r.Unattributed = true, beside, beside
+		r.Reason = "it has mapped ever more memory beside its heap, and who holds that is not known"
+	}
 	sortSites(r.Sites)
 	switch {
 	case !r.Grows && heap.Ended:
@@ -91,8 +97,9 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 	case !r.Grows:
 		r.Sites, r.Unattributed = nil, 0
 		r.Reason = notGrowing + ": no site is named"
+	case len(r.Sites) == 0 && !heap.Grows: // C or what is beside, of which it is said
 	case len(r.Sites) == 0 && heap.Collections == 0:
-		r.Reason = "no garbage collection ended meanwhile, so that what is still needed is not known"
+		r.Reason = join(r.Reason, "no garbage collection ended meanwhile, so that what is still needed is not known")
 		all, _ := heldGo(started, heap.Allocating)
 		r.Sites = sitesOf(all, Growing, KindHeap, own)
 	case len(r.Sites) == 0:
@@ -111,6 +118,42 @@ func (r *Process) golang(ctx context.Context, g *golang.Program, m *modules.Modu
 	}
 	return nil
 }
+
+// besideHeap is by how much the memory grows that a Go program has neither in its heap nor from malloc, which has that of C where there is any; 0 where
+// it does not, or by less than the heap takes more: what the runtime needs to manage that is a part of it.
+func besideHeap(ctx context.Context, p *process.Process, layout process.Layout, inC bool, window time.Duration) float64 {
+	others := []string{process.KindGoHeap, process.KindFile, process.KindStack}
+	if inC {
+		others = append(others, process.KindHeap, process.KindArena, process.KindBlocks)
+	}
+	began := time.Now()
+	var heap, beside []trend.Point
+	for len(layout.Regions) > 0 && ctx.Err() == nil { // else the heap is not known from the rest
+		u, err := p.Usage(layout)
+		if err != nil {
+			break
+		}
+		at, n := time.Since(began), u.Total()
+		for _, kind := range others {
+			n -= u[kind]
+		}
+		heap = append(heap, trend.Point{At: at, Bytes: float64(u[process.KindGoHeap])})
+		if beside = append(beside, trend.Point{At: at, Bytes: float64(n)}); len(beside) == looks {
+			if t := trend.Of(beside); t.Grows(leastGrowth) && t.Growth > trend.Of(heap).Growth {
+				return t.Growth
+			}
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(window * 95 / 100 / (looks - 1)):
+		}
+	}
+	return 0
+}
+
+// looks is how often that is measured.
+const looks = 4
 
 func join(a, b string) string {
 	if a == "" {

@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"example.com/goforms/lru"
@@ -438,6 +439,21 @@ func deferEndlessly() {
 	}
 }
 
+// keepMapped keeps memory of which Go's heap knows nothing.
+//
+//go:noinline
+func keepMapped() int {
+	b, err := syscall.Mmap(-1, 0, 1<<17, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		fatal(err)
+	}
+	for i := 0; i < len(b); i += 4096 {
+		b[i] = 1
+	}
+	kept = append(kept, b)
+	return len(b)
+}
+
 var started = time.Now()
 
 // keepWarmUp keeps in its first second only.
@@ -505,6 +521,7 @@ var forms = map[string]form{
 	"text":       {keepText, churnBytes(1000)},
 	"expiring":   {keepExpiring, churnBytes(2000)},
 	"flushed":    {keepFlushed, churnBytes(2000)},
+	"mapped":     {keepMapped, churnBytes(20_000)},
 	"warm up":    {keepWarmUp, churnBytes(20_000)},
 	"slow":       {keepMany, slow},
 	"slow alone": {func() int { return 20_000 }, slow},
