@@ -359,8 +359,7 @@ func implementation(function string) (kind, trait string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	depth := 0
-	for i := 0; i < len(kind) && depth >= 0; i++ {
+	for i, depth := 0, 1; i < len(kind) && depth > 0; i++ {
 		switch kind[i] {
 		case '<':
 			depth++
@@ -368,8 +367,11 @@ func implementation(function string) (kind, trait string, ok bool) {
 			if i == 0 || kind[i-1] != '-' { // the arrow of a function's result
 				depth--
 			}
+			if depth == 0 {
+				kind = kind[:i]
+			}
 		case ' ':
-			if after, found := strings.CutPrefix(kind[i:], " as "); found && depth == 0 {
+			if after, found := strings.CutPrefix(kind[i:], " as "); found && depth == 1 {
 				kind, trait = kind[:i], after
 			}
 		}

@@ -150,7 +150,7 @@ func TestSiteOfNative(t *testing.T) {
 		"the C library linked in":  {at("/app", "malloc", "__vasprintf_internal", "___asprintf", "format_keep", "main"), "format_keep ← main"},
 		"another of its functions": {at("/app", "_obstack_newchunk", "tokens_grow", "main"), "tokens_grow ← main"},
 		"what the language implements for its types": {
-			at("/app", "alloc::raw_vec::finish_grow", "<&mut alloc::string::String as core::fmt::Write>::write_str", "<[svc::Row]>::to_vec",
+			at("/app", "alloc::raw_vec::finish_grow", "<&mut alloc::string::String as core::fmt::Write>::write_str", "<[svc::Row]>::to_vec", "<str>::repeat",
 				"<[u8] as alloc::slice::Concat<u8>>::concat", "<svc::Row as alloc::vec::spec_from_elem::SpecFromElem>::from_elem", "svc::intern", "svc::main"),
 			"svc::intern ← svc::main",
 		},
