@@ -16,7 +16,7 @@ import (
 const (
 	// MaxKinds bounds the kinds of signals that are kept for an entity; one more is dropped and counted.
 	MaxKinds = 64
-	// MaxEvents bounds the events that are kept for each kind; the oldest goes first.
+	// MaxEvents bounds the events that are kept for each kind and layer that tells of it; the oldest goes first.
 	MaxEvents = 32
 	// Coalesce is how close in time two increases of one counter must be to count as one event. With MaxEvents it lets a
 	// counter that never rests still cover five minutes.
@@ -263,15 +263,28 @@ func (t *Timeline) add(e Event) bool {
 	}
 	// Late events find their place; most come in order.
 	at := sort.Search(len(list), func(i int) bool { return list[i].Time.After(e.Time) })
-	if len(list) == MaxEvents {
-		if at == 0 {
-			return true // older than all that are kept
+	if len(list) >= MaxEvents {
+		if oldest, n := told(list, e.Layer); n == MaxEvents {
+			if at <= oldest {
+				return true // older than all that are kept
+			}
+			list, at = slices.Delete(list, oldest, oldest+1), at-1
 		}
-		list, at = slices.Delete(list, 0, 1), at-1
 	}
 	list = slices.Insert(list, at, e)
 	t.events[e.Kind] = list
 	return true
+}
+
+// told is where the first event of a layer is, and how many there are.
+func told(list []Event, layer finding.Layer) (first, n int) {
+	for i, e := range slices.Backward(list) {
+		if e.Layer == layer {
+			first = i
+			n++
+		}
+	}
+	return first, n
 }
 
 // Latest returns the latest reading of a kind.

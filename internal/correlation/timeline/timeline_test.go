@@ -193,6 +193,29 @@ func TestBounds(t *testing.T) {
 	assert.LessOrEqual(t, len(events[0].Text), 1024)
 }
 
+// What two layers tell is kept of each, however their events come.
+func TestBoundOfEachLayer(t *testing.T) {
+	tl := timeline.New(start)
+	for i := range 10 * timeline.MaxEvents {
+		for j, layer := range []finding.Layer{finding.LayerEBPF, finding.LayerJournald} {
+			e := event(float64(i)+float64(j)/2, 1)
+			e.Layer = layer
+			tl.Observe(e)
+		}
+	}
+	of := map[finding.Layer]int{}
+	events := tl.Events(time.Time{}, "c")
+	for _, e := range events {
+		of[e.Layer]++
+	}
+	assert.Equal(t, map[finding.Layer]int{finding.LayerEBPF: timeline.MaxEvents, finding.LayerJournald: timeline.MaxEvents}, of)
+	assert.Equal(t, at(9*timeline.MaxEvents), events[0].Time, "the oldest go first")
+	late := event(0, 1)
+	late.Layer = finding.LayerEBPF
+	tl.Observe(late)
+	assert.Len(t, tl.Events(time.Time{}, "c"), 2*timeline.MaxEvents)
+}
+
 func TestForget(t *testing.T) {
 	tl := timeline.New(start)
 	tl.Observe(gauge(1, 5))
