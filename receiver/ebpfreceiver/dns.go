@@ -138,7 +138,7 @@ func (p *probes) eachQuestion(visit func(who string, key bpf.DNSQuestion, counts
 	if a == nil {
 		return nil
 	}
-	if err := p.expire(a); err != nil {
+	if err := p.noted("dns", "queries", p.expire(a)); err != nil {
 		return err
 	}
 	id := func(key bpf.DNSQuestion) uint64 { return key.Cgroup }
@@ -148,9 +148,9 @@ func (p *probes) eachQuestion(visit func(who string, key bpf.DNSQuestion, counts
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("read what is asked for: %w", err)
+		err = fmt.Errorf("read what is asked for: %w", err)
 	}
-	return nil
+	return p.noted("dns", "questions", err)
 }
 
 func (q question) compare(other question) int {

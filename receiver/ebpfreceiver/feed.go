@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -66,6 +67,9 @@ func (p *probes) read(ctx context.Context, f *feed) {
 			continue
 		case err != nil:
 			p.logger.Error("events of the kernel cannot be read any more", zap.String("probes", f.name), zap.Error(err))
+			p.mu.Lock()
+			_ = p.noted(f.name, "events", fmt.Errorf("its events cannot be read any more, until the collector is started anew: %w", err))
+			p.mu.Unlock()
 			return
 		}
 		if err := f.handler.take(ctx, rec.RawSample); err != nil {

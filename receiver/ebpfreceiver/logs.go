@@ -66,9 +66,7 @@ func (r *logsReceiver) tellCoverage(ctx context.Context) {
 	tick := time.NewTicker(coveragelog.Every)
 	defer tick.Stop()
 	for {
-		r.probes.mu.Lock()
-		parts := r.probes.coverage
-		r.probes.mu.Unlock()
+		parts := r.probes.sees()
 		ld, records := newLogs(nil)
 		for _, p := range parts {
 			coveragelog.Write(records.AppendEmpty(), time.Now(), p)

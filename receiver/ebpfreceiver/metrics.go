@@ -143,14 +143,15 @@ func (p *probes) counted(ctx context.Context) ([]counted, error) {
 	for name, a := range p.attached {
 		switch name {
 		case "network":
-			errs = append(errs, p.judgeListeners(a))
+			errs = append(errs, p.noted(name, "listeners", p.judgeListeners(a)))
 		case "dns":
-			errs = append(errs, p.expire(a))
+			errs = append(errs, p.noted(name, "queries", p.expire(a)))
 		}
 		counts, err := a.counts(name)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("read the counts of %s: %w", name, err))
+			err = fmt.Errorf("read the counts of %s: %w", name, err)
 		}
+		errs = append(errs, p.noted(name, "counts", err))
 		all = append(all, counts...)
 	}
 	known := func(c counted) bool { _, ok := p.cgroups.places[c.cgroup]; return ok }

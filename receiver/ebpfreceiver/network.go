@@ -115,9 +115,9 @@ func (p *probes) eachPeer(visit func(who string, key bpf.NetworkPeer, counts bpf
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("read the peers: %w", err)
+		err = fmt.Errorf("read the peers: %w", err)
 	}
-	return nil
+	return p.noted("network", "peers", err)
 }
 
 // addressOf reads an address as the kernel's programs have it: of IPv4 in the first four bytes.

@@ -44,6 +44,10 @@ func (p *probes) look(last *look) error {
 	if a == nil {
 		return nil
 	}
+	return p.noted("performance", "tasks", a.look(last))
+}
+
+func (a *attached) look(last *look) error {
 	this := look{number: last.number + 1, at: time.Now(), ns: bpf.Now()}
 	told := bpf.PerformanceLook{Number: this.number, Previous: this.ns}
 	if last.number > 0 {
@@ -85,9 +89,9 @@ func (p *probes) growths(last look) (map[string]growth, error) {
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read what grew: %w", err)
+		err = fmt.Errorf("read what grew: %w", err)
 	}
-	return all, nil
+	return all, p.noted("performance", "growths", err)
 }
 
 // disk is what a disk did in one direction.
@@ -109,12 +113,12 @@ func (p *probes) disks() ([]disk, error) {
 		all = append(all, disk{text(key.Name[:]), key.Write != 0, counts})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read what disks did: %w", err)
+		err = fmt.Errorf("read what disks did: %w", err)
 	}
 	slices.SortFunc(all, func(a, b disk) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.direction(), b.direction()))
 	})
-	return all, nil
+	return all, p.noted("performance", "disks", err)
 }
 
 func (d disk) direction() string {

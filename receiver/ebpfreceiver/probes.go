@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -67,8 +69,9 @@ type probes struct {
 	// listenDrops is how many connections the listeners of each network namespace had no room for by the last reading.
 	listenDrops map[uint32]uint64
 	coverage    []coveragelog.Part
-	out         *logsReceiver   // nil: nobody wants events
-	held        map[string]bool // the cgroups whose memory is looked at
+	unread      map[reader]error // what cannot be read of groups that are loaded
+	out         *logsReceiver    // nil: nobody wants events
+	held        map[string]bool  // the cgroups whose memory is looked at
 }
 
 func newProbes(set receiver.Settings, cfg *Config) (*probes, error) {
@@ -91,7 +94,7 @@ func (p *probes) join(add func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.feeds, p.attached, p.coverage = cancel, nil, map[string]*attached{}, nil
-	p.kept, p.listenDrops = newKept(), map[uint32]uint64{}
+	p.kept, p.listenDrops, p.unread = newKept(), map[uint32]uint64{}, map[reader]error{}
 	if p.cgroups.root == "" {
 		reason := fmt.Sprintf("mount: there is no memory controller's hierarchy at %s, so that nobody knows whom the kernel counts for", p.cfg.Mount)
 		p.logger.Warn("no metrics of containers or other cgroups can be told", zap.String("reason", reason))
@@ -123,6 +126,39 @@ func (p *probes) start(ctx context.Context, g group) error {
 		p.follow(ctx, g.name, a.events, g.handler(p))
 	}
 	return nil
+}
+
+// reader is one of the ways in which what a group of probes saw comes from the kernel.
+type reader struct{ group, what string }
+
+// noted notes whether something could be read, for coverage, and returns the error; p.mu is held.
+func (p *probes) noted(group, what string, err error) error {
+	if err == nil {
+		delete(p.unread, reader{group, what})
+	} else {
+		p.unread[reader{group, what}] = err
+	}
+	return err
+}
+
+// sees says how well each group of probes sees.
+func (p *probes) sees() []coveragelog.Part {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	parts := slices.Clone(p.coverage)
+	for i := range parts {
+		var why []string
+		for r, err := range p.unread {
+			if r.group == parts[i].Name {
+				why = append(why, err.Error())
+			}
+		}
+		if len(why) > 0 && parts[i].State == finding.CoverageOK {
+			slices.Sort(why)
+			parts[i].State, parts[i].Reason = finding.CoverageDegraded, strings.Join(why, "; ")
+		}
+	}
+	return parts
 }
 
 // leave takes an instance out, which may never have joined; the last one takes the programs out of the kernel.

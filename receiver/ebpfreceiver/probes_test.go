@@ -5,6 +5,7 @@ package ebpfreceiver
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/internal/finding"
+	"github.com/your-org/tapio/internal/finding/coveragelog"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/metadatatest"
 )
 
@@ -82,6 +85,64 @@ func TestKillBeforeShutdown(t *testing.T) {
 			require.Len(t, kills, 1)
 			require.Contains(t, kills[0].record.Body().Str(), "has not ended yet")
 		})
+	}
+}
+
+// What cannot be read any more shows in coverage, with the reason.
+func TestUnreadInCoverage(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	cfg.Probes = Probes{}
+	p, err := newProbes(metadatatest.NewSettings(componenttest.NewTelemetry()), cfg)
+	require.NoError(t, err)
+	p.ended = func() {}
+	r := &logsReceiver{probes: p, next: new(events)}
+	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	ok := finding.Coverage{Layer: finding.LayerEBPF, State: finding.CoverageOK}
+	from := ring{record: make(chan []byte), ends: make(chan error, 2)}
+	p.mu.Lock()
+	p.coverage = []coveragelog.Part{{Name: "oom", Coverage: ok}, {Name: "dns", Coverage: ok}, {Name: "network", Coverage: ok}}
+	p.follow(t.Context(), "oom", from, &oomHandler{probes: p})
+	_, _ = p.noted("dns", "counts", errors.New("too many open files")), p.noted("network", "counts", errors.New("too many open files"))
+	_ = p.noted("network", "counts", nil)
+	p.mu.Unlock()
+	from.ends <- errors.New("bad address")
+	p.reading.Wait()
+	why := map[string]string{}
+	for _, part := range p.sees() {
+		why[part.Name] = string(part.State) + " " + part.Reason
+	}
+	require.Equal(t, map[string]string{
+		"oom":     "degraded its events cannot be read any more, until the collector is started anew: bad address",
+		"dns":     "degraded too many open files",
+		"network": "ok ",
+	}, why)
+	require.NoError(t, r.Shutdown(context.Background()))
+}
+
+// Groups that are at work can be read, until they cannot.
+func TestRealUnreadInCoverage(t *testing.T) {
+	realCgroup(t, 256*mib)
+	m := startMetrics(t, createDefaultConfig().(*Config))
+	p := m.scraper.probes
+	_, err := m.scraper.scrape(t.Context())
+	require.NoError(t, err)
+	for _, part := range p.sees() {
+		require.Equal(t, finding.CoverageOK, part.State, part.Reason)
+	}
+	for _, of := range []struct{ group, in string }{
+		{"process", mapCounts}, {"network", bpf.NetworkMapPeers}, {"dns", bpf.DNSMapQuestions}, {"performance", bpf.PerformanceMapDisks},
+	} {
+		require.NoError(t, p.attached[of.group].Maps[of.in].Close())
+	}
+	_, err = m.scraper.scrape(t.Context())
+	require.Error(t, err)
+	for _, part := range p.sees() {
+		if part.Name == "oom" {
+			require.Equal(t, finding.CoverageOK, part.State, part.Reason)
+			continue
+		}
+		require.Equal(t, finding.CoverageDegraded, part.State, part.Name)
+		require.Contains(t, part.Reason, "read ")
 	}
 }
 
