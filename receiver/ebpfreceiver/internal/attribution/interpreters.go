@@ -4,7 +4,6 @@ package attribution
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/java"
@@ -37,10 +36,12 @@ var interpreters = []interpreter{
 		func(p *process.Process, _ *modules.Modules) (process.Layout, error) { return node.Layout(p), nil }, (*Process).mappings, nextNode,
 	},
 	{"java", regexp.MustCompile(`^libjvm\.so$`), nil, java.Layout, (*Process).java, nextJava},
-	{"ruby", regexp.MustCompile(`^libruby`), regexp.MustCompile(`^ruby[0-9.]*$`), nil, (*Process).mappings, text("rbtrace, or ObjectSpace.trace_object_allocations, in process %d")},
-	{"dotnet", regexp.MustCompile(`^libcoreclr\.so$`), nil, nil, (*Process).mappings, text("dotnet-gcdump collect -p %d, twice, and compare")},
-	{"erlang", nil, regexp.MustCompile(`^beam\.smp$`), nil, (*Process).mappings, text("recon_alloc:memory/1 and recon:proc_count(memory, 10) in process %d")},
-	{"php", regexp.MustCompile(`^libphp`), regexp.MustCompile(`^php`), nil, (*Process).mappings, text("memory_get_usage in process %d; the extension memprof names who holds memory")},
+	{"ruby", regexp.MustCompile(`^libruby`), regexp.MustCompile(`^ruby[0-9.]*$`), nil, (*Process).mappings, always(nextRuby)},
+	{"dotnet", regexp.MustCompile(`^libcoreclr\.so$`), nil, nil, (*Process).mappings, nextDotnet},
+	{"mono", nil, regexp.MustCompile(`^mono(-sgen)?$`), nil, (*Process).mappings, always("")},
+	{"erlang", nil, regexp.MustCompile(`^beam\.smp$`), nil, (*Process).mappings, always(nextErlang)},
+	{"php", regexp.MustCompile(`^libphp`), regexp.MustCompile(`^php`), nil, (*Process).mappings, always(nextPHP)},
+	{"perl", nil, regexp.MustCompile(`^perl[0-9.]*$`), nil, (*Process).mappings, always(nextPerl)},
 }
 
 // interpreterOf tells which runtime a process is run by; nil for none that is known.
@@ -63,8 +64,4 @@ func (in *interpreter) layoutOf(p *process.Process, m *modules.Modules) process.
 	}
 	l, _ := in.layout(p, m)
 	return l
-}
-
-func text(format string) func(*process.Process, []process.Growth) string {
-	return func(p *process.Process, _ []process.Growth) string { return fmt.Sprintf(format, p.PID) }
 }

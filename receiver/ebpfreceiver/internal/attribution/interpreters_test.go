@@ -85,6 +85,21 @@ func TestNode(t *testing.T) {
 	})
 }
 
+// Of an interpreter whose variables are not read nobody is named, least of all a function of its own.
+func TestPerl(t *testing.T) {
+	t.Parallel()
+	w := start(t, 80*megabyte, has(t, "perl"), "-e", `my %c; for (my $n = 0; ; $n++) {
+		$c{$n} = ("x" x 3000) . $n;
+		for (1..30) { my $y = ("y" x 3000) . $_ }
+		select(undef, undef, undef, 0.002);
+	}`)
+	p := w.look(t)
+	assert.Equal(t, "perl", p.Runtime)
+	assert.Contains(t, grows(t, p, process.KindHeap), "Devel::MAT")
+	assert.Empty(t, p.Sites)
+	w.killed(t)
+}
+
 func TestJava(t *testing.T) {
 	has(t, "javac")
 	for leak, c := range map[string]struct {

@@ -54,6 +54,27 @@ func nextNode(p *process.Process, grown []process.Growth) string {
 	return next
 }
 
+// What to run for the others: for those whose kind of memory says little about it, whatever grows.
+const (
+	nextRuby = `started again with RUBYOPT=-r/tmp/heap.rb in its environment, and in that file: require "objspace"; ObjectSpace.trace_object_allocations_start; ` +
+		`trap("USR2") { File.open("/tmp/heap.json", "w") { |f| ObjectSpace.dump_all(output: f) } }, ` +
+		`kill -USR2 has it write all its objects, with the lines that made them`
+	nextErlang = "in its shell (erl -remsh), erlang:memory(). tells what for, ets:i(). which tables, and " +
+		"lists:sublist(lists:reverse(lists:sort([{M, P} || P <- processes(), {memory, M} <- [process_info(P, memory)]])), 10). which processes hold most"
+	nextPHP = "memory_get_usage(), logged after each request or turn, shows where it grows; the extension memprof (MEMPROF_PROFILE=1 in its environment) " +
+		"names the functions whose memory is held"
+	nextPerl = "started again with perl -MDevel::MAT::Dumper=-dump_at_SIGQUIT, kill -QUIT has it write its heap, which pmat goes through"
+)
+
+func always(next string) func(*process.Process, []process.Growth) string {
+	return func(*process.Process, []process.Growth) string { return next }
+}
+
+func nextDotnet(p *process.Process, _ []process.Growth) string {
+	where, pid := here(p)
+	return fmt.Sprintf("%sdotnet-gcdump collect -p %d, twice, and compare", where, pid)
+}
+
 // nextJava says which of the virtual machine's own commands tells more.
 func nextJava(p *process.Process, grown []process.Growth) string {
 	where, pid := here(p)
