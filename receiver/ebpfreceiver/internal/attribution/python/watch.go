@@ -367,9 +367,19 @@ func (w *watch) grown() (all []*group, settled map[uint64]float64) {
 // now and then also falls: of that it must be clear that more is left each time.
 func (of *group) grows() bool {
 	t := trend.Of(of.points)
-	gained := func(from, to int) float64 { return of.points[to].Bytes - of.points[from].Bytes }
-	return t.Growth > leastEntries && gained(0, looks/2) >= t.Growth/8 && gained(looks/2, looks) >= t.Growth/8 &&
-		gained(looks*3/4, looks) >= t.Growth/16 && (of.fall() <= t.Growth/4 || t.Growth > 4*t.Noise)
+	first, middle, late, last := of.points[0].Bytes, of.before(1, 2), of.before(3, 4), of.points[looks].Bytes
+	return t.Growth > leastEntries && middle-first >= t.Growth/8 && last-middle >= t.Growth/8 && last-late >= t.Growth/16 &&
+		(of.fall() <= t.Growth/4 || t.Growth > 4*t.Noise)
+}
+
+// before is what it was last before so many parts of the time: who looks does not always get a CPU either.
+func (of *group) before(parts, all time.Duration) (n float64) {
+	for _, p := range of.points {
+		if p.At <= of.points[looks].At*parts/all {
+			n = p.Bytes
+		}
+	}
+	return n
 }
 
 // fall is how far it fell at most from what it had been before.

@@ -38,6 +38,19 @@ func TestGroupGrows(t *testing.T) {
 	}
 }
 
+// Who looks may have had no CPU for a while, and then look several times in a row.
+func TestGroupGrowsUnevenlySeen(t *testing.T) {
+	of := group{points: make([]trend.Point, looks+1)}
+	for n := range of.points {
+		at := when(n, 10*time.Second)
+		if n > 10 && n < looks {
+			at = 9900 * time.Millisecond
+		}
+		of.points[n] = trend.Point{At: at, Bytes: 100 * at.Seconds()}
+	}
+	assert.True(t, of.grows())
+}
+
 // What was counted by going through all of it must never have become less.
 func TestRises(t *testing.T) {
 	for name, c := range map[string]struct {
