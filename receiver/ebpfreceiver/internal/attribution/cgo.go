@@ -51,10 +51,10 @@ func cgo(ctx context.Context, g *golang.Program, m *modules.Modules, layout proc
 		return n, nil
 	}
 	n.growth, n.unattributed = t.Growth, t.Growth
-	// The Go runtime maps its own heap by the C library.
-	w.Held = slices.DeleteFunc(w.Held, func(h malloc.Held) bool { return h.Mapped })
+	// The Go runtime maps its own heap by the C library, and has that make its threads.
+	w.Held = slices.DeleteFunc(w.Held, func(h malloc.Held) bool { return h.Mapped || h.Thread })
 	var all []held
-	for _, h := range malloc.Share(w.Held, t.Growth) {
+	for _, h := range malloc.Share(w.Held, t.Growth, w.Busy) {
 		of := held{bytes: h.Bytes, objects: h.Objects, samples: h.Samples}
 		for _, pc := range h.Stack {
 			of.stack = append(of.stack, frames(g, m, pc-1)...)

@@ -68,6 +68,8 @@ func TestShare(t *testing.T) {
 		"the same, and what is kept is worth a word": {
 			[][]*sample{of(leak, 32, func(s *sample) { s.count = 24 }), of(cache, 20, func(s *sample) { s.count = 1 })}, map[uint64]float64{1: 1.28e5},
 		},
+		"of a busy program, little is seen of what it does otherwise": {[][]*sample{of(leak, 40, func(s *sample) { s.count = 10 })}, map[uint64]float64{1: growth}},
+		"of a busy program too, something else may grow":              {[][]*sample{of(leak, 40, func(s *sample) { s.count = 2 })}, map[uint64]float64{}},
 		"blocks of a byte take 32": {
 			[][]*sample{of(leak, 32, func(s *sample) { s.size, s.count = 1, 500 })}, map[uint64]float64{1: growth},
 		},
@@ -78,7 +80,7 @@ func TestShare(t *testing.T) {
 			all = append(all, s...)
 		}
 		got := map[uint64]float64{}
-		held, _ := share(groups, all, window, growth)
+		held, _ := share(groups, all, circumstances{window, growth, 1, strings.Contains(name, "busy")})
 		for _, h := range held {
 			got[h.Stack[0]] = h.Bytes
 		}
@@ -86,6 +88,19 @@ func TestShare(t *testing.T) {
 		for stack, bytes := range c.want {
 			assert.InDelta(t, bytes, got[stack], growth/1e3, name)
 		}
+	}
+}
+
+// That none was seen to be given back tells nothing where that was hardly watched.
+func TestShareUnwatched(t *testing.T) {
+	const window, growth = 10 * time.Second, 1e6
+	var all []*sample
+	for range 15 {
+		all = append(all, &sample{size: 100, count: 1000, lived: window, first: []byte{0}, changed: true})
+	}
+	for freeing, want := range map[float64]int{0.05: 0, 0.1: 1, 1: 1} {
+		held, _ := share([]group{{stack: []uint64{1, 9}}}, all, circumstances{window: window, growth: growth, freeing: freeing})
+		assert.Len(t, held, want, "%v", freeing)
 	}
 }
 

@@ -51,7 +51,8 @@ func (w *watch) finish(window time.Duration) Result {
 			s.count /= on
 		}
 	}
-	r.Held, r.Survived = share(w.groups, w.all, window, r.Growth)
+	r.Busy = w.cpu-w.first+w.waited > window/2
+	r.Held, r.Survived = share(w.groups, w.all, circumstances{window, r.Growth, r.Freeing.Seconds() / window.Seconds(), r.Busy})
 	return r
 }
 
@@ -89,18 +90,40 @@ const old = 0.6
 // share shares growth out among the stacks whose samples are kept, and says how much these have allocated over the window by that. One that
 // has not changed is kept, as far as is likely from how those of its stack are given back; one that has changed counts only where none of its
 // stack's was given back, and where that does not make far more than the growth: that it was given back may have been missed.
-func share(groups []group, all []*sample, window time.Duration, growth float64) (held []Held, survived float64) {
-	held, survived = shareAmong(groups, all, window, growth, true)
-	if survived <= maxSurvived*growth {
+func share(groups []group, all []*sample, c circumstances) (held []Held, survived float64) {
+	held, survived = shareAmong(groups, all, c, true)
+	if survived <= maxSurvived*c.growth {
 		return held, survived
 	}
-	if unchanged, less := shareAmong(groups, all, window, growth, false); len(unchanged) > 0 {
+	if unchanged, less := shareAmong(groups, all, c, false); len(unchanged) > 0 {
 		return unchanged, less
 	}
 	return held, survived
 }
 
-func shareAmong(groups []group, all []*sample, window time.Duration, growth float64, changed bool) (held []Held, survived float64) {
+// circumstances are those of a watch.
+type circumstances struct {
+	window time.Duration
+	growth float64
+	// freeing is for which part of the window what is given back was watched.
+	freeing float64
+	busy    bool
+}
+
+// leastSeen is how many of the samples of a stack that have changed would have been seen to be given back if all were, for it to tell something
+// that none was.
+const leastSeen = 1
+
+// givenBack says whether any sample of a stack was seen to be given back, or may have been unseen. What is mapped is watched all the time.
+func (g *evidence) givenBack(freeing float64) bool {
+	if len(g.changed) > 0 && g.changed[0].set >= mapping {
+		freeing = 1
+	}
+	return len(g.died)+g.atOnce > 0 || float64(len(g.changed))*freeing < leastSeen
+}
+
+func shareAmong(groups []group, all []*sample, c circumstances, changed bool) (held []Held, survived float64) {
+	window, growth := c.window, c.growth
 	of := make([]evidence, len(groups))
 	for _, s := range all {
 		g := &of[s.stack]
@@ -119,7 +142,7 @@ func shareAmong(groups []group, all []*sample, window time.Duration, growth floa
 	var seen, samples, blocks float64
 	for i := range of {
 		g := &of[i]
-		if changed && len(g.died)+g.atOnce == 0 {
+		if changed && !g.givenBack(c.freeing) {
 			g.stable, g.changed = append(g.stable, g.changed...), nil
 		}
 		g.weigh(growth / 16)
@@ -139,14 +162,15 @@ func shareAmong(groups []group, all []*sample, window time.Duration, growth floa
 	if samples < least && blocks < growth/4 {
 		held, survived = replaced(groups, all, window, growth), 0
 	}
-	held = Share(held, growth)
+	held = Share(held, growth, c.busy)
 	slices.SortFunc(held, func(a, b Held) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), slices.Compare(a.Stack, b.Stack)) })
 	return held, survived
 }
 
 // maxUnseen is how many times what was seen to be kept the growth may be that is shared out: of a leak, it is 1 to 2.5 times (maxSurvived), and up to
-// 4 times on a machine that is too busy; maxUnseenOfFew where fewer samples are kept than many: of a leak, up to 14 times were seen.
-const maxUnseen, maxUnseenOfFew, many = 5, 20, 32
+// 4 times on a machine that is too busy; maxUnseenOfFew where fewer samples are kept than many: of a leak, up to 14 times were seen; maxUnseenOfBusy
+// where the program has no time to spare: of redis-server that is given keys as fast as it takes them, up to 32 times.
+const maxUnseen, maxUnseenOfFew, maxUnseenOfBusy, many = 5, 20, 50, 32
 
 // overhead is what an allocator adds to a block at most, where that is small: the least that glibc gives is 32 bytes.
 const overhead = 32
@@ -156,7 +180,7 @@ const leastShare = 0.02
 
 // Share shares growth out among those who hold something, by what was seen of each. Where they were seen to keep far less than it grows by,
 // something else makes it grow, such as a block of before that is filled: then they hold what was seen, and the rest is nobody's.
-func Share(held []Held, growth float64) []Held {
+func Share(held []Held, growth float64, busy bool) []Held {
 	var seen, room float64
 	var samples int
 	for _, h := range held {
@@ -165,7 +189,9 @@ func Share(held []Held, growth float64) []Held {
 		samples += h.Samples
 	}
 	scale, most := growth/seen, float64(maxUnseen)
-	if samples < many {
+	if busy {
+		most = maxUnseenOfBusy
+	} else if samples < many {
 		most = maxUnseenOfFew
 	}
 	if growth > most*room {

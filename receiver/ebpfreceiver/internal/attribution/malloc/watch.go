@@ -71,6 +71,8 @@ type Result struct {
 	// Survived is how much those who hold it have allocated, and not given back: far more than the growth, where some of them replace
 	// what they held before.
 	Survived float64
+	// Busy says that it had no time to spare, so that it does less while probes take some of it.
+	Busy bool
 	// Ended says that the process ended before the window did.
 	Ended bool
 	// Samples were taken; Truncated of them had stacks that could not be followed to the end, Guessed such as were searched for
