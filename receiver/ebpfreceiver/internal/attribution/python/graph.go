@@ -17,6 +17,7 @@ const (
 	longQueue = 150_000
 	maxScan   = 512 // words of an object of a type that is not known
 	batch     = 256
+	maxMissed = 64 // links that are followed once more
 )
 
 // step is how an object is reached from another.
@@ -141,7 +142,7 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 	}
 	b := make([]byte, batch*headSize)
 	addrs := make([]uint64, 0, batch)
-	spent := []link(nil)
+	var spent, missed []link
 	for next := 0; len(now) > 0 || len(following) > 0 || next < len(later); {
 		switch {
 		case len(now) > 0:
@@ -171,11 +172,27 @@ func (g *graph) walk(ctx context.Context, limit time.Duration, visit func(i int3
 			if _, found := g.index[l.addr]; !seen[i] && !found {
 				if o, ok := g.object(l.addr); ok { // nothing is mapped before it, as before a large block of malloc
 					follow(l, o.b)
+				} else if l.parent >= 0 && len(missed) < maxMissed {
+					missed = append(missed, l)
 				}
 			}
 		}
 		if err != nil {
 			return err
+		}
+	}
+	// What is added to may have been moved since it was known where it is.
+	for _, l := range missed {
+		of := g.nodes[l.parent]
+		if o, ok := g.object(of.addr); ok && o.typ == of.typ && used() < until {
+			g.references(o, of.step == stepNamespace, func(ref, key uint64, s step) {
+				if key != l.key || s != l.step || s == stepItem && key == 0 {
+					return
+				}
+				if o, ok := g.object(ref); ok && o.typ.class.piece() {
+					follow(link{ref, key, l.parent, s}, o.b)
+				}
+			})
 		}
 	}
 	return nil
