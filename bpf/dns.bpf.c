@@ -150,7 +150,7 @@ static __always_inline u64 asker(struct sock *sk)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 
-	if (BPF_CORE_READ(task, nsproxy, net_ns) == sk->__sk_common.skc_net.net)
+	if (!TAPIO_HAS_NETNS || BPF_CORE_READ(task, nsproxy, net_ns) == sk->__sk_common.skc_net.net)
 		return tapio_cgroup_id(task);
 	return tapio_socket_cgroup_id(sk);
 }
@@ -319,7 +319,7 @@ int tapio_send(u64 *ctx)
 	if (port && port != __builtin_bswap16(PORT))
 		return 0;
 	// Only where it is sent, not where else it comes by.
-	if (skb->dev->nd_net.net != sk->__sk_common.skc_net.net)
+	if (TAPIO_HAS_NETNS && skb->dev->nd_net.net != sk->__sk_common.skc_net.net)
 		return 0;
 	return ask(skb, sk);
 }

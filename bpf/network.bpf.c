@@ -93,6 +93,9 @@ struct {
 	__type(value, struct socket);
 } sockets SEC(".maps");
 
+// The number of the network namespace where the kernel has but one.
+#define ONLY_NETNS 1
+
 struct port {
 	u32 netns;
 	u32 number;
@@ -128,7 +131,10 @@ struct {
 // By helpers, for sockets that are given as numbers.
 static __always_inline struct port port_of(struct sock *sk)
 {
-	struct port p = {.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), .number = BPF_CORE_READ(sk, __sk_common.skc_num)};
+	struct port p = {.netns = ONLY_NETNS, .number = BPF_CORE_READ(sk, __sk_common.skc_num)};
+
+	if (TAPIO_HAS_NETNS)
+		p.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 
 	if (!p.number) // it is closed, and may send a reset yet
 		p.number = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
@@ -408,19 +414,26 @@ struct member {
 	u32 pid;
 };
 
-// tapio_members tells of each process in which network namespace it is: through one of them user space reads what a namespace counts.
+// pid_here is the number of a task in the pid namespace of the one at work: not the machine's, on a node that is a container itself.
+static __always_inline u32 pid_here(struct task_struct *task)
+{
+	struct task_struct *current = (struct task_struct *)bpf_get_current_task();
+
+	return tapio_pid_at(BPF_CORE_READ(task, thread_pid), BPF_CORE_READ(current, thread_pid, level));
+}
+
+// tapio_members tells of each process in which network namespace it is, of those that the reader sees: through one of them user space reads what a namespace counts.
 SEC("iter/task")
 int tapio_members(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct member m = {};
+	struct member m = {.netns = ONLY_NETNS};
 
-	if (!task)
+	if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
 		return 0;
-	m.pid = BPF_CORE_READ(task, pid);
-	if (m.pid != BPF_CORE_READ(task, tgid))
-		return 0;
-	m.netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	m.pid = pid_here(task);
+	if (TAPIO_HAS_NETNS)
+		m.netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
 	if (m.netns)
 		bpf_seq_write(ctx->meta->seq, &m, sizeof(m));
 	return 0;

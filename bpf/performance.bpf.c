@@ -94,9 +94,11 @@ static __always_inline void count_waits(struct counts *c, struct seen *before, s
 static __always_inline void see(struct task_struct *task, struct seen *now)
 {
 	now->began = BPF_CORE_READ(task, start_time);
+	now->waited = now->ran = now->anon = 0;
+	if (!bpf_core_field_exists(task->sched_info.pcount))
+		return; // CONFIG_SCHED_INFO
 	now->waited = BPF_CORE_READ(task, sched_info.run_delay);
 	now->ran = BPF_CORE_READ(task, sched_info.pcount);
-	now->anon = 0;
 }
 
 // tapio_look looks at each task; user space runs it once an interval.

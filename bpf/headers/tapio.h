@@ -82,32 +82,38 @@ struct tapio_cgroup {
 	u8 names[TAPIO_PATH_MAX + TAPIO_NAME_MAX];
 };
 
+// TAPIO_COUNTER makes a map with one number for each CPU, and tapio_count_NAME, which adds one.
+#define TAPIO_COUNTER(name)                          \
+	struct {                                     \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); \
+		__uint(max_entries, 1);              \
+		__type(key, u32);                    \
+		__type(value, u64);                  \
+	} name SEC(".maps");                         \
+	static __always_inline void tapio_count_##name(void) \
+	{                                            \
+		u32 zero = 0;                        \
+		u64 *n = bpf_map_lookup_elem(&name, &zero); \
+		if (n)                               \
+			*n += 1;                     \
+	}
+
 // lost counts the events for which the ring buffer had no room.
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, u64);
-} lost SEC(".maps");
+TAPIO_COUNTER(lost)
 
-static __always_inline void tapio_count_lost(void)
-{
-	u32 zero = 0;
-	u64 *n = bpf_map_lookup_elem(&lost, &zero);
-
-	if (n)
-		*n += 1;
-}
-
+// tapio_memory_css is what the memory controller has of a task; 0 where the kernel has no such controller (CONFIG_MEMCG).
 static __always_inline struct cgroup_subsys_state *tapio_memory_css(struct task_struct *task)
 {
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
-	u32 id = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
 	struct cgroup_subsys_state *css = 0;
-	// The index is only known when the program is loaded, which a CO-RE access to an array cannot take.
-	const char *subsys = (const char *)set + bpf_core_field_offset(set->subsys);
+	struct css_set *set;
+	const char *subsys;
 
-	bpf_probe_read_kernel(&css, sizeof(css), subsys + id * sizeof(css));
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return 0;
+	set = BPF_CORE_READ(task, cgroups);
+	// The index is only known when the program is loaded, which a CO-RE access to an array cannot take.
+	subsys = (const char *)set + bpf_core_field_offset(set->subsys);
+	bpf_probe_read_kernel(&css, sizeof(css), subsys + bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(css));
 	return css;
 }
 
@@ -124,6 +130,19 @@ static __always_inline u64 tapio_cgroup_id(struct task_struct *task)
 	return BPF_CORE_READ(tapio_memory_css(task), cgroup, kn, id);
 }
 
+// tapio_pid_at is the number of a task in the pid namespace so many levels inside the machine's, in which it must be.
+static __always_inline int tapio_pid_at(struct pid *pid, u32 level)
+{
+	int nr = 0;
+
+	bpf_probe_read_kernel(&nr, sizeof(nr),
+			      (char *)pid + bpf_core_field_offset(pid->numbers) + level * bpf_core_type_size(struct upid));
+	return nr;
+}
+
+// TAPIO_HAS_NETNS says whether the kernel tells network namespaces apart (CONFIG_NET_NS).
+#define TAPIO_HAS_NETNS bpf_core_field_exists(((possible_net_t *)0)->net)
+
 #define AF_INET 2
 #define AF_INET6 10
 
@@ -132,7 +151,7 @@ static __always_inline u16 tapio_peer(struct sock *sk, void *address)
 {
 	u16 family = sk->__sk_common.skc_family;
 
-	if (family == AF_INET6)
+	if (family == AF_INET6 && bpf_core_field_exists(sk->__sk_common.skc_v6_daddr)) // CONFIG_IPV6
 		BPF_CORE_READ_INTO((u8(*)[16])address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	else
 		bpf_core_read(address, 4, &sk->__sk_common.skc_daddr);
@@ -144,7 +163,7 @@ static __always_inline u64 tapio_socket_cgroup_id(struct sock *sk)
 {
 	struct cgroup *cgroup;
 
-	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup) || !bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
 		return 0;
 	// By helpers, since the compiler would make one load of this and of others, which the kernel does not allow.
 	cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -22,6 +23,9 @@ const (
 	mapLost   = "lost"   // how many events it had no room for
 	mapCounts = "counts" // what was counted, by cgroup
 )
+
+// ofMemoryController is how the tracepoints of the memory controller begin.
+const ofMemoryController = "raw_tp/mm_vmscan_memcg_"
 
 // batch is how many entries of a map are read at once.
 const batch = 512
@@ -57,6 +61,9 @@ func attach(spec *ebpf.CollectionSpec) (*attached, error) {
 			continue
 		}
 		l, err := hook(section, program)
+		if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(section, ofMemoryController) {
+			continue // the kernel has none (CONFIG_MEMCG)
+		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("attach %s: %w", name, err), a.close())
 		}

@@ -23,7 +23,9 @@ func loadPerformance() (*ebpf.CollectionSpec, error) { return bpf.LoadPerformanc
 
 func recordPerformance(mb *metadata.MetricsBuilder, now pcommon.Timestamp, n []uint64) {
 	seconds := func(us uint64) float64 { return float64(us) / 1e6 }
-	mb.RecordContainerCPURunQueueTimeDataPoint(now, seconds(n[bpf.PerformanceCountRUN_WAIT_US]))
+	if wait := n[bpf.PerformanceCountRUN_WAIT_US]; wait > 0 { // else the kernel may not keep it (CONFIG_SCHED_INFO)
+		mb.RecordContainerCPURunQueueTimeDataPoint(now, seconds(wait))
+	}
 	mb.RecordContainerTaskUninterruptibleTimeDataPoint(now, seconds(n[bpf.PerformanceCountUNINTERRUPTIBLE_US]))
 	mb.RecordContainerMemoryReclaimCountDataPoint(now, int64(n[bpf.PerformanceCountRECLAIMS]))
 	mb.RecordContainerMemoryReclaimTimeDataPoint(now, seconds(n[bpf.PerformanceCountRECLAIM_US]))

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -30,6 +31,23 @@ func TestRealRunQueue(t *testing.T) {
 	require.True(t, ok)
 	assert.GreaterOrEqual(t, p.Sum().DataPoints().At(0).DoubleValue(), 1.0)
 	assert.Positive(t, m.histogram(t, "/"+c.Name, "container.cpu.run_queue.duration"))
+}
+
+// A kernel without the memory controller has none of its tracepoints: the rest is told.
+func TestRealWithoutMemoryController(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("this test loads programs into the kernel, which takes root")
+	}
+	spec, err := loadPerformance()
+	require.NoError(t, err)
+	for _, p := range spec.Programs {
+		if strings.HasPrefix(p.SectionName, ofMemoryController) {
+			p.SectionName += "_of_none"
+		}
+	}
+	a, err := attach(spec)
+	require.NoError(t, err)
+	require.NoError(t, a.close())
 }
 
 // Page cache that fills the limit has to be reclaimed by who wants more, and what was written reaches a disk.
