@@ -13,7 +13,7 @@
 
 enum event { SPAN = 1, MARKED, MARKING, STARTED };
 
-// What is told of the programs that are watched, by process: offsets of fields in runtime.mspan, and in how many pages of spans one
+// What is told of the program that is watched: offsets of fields in runtime.mspan, and in how many pages of spans one
 // is sampled: of what leaks in a few large pieces, none shall be overlooked.
 struct target {
 	u32 sweepgen, class, state;
@@ -48,7 +48,7 @@ struct state {
 
 struct span {
 	enum event kind;
-	u32 pid;
+	u32 depth; // of the stack
 	u64 time; // CLOCK_MONOTONIC, ns
 	u64 heap, span, base, pages;
 	u64 goroutine; // its number
@@ -57,24 +57,22 @@ struct span {
 	u8 marking;
 	u8 pad[2];
 	u32 one_in;
-	u32 depth; // of the stack
+	u32 pad2;
 	u64 stack[FRAMES];
 	struct asked asked;
 };
 
 struct marked {
 	enum event kind; // or marking, with nothing live yet
-	u32 pid;
+	u32 pad;
 	u64 time;
 	u64 live; // bytes
 };
 
 struct started {
 	enum event kind;
-	u32 pid;
-	u64 goroutine, parent; // its number, and that of the one which started it
 	u32 depth; // of the stack
-	u32 pad;
+	u64 goroutine, parent; // its number, and that of the one which started it
 	u64 stack[FRAMES];
 	struct asked asked;
 };
@@ -88,19 +86,34 @@ struct {
 	__uint(max_entries, EVENTS);
 } events SEC(".maps");
 
+// One of each: a program is run for one process only, as its probes are attached.
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct target);
 } targets SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct state);
 } states SEC(".maps");
+
+static __always_inline struct target *the_target(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&targets, &zero);
+}
+
+static __always_inline struct state *the_state(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&states, &zero);
+}
 
 // net/http.Request, whose fields have been at these places since 1.18.
 struct go_string {
@@ -231,9 +244,8 @@ static __always_inline int has_room(void)
 SEC("uprobe/setSpans")
 int tapio_goheap_span(struct pt_regs *ctx)
 {
-	u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct target *target = bpf_map_lookup_elem(&targets, &pid);
-	struct state *state = bpf_map_lookup_elem(&states, &pid);
+	struct target *target = the_target();
+	struct state *state = the_state();
 	const u8 *span = (const u8 *)GO_ARG4(ctx);
 	struct span *e;
 	u8 in_use = 0;
@@ -257,7 +269,6 @@ int tapio_goheap_span(struct pt_regs *ctx)
 		return 0;
 	}
 	e->kind = SPAN;
-	e->pid = pid;
 	e->time = bpf_ktime_get_ns();
 	e->heap = GO_ARG1(ctx);
 	e->span = (u64)span;
@@ -279,7 +290,7 @@ int tapio_goheap_span(struct pt_regs *ctx)
 // A small heap is collected a thousand times a second. To wake the reader each time would cost the program a tenth of its time.
 #define WAKE_EVERY 5000000 // ns
 
-static __always_inline void tell(enum event kind, u32 pid, struct state *state, u64 live)
+static __always_inline void tell(enum event kind, struct state *state, u64 live)
 {
 	struct marked *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	u64 *woken = &state->woken[kind == MARKED];
@@ -290,7 +301,7 @@ static __always_inline void tell(enum event kind, u32 pid, struct state *state, 
 		return;
 	}
 	e->kind = kind;
-	e->pid = pid;
+	e->pad = 0;
 	e->time = bpf_ktime_get_ns();
 	e->live = live;
 	if (e->time - *woken < WAKE_EVERY) {
@@ -305,13 +316,12 @@ static __always_inline void tell(enum event kind, u32 pid, struct state *state, 
 SEC("uprobe/startCycle")
 int tapio_goheap_mark(struct pt_regs *ctx)
 {
-	u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct state *state = bpf_map_lookup_elem(&states, &pid);
+	struct state *state = the_state();
 
 	if (!state)
 		return 0;
 	state->marking = 1;
-	tell(MARKING, pid, state, 0);
+	tell(MARKING, state, 0);
 	return 0;
 }
 
@@ -319,13 +329,12 @@ int tapio_goheap_mark(struct pt_regs *ctx)
 SEC("uprobe/resetLive")
 int tapio_goheap_marked(struct pt_regs *ctx)
 {
-	u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct state *state = bpf_map_lookup_elem(&states, &pid);
+	struct state *state = the_state();
 
 	if (!state)
 		return 0;
 	state->marking = 0;
-	tell(MARKED, pid, state, GO_ARG2(ctx));
+	tell(MARKED, state, GO_ARG2(ctx));
 	return 0;
 }
 
@@ -333,9 +342,8 @@ int tapio_goheap_marked(struct pt_regs *ctx)
 SEC("uprobe/newproc")
 int tapio_goheap_started(struct pt_regs *ctx)
 {
-	u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct target *target = bpf_map_lookup_elem(&targets, &pid);
-	struct state *state = bpf_map_lookup_elem(&states, &pid);
+	struct target *target = the_target();
+	struct state *state = the_state();
 	struct started *e;
 
 	if (!target || !state)
@@ -349,10 +357,8 @@ int tapio_goheap_started(struct pt_regs *ctx)
 		return 0;
 	}
 	e->kind = STARTED;
-	e->pid = pid;
 	e->goroutine = user_word(GO_ARG2(ctx) + target->goid);
 	e->parent = goroutine(ctx, target);
-	e->pad = 0;
 	e->depth = follow(ctx, e->stack);
 	__builtin_memset(&e->asked, 0, sizeof(e->asked));
 	if (target->mux || target->conn)

@@ -37,7 +37,7 @@ const (
 type GoHeapMarked struct {
 	_    structs.HostLayout
 	Kind GoHeapEvent
-	Pid  uint32
+	Pad  uint32
 	Time uint64
 	Live uint64
 }
@@ -45,7 +45,7 @@ type GoHeapMarked struct {
 type GoHeapSpan struct {
 	_         structs.HostLayout
 	Kind      GoHeapEvent
-	Pid       uint32
+	Depth     uint32
 	Time      uint64
 	Heap      uint64
 	Span      uint64
@@ -57,7 +57,7 @@ type GoHeapSpan struct {
 	Marking   uint8
 	Pad       [2]uint8
 	OneIn     uint32
-	Depth     uint32
+	Pad2      uint32
 	Stack     [64]uint64
 	Asked     GoHeapAsked
 }
@@ -65,11 +65,9 @@ type GoHeapSpan struct {
 type GoHeapStarted struct {
 	_         structs.HostLayout
 	Kind      GoHeapEvent
-	Pid       uint32
+	Depth     uint32
 	Goroutine uint64
 	Parent    uint64
-	Depth     uint32
-	Pad       uint32
 	Stack     [64]uint64
 	Asked     GoHeapAsked
 }

@@ -46,11 +46,6 @@ struct asked {
 	u32 call, depth, burst, unused;
 };
 
-struct address {
-	u64 address;
-	u64 pid;
-};
-
 struct counters {
 	u64 calls, bytes;
 };
@@ -106,7 +101,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct address);
+	__type(key, u64); // address
 	__type(value, u64); // time
 } live SEC(".maps");
 
@@ -124,11 +119,11 @@ struct {
 	__type(value, struct how);
 } sampling SEC(".maps");
 
-static __always_inline int ended(struct address *key, enum end how)
+static __always_inline int ended(u64 address, enum end how)
 {
 	struct death *e;
 
-	if (!key->address || bpf_map_delete_elem(&live, key))
+	if (!address || bpf_map_delete_elem(&live, &address))
 		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
@@ -138,7 +133,7 @@ static __always_inline int ended(struct address *key, enum end how)
 	e->kind = DEATH;
 	e->how = how;
 	e->time = bpf_ktime_get_ns();
-	e->address = key->address;
+	e->address = address;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 1;
 }
@@ -262,9 +257,8 @@ static __always_inline u64 copy_stack(struct sample *e)
 
 static __always_inline int leave(struct pt_regs *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid(), now;
+	u64 id = bpf_get_current_pid_tgid(), address, now;
 	struct asked *a = bpf_map_lookup_elem(&asked, &id);
-	struct address key = { .pid = id >> 32 };
 	struct asked what;
 	struct sample *e;
 	int moved = 0;
@@ -277,19 +271,16 @@ static __always_inline int leave(struct pt_regs *ctx)
 	}
 	what = *a;
 	bpf_map_delete_elem(&asked, &id);
-	key.address = C_RESULT(ctx);
+	address = C_RESULT(ctx);
 	if (what.into) {
-		key.address = 0;
-		bpf_probe_read_user(&key.address, sizeof(key.address), (void *)what.into);
+		address = 0;
+		bpf_probe_read_user(&address, sizeof(address), (void *)what.into);
 	}
-	if (!key.address || key.address > (u64)-4096)
+	if (!address || address > (u64)-4096)
 		return 0;
-	if (what.old) {
-		struct address old = { .pid = id >> 32, .address = what.old };
-
-		moved = ended(&old, MOVED);
-	}
-	ended(&key, REUSED);
+	if (what.old)
+		moved = ended(what.old, MOVED);
+	ended(address, REUSED);
 	if (!moved && !sampled(what.size))
 		return 0;
 	now = bpf_ktime_get_ns();
@@ -298,7 +289,7 @@ static __always_inline int leave(struct pt_regs *ctx)
 		tapio_count_lost();
 		return 0;
 	}
-	if (bpf_map_update_elem(&live, &key, &now, BPF_ANY)) {
+	if (bpf_map_update_elem(&live, &address, &now, BPF_ANY)) {
 		bpf_ringbuf_discard(e, 0);
 		tapio_count_lost();
 		return 0;
@@ -306,7 +297,7 @@ static __always_inline int leave(struct pt_regs *ctx)
 	e->kind = SAMPLE;
 	e->call = what.call;
 	e->time = now;
-	e->address = key.address;
+	e->address = address;
 	e->size = what.size;
 	e->old = what.old;
 	e->caller = what.caller;
@@ -333,10 +324,8 @@ int tapio_malloc_return(struct pt_regs *ctx) { return leave(ctx); }
 
 static __always_inline int free_called(struct pt_regs *ctx)
 {
-	struct address key = { .address = C_ARG1(ctx), .pid = bpf_get_current_pid_tgid() >> 32 };
-
 	count(FREE, 0);
-	ended(&key, FREED);
+	ended(C_ARG1(ctx), FREED);
 	return 0;
 }
 

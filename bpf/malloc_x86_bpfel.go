@@ -13,12 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type MallocAddress struct {
-	_       structs.HostLayout
-	Address uint64
-	Pid     uint64
-}
-
 type MallocAsked struct {
 	_      structs.HostLayout
 	Size   uint64

@@ -23,7 +23,6 @@ import (
 	"github.com/your-org/tapio/internal/finding"
 	"github.com/your-org/tapio/internal/finding/coveragelog"
 	leak "github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution"
-	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/golang"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/capabilities"
 )
@@ -55,8 +54,9 @@ func (p *probes) attend(host component.Host) (leave func()) {
 		c.State = finding.CoverageDegraded
 		c.Reason = fmt.Sprintf("who holds a leak cannot be found out in programs that only their owners may read: this process lacks %s: %s", lacking[0], capabilities.Remedy)
 	}
-	if c.State == finding.CoverageOK && !process.Outermost() {
-		c.State, c.Reason = finding.CoverageDegraded, "who holds a leak in a Go program cannot be found out: "+golang.ErrInner.Error()
+	if c.State == finding.CoverageOK && process.Alone() {
+		c.State = finding.CoverageAbsent
+		c.Reason = "who holds a leak cannot be found out: this process sees none but those of its own container: share the host's PID namespace (hostPID)"
 	}
 	failures := seesFailures()
 	p.mu.Lock()

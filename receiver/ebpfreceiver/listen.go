@@ -14,7 +14,6 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/your-org/tapio/bpf"
-	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
 
 const memberSize = int(unsafe.Sizeof(bpf.NetworkMember{}))
@@ -58,10 +57,8 @@ func (p *probes) judgeListeners(a *attached) error {
 		}
 	}
 	var errs []error
-	outermost := process.Outermost() // else its numbers are others' here
 	for netns, there := range inside {
 		now, known := listenDrops(members[netns])
-		known = known && outermost
 		before, compared := p.listenDrops[netns]
 		if known {
 			p.listenDrops[netns] = now

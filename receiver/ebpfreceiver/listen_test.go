@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/your-org/tapio/bpf"
+	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/process"
 )
 
 // What a listener discards is a connection that it dropped only where its queue was full.
@@ -58,6 +61,25 @@ func TestRealListenDrops(t *testing.T) {
 			assert.Equal(t, got["container.network.tcp.listen_drops"], m.of(t, "/"+g.Name)["container.network.tcp.listen_drops"], "they are counted once")
 		})
 	}
+}
+
+// On a node that is a container itself (kind, k3d) the kernel knows processes by other numbers than the node.
+func TestRealListenDropsInside(t *testing.T) {
+	const variable = "TAPIO_TEST_INNER"
+	if os.Getenv(variable) != "" {
+		require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+		require.NoError(t, unix.Mount("proc", "/proc", "proc", 0, ""))
+		require.False(t, process.Outermost())
+		TestRealListenDrops(t)
+		return
+	}
+	realCgroup(t, 256*mib) // or it cannot run
+	inner := exec.Command(os.Args[0], "-test.run=^TestRealListenDropsInside$/^a_full_queue$", "-test.v")
+	inner.Env = append(os.Environ(), variable+"=1")
+	inner.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	out, err := inner.CombinedOutput()
+	assert.NoError(t, err, string(out))
+	assert.Contains(t, string(out), "--- PASS: TestRealListenDropsInside/a_full_queue")
 }
 
 // listenFor has listeners of a kind where it has a network namespace to itself, and when FOLDER has a file "go", has them discard something.

@@ -47,10 +47,6 @@ func (w *heapWatch) attach() error {
 	if err := w.target(1); err != nil {
 		return err
 	}
-	pid := uint32(w.g.PID)
-	if err := w.coll.Maps[bpf.GoHeapMapStates].Put(pid, bpf.GoHeapState{}); err != nil {
-		return fmt.Errorf("tell the kernel what to watch: %w", err)
-	}
 	if w.events, err = ringbuf.NewReader(w.coll.Maps[bpf.GoHeapMapEvents]); err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
@@ -117,7 +113,7 @@ func (w *heapWatch) enter(f *uprobe.File, function string, offset uint64, progra
 // target says where fields are, and in how many pages one is sampled.
 func (w *heapWatch) target(oneIn uint32) error {
 	w.told.OneIn = oneIn
-	if err := w.coll.Maps[bpf.GoHeapMapTargets].Put(uint32(w.g.PID), w.told); err != nil {
+	if err := w.coll.Maps[bpf.GoHeapMapTargets].Put(uint32(0), w.told); err != nil {
 		return fmt.Errorf("tell the kernel what to watch: %w", err)
 	}
 	return nil

@@ -19,10 +19,6 @@ import (
 	"github.com/your-org/tapio/receiver/ebpfreceiver/internal/attribution/trend"
 )
 
-// ErrInner says that the kernel's programs cannot be told which process is meant.
-var ErrInner = errors.New("this collector is in a pid namespace inside the machine's, as without hostPID or on a node that is a container itself " +
-	"(kind, k3d): the kernel knows the program by another number")
-
 var errLayout = errors.New("the runtime's structures are not where this version has them")
 
 // Bounds of a watch.
@@ -124,9 +120,6 @@ func WatchHeap(ctx context.Context, g *Program, window, longest time.Duration, d
 		g: g, begin: time.Now(), samples: newSamples(&g.layout.span, maxSamples), classes: map[uint8][]trend.Point{},
 		every: window / censuses, allocs: map[string]float64{}, duty: duty, starting: bpf.Now(), starts: map[uint64]Start{},
 	}
-	if !process.Outermost() {
-		return h, ErrInner
-	}
 	if err := w.attach(); err != nil {
 		return h, errors.Join(err, w.close())
 	}
@@ -155,7 +148,7 @@ func (w *heapWatch) throttle(now time.Time) error {
 		}
 	}
 	var state bpf.GoHeapState
-	if err := w.coll.Maps[bpf.GoHeapMapStates].Lookup(uint32(w.g.PID), &state); err != nil {
+	if err := w.coll.Maps[bpf.GoHeapMapStates].Lookup(uint32(0), &state); err != nil {
 		return fmt.Errorf("read what the kernel has counted: %w", err)
 	}
 	rest, err := w.duty*(1-markDuty), w.marking.step(&state, w.duty*markDuty)

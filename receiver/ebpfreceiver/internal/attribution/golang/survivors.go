@@ -46,7 +46,7 @@ func (w *heapWatch) result() (h Heap, err error) {
 		h.Live = uint64(w.live[n-1].Bytes)
 	}
 	var state bpf.GoHeapState
-	if err := w.coll.Maps[bpf.GoHeapMapStates].Lookup(uint32(w.g.PID), &state); err != nil {
+	if err := w.coll.Maps[bpf.GoHeapMapStates].Lookup(uint32(0), &state); err != nil {
 		return h, fmt.Errorf("read what the kernel has counted: %w", err)
 	}
 	h.Hits = state.Spans

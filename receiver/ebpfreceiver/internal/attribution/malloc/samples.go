@@ -66,7 +66,7 @@ func (w *watch) born(e *bpf.MallocSample) error {
 		set = breaking
 	}
 	if len(w.live) >= maxFollowed || set >= mapping && !w.meant(e) {
-		err := w.coll.Maps[bpf.MallocMapLive].Delete(bpf.MallocAddress{Address: e.Address, Pid: uint64(w.p.PID)})
+		err := w.coll.Maps[bpf.MallocMapLive].Delete(e.Address)
 		_ = err // it is given back already, then
 		return nil
 	}

@@ -128,6 +128,17 @@ func Outermost() bool {
 	return unix.Stat(filepath.Join(Proc, "self", "ns", "pid"), &st) != nil || st.Ino == initial
 }
 
+// Alone says whether only the processes of our own container are to be seen: as in a pod without hostPID. On a node, whichever it is, the first
+// process is in another cgroup.
+func Alone() bool {
+	if Outermost() {
+		return false
+	}
+	first, err := os.ReadFile(filepath.Join(Proc, "1", "cgroup"))
+	own, errOwn := os.ReadFile(filepath.Join(Proc, "self", "cgroup"))
+	return err == nil && errOwn == nil && bytes.Equal(first, own)
+}
+
 // InnerPID is the number it goes by in its own pid namespace: in its container.
 func (p *Process) InnerPID() int {
 	all := strings.Fields(p.status("NSpid"))

@@ -217,6 +217,12 @@ func TestSelf(t *testing.T) {
 func TestOutermost(t *testing.T) {
 	if os.Getenv("TAPIO_TEST_INNER") != "" {
 		assert.False(t, Outermost())
+		if os.Getuid() == 0 {
+			assert.False(t, Alone(), "these are the machine's processes")
+			require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+			require.NoError(t, unix.Mount("proc", Proc, "proc", 0, ""))
+			assert.True(t, Alone())
+		}
 		return
 	}
 	var st unix.Stat_t
@@ -225,9 +231,10 @@ func TestOutermost(t *testing.T) {
 		t.Skip("this machine is a container itself")
 	}
 	assert.True(t, Outermost())
+	assert.False(t, Alone())
 	inner := exec.Command(os.Args[0], "-test.run=^TestOutermost$")
 	inner.Env = append(os.Environ(), "TAPIO_TEST_INNER=1")
-	inner.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	inner.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
 	if os.Getuid() != 0 {
 		inner.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 	}
