@@ -44,6 +44,7 @@ struct sent {
 	enum sender by;
 	u8 comm[TASK_COMM_LEN];
 	u64 cgroup;
+	u64 began; // when the process did that it was sent to: its pid is another's later
 };
 
 struct exit {
@@ -79,21 +80,7 @@ struct {
 } last_sent SEC(".maps");
 
 // untold counts the ends that were not told, of cgroups with too many.
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, u64);
-} untold SEC(".maps");
-
-static __always_inline void count_untold(void)
-{
-	u32 zero = 0;
-	u64 *n = bpf_map_lookup_elem(&untold, &zero);
-
-	if (n)
-		*n += 1;
-}
+TAPIO_COUNTER(untold)
 
 struct told {
 	u64 since;
@@ -189,6 +176,7 @@ int tapio_signal(struct bpf_raw_tracepoint_args *ctx)
 	}
 	bpf_get_current_comm(&s.comm, sizeof(s.comm));
 	s.cgroup = tapio_cgroup_id((struct task_struct *)bpf_get_current_task());
+	s.began = BPF_CORE_READ(task, group_leader, start_time);
 	bpf_map_update_elem(&last_sent, &tgid, &s, BPF_ANY);
 	return 0;
 }
@@ -198,11 +186,8 @@ static __always_inline bool is_first(struct task_struct *task)
 {
 	struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	u32 level = BPF_CORE_READ(pid, level);
-	int nr = 0;
 
-	bpf_probe_read_kernel(&nr, sizeof(nr),
-			      (char *)pid + bpf_core_field_offset(pid->numbers) + level * bpf_core_type_size(struct upid));
-	return level > 0 && nr == 1;
+	return level > 0 && tapio_pid_at(pid, level) == 1;
 }
 
 // Processes that have ended, by their signal_struct and when they began.
@@ -255,7 +240,7 @@ int tapio_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct sent *sent;
 	struct exit *e;
 	u32 code, signal, tgid;
-	u64 cgroup, now;
+	u64 cgroup, began, now;
 	bool is_main;
 
 	if (!is_last(task))
@@ -282,7 +267,7 @@ int tapio_exit(struct bpf_raw_tracepoint_args *ctx)
 		is_main = is_first(leader) || tapio_cgroup_id(parent) != cgroup;
 	now = bpf_ktime_get_ns();
 	if (!may_tell(cgroup, now)) {
-		count_untold();
+		tapio_count_untold();
 		return 0;
 	}
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -291,7 +276,8 @@ int tapio_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	}
 	e->time = now;
-	e->lived = now - BPF_CORE_READ(leader, start_time);
+	began = BPF_CORE_READ(leader, start_time);
+	e->lived = now - began;
 	e->pid = tgid;
 	e->parent = BPF_CORE_READ(parent, tgid);
 	e->code = code;
@@ -299,7 +285,7 @@ int tapio_exit(struct bpf_raw_tracepoint_args *ctx)
 	BPF_CORE_READ_INTO(&e->comm, leader, comm);
 	BPF_CORE_READ_INTO(&e->parent_comm, parent, comm);
 	sent = bpf_map_lookup_elem(&last_sent, &tgid);
-	e->has_sender = signal && sent && sent->signal == signal;
+	e->has_sender = signal && sent && sent->signal == signal && sent->began == began;
 	if (e->has_sender)
 		e->sent = *sent;
 	bpf_map_delete_elem(&last_sent, &tgid);

@@ -57,6 +57,7 @@ type ProcessSent struct {
 	By      ProcessSender
 	Comm    [16]uint8
 	Cgroup  uint64
+	Began   uint64
 }
 
 type ProcessTapioCgroup struct {

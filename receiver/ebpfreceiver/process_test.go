@@ -3,10 +3,14 @@
 package ebpfreceiver
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -76,6 +80,68 @@ func TestRealProcessExits(t *testing.T) {
 			assert.NotEqual(t, int64(w.Process.Pid), e.attribute("process.pid").Int())
 		}
 	})
+}
+
+// A signal whose end was not told was not sent to who has the number of that process later.
+func TestRealNumberUsedAgain(t *testing.T) {
+	first, _ := realCgroup(t, 256*mib)
+	second, id := realCgroup(t, 256*mib)
+	sink := startEvents(t, createDefaultConfig().(*Config))
+	require.NoError(t, workload(t, first, "again", second.Folder).Wait())
+	require.Eventually(t, func() bool { return sink.count(eventProcessExit, id) > 0 }, patience, poll)
+	for _, e := range sink.named(eventProcessExit) {
+		if e.resource["container.id"] == id {
+			assert.EqualValues(t, unix.SIGKILL, e.attribute("process.exit.signal").Int())
+			_, told := e.record.Attributes().Get("signal.origin")
+			assert.False(t, told, "%s", e.record.Body().Str())
+		}
+	}
+}
+
+// endAgain has more processes killed by a signal than are told of a cgroup, and then, in another, one with the number of the last be ended as if by
+// it: seccomp sends none.
+func endAgain(folder string) error {
+	var pid int
+	for range 20 {
+		var err error
+		if pid, err = child(0); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(folder, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		return err
+	}
+	again, err := child(pid)
+	if err == nil && again != pid {
+		err = fmt.Errorf("want the number %d, got %d", pid, again)
+	}
+	return err
+}
+
+// child makes a process that ends by SIGKILL: sent by itself, or, where it is given a number, by what it may not call.
+//
+//go:norace
+func child(number int) (int, error) {
+	numbers := [1]int32{int32(number)}
+	args := struct{ flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64 }{exitSignal: uint64(unix.SIGCHLD)}
+	if number > 0 {
+		args.setTID, args.setTIDSize = uint64(uintptr(unsafe.Pointer(&numbers))), 1
+	}
+	pid, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("make a process: %w", errno)
+	}
+	if pid == 0 { // which has one thread, and can make system calls only
+		if number > 0 {
+			_, _, _ = unix.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_STRICT, 0)
+		}
+		self, _, _ := unix.RawSyscall(unix.SYS_GETPID, 0, 0, 0)
+		for {
+			_, _, _ = unix.RawSyscall(unix.SYS_KILL, self, uintptr(unix.SIGKILL), 0)
+		}
+	}
+	_, err := unix.Wait4(int(pid), nil, 0, nil)
+	return int(pid), err
 }
 
 // A fault without an address is not taken for one at 0, nor what the kernel sends for other reasons for a fault.

@@ -107,6 +107,8 @@ func serveWorkload() {
 			}
 			_, _ = syscall.Wait4(pid, nil, 0, nil)
 		}
+	case "again": // in the cgroup FOLDER, with a number of a process that has ended
+		try(endAgain(words[2]))
 	case "spin": // for DURATION, two threads on one CPU
 		var one unix.CPUSet
 		one.Set(0)
