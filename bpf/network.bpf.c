@@ -183,9 +183,28 @@ static __always_inline struct peer peer_of(struct sock *sk, u64 cgroup)
 	return p;
 }
 
+#define SO_EE_ORIGIN_ICMP 2
+
+// told_by_icmp is the error that a router or firewall told of by ICMP while the program was still at work in connect, as where both are on this
+// machine (tcp_v4_err, tcp_v6_err): the socket stays as it is. Of IPv4 the program is told at once, asks for the error, which is forgotten so, and
+// closes the socket. 0: there was none.
+static __always_inline u32 told_by_icmp(struct sock *sk)
+{
+	struct sk_buff *skb = BPF_CORE_READ(sk, sk_error_queue.next);
+	struct sock_exterr_skb *told = (void *)skb + bpf_core_field_offset(skb->cb);
+
+	if (sk->sk_err_soft)
+		return sk->sk_err_soft;
+	if (!BPF_CORE_READ(sk, sk_error_queue.qlen) || BPF_CORE_READ(told, ee.ee_origin) != SO_EE_ORIGIN_ICMP)
+		return 0;
+	return BPF_CORE_READ(told, ee.ee_errno);
+}
+
 static __always_inline u32 failure(struct sock *sk, u64 took)
 {
-	switch (sk->sk_err) {
+	u32 err = sk->sk_err;
+
+	switch (err ? err : told_by_icmp(sk)) {
 	case ECONNREFUSED:
 		return REFUSED;
 	case ETIMEDOUT:

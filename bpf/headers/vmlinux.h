@@ -242,10 +242,19 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup; // since 5.15; before it was in a union with other things
 };
 
+struct sk_buff;
+
+struct sk_buff_head {
+	struct sk_buff *next;
+	u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_error_queue;
 	u16 sk_protocol; // since 5.6; that of MPTCP has TCP's for its low byte
 	int sk_err;
+	int sk_err_soft;
 	atomic_t sk_drops;
 	struct sock_cgroup_data sk_cgrp_data;
 };
@@ -268,8 +277,19 @@ struct sk_buff {
 	__be16 protocol;
 	u16 transport_header;
 	u16 network_header;
+	char cb[48];
 	unsigned char *head;
 	unsigned char *data;
+};
+
+// include/linux/errqueue.h, include/uapi/linux/errqueue.h: what the cb of a packet in sk_error_queue is.
+struct sock_extended_err {
+	u32 ee_errno;
+	u8 ee_origin;
+};
+
+struct sock_exterr_skb {
+	struct sock_extended_err ee;
 };
 
 // include/linux/tcp.h

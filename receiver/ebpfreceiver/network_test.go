@@ -74,6 +74,31 @@ func TestRealUnreachable(t *testing.T) {
 	})
 }
 
+// A router on this machine, as one of a pod is, tells by ICMP that there is no way while the program is still at work in connect.
+func TestRealUnreachableByRouter(t *testing.T) {
+	near, router := namespace(t), namespace(t)
+	veth(t, near, router)
+	in(t, router, "ip", "address", "add", "10.77.0.2/24", "dev", "eth0")
+	in(t, router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+	in(t, router, "ip", "route", "add", "unreachable", "10.78.0.0/24")
+	in(t, near, "ip", "route", "add", "10.78.0.0/24", "via", "10.77.0.2")
+	in(t, near, "ip", "address", "add", "fd77::1/64", "dev", "eth0", "nodad")
+	in(t, router, "ip", "address", "add", "fd77::2/64", "dev", "eth0", "nodad")
+	in(t, router, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+	in(t, router, "ip", "route", "add", "unreachable", "fd78::/64")
+	in(t, near, "ip", "route", "add", "fd78::/64", "via", "fd77::2")
+	c, _ := realCgroup(t, 256*mib)
+	m := startMetrics(t, createDefaultConfig().(*Config))
+	require.NoError(t, workload(t, c, "netns", near, "connect", "10.78.0.1:80").Wait())
+	// Of IPv6 the kernel tells the program when the SYN is sent again, after a second.
+	require.NoError(t, workload(t, c, "netns", near, "connect", "[fd78::1]:80", "500ms").Wait())
+	m.await(t, "/"+c.Name, map[string]int64{
+		"container.network.tcp.connects unreachable":                   2,
+		"container.network.tcp.peer.connects 10.78.0.1 80 unreachable": 1,
+		"container.network.tcp.peer.connects fd78::1 80 unreachable":   1,
+	})
+}
+
 // Who is refused at the loopback address of IPv6 and goes on to that of IPv4 has tried one place, `localhost`: it is told how that ended.
 func TestRealLocalhost(t *testing.T) {
 	sink := startEvents(t, createDefaultConfig().(*Config))
@@ -130,9 +155,17 @@ func tryLocalhost() error {
 	return nil
 }
 
-// connectInVain connects to an address that there is no way to.
-func connectInVain(address string) error {
-	if c, err := net.Dial("tcp", address); !errors.Is(err, syscall.EHOSTUNREACH) {
+// connectInVain connects to an address that there is no way to, for no longer than it is told.
+func connectInVain(address string, within ...string) error {
+	var d net.Dialer
+	for _, s := range within {
+		var err error
+		if d.Timeout, err = time.ParseDuration(s); err != nil {
+			return err
+		}
+	}
+	c, err := d.Dial("tcp", address)
+	if !errors.Is(err, syscall.EHOSTUNREACH) && !(d.Timeout > 0 && errors.Is(err, os.ErrDeadlineExceeded)) {
 		return fmt.Errorf("want no way there, got %v, %v", c, err)
 	}
 	return nil

@@ -154,8 +154,8 @@ func serveWorkload() {
 		try(refuse(words[2], words[3]))
 	case "listen": // in a way of KIND; FOLDER says when to go on
 		try(listenFor(words[2], words[3]))
-	case "connect": // to ADDRESS, to which there is no way
-		try(connectInVain(words[2]))
+	case "connect": // to ADDRESS, to which there is no way, for DURATION
+		try(connectInVain(words[2], words[3:]...))
 	case "uninterruptible": // for DURATION
 		try(waitUninterruptibly(words[2]))
 	case "namespace": // of the network, of its own, and there WORD...
