@@ -86,12 +86,13 @@ func sitesOf(all []held, grade Grade, kind Kind, of func(symbols.Frame) whose) [
 const (
 	// leastRoute is which part of the requests must be of a route, maxRoutes how many of these are told.
 	leastRoute, maxRoutes = 0.1, 2
-	// leastLiteral is how many requests for the same path tell that it is no accident.
-	leastLiteral = 3
+	// leastLiteral is how many requests for the same path tell that it is no accident, leastValues how many values there must be in the same place of
+	// several paths for it to be a parameter.
+	leastLiteral, leastValues = 3, 4
 )
 
 // routeOf is which requests these are: "GET /users/{id}". Where the program does not keep by which pattern it has found the handler, it
-// is what was asked for, if that was always the same.
+// is what was asked for, without what differs: "GET /users/*".
 func routeOf(routes map[golang.Route]int) string {
 	var total int
 	for r, n := range routes {
@@ -100,12 +101,7 @@ func routeOf(routes map[golang.Route]int) string {
 		}
 	}
 	if total == 0 {
-		for r, n := range routes {
-			if len(routes) == 1 && n >= leastLiteral {
-				return r.Method + " " + r.Path
-			}
-		}
-		return ""
+		return shapeOf(routes)
 	}
 	var all []golang.Route
 	for r, n := range routes {
@@ -124,6 +120,49 @@ func routeOf(routes map[golang.Route]int) string {
 		texts = append(texts, r.Method+" "+r.Path)
 	}
 	return strings.Join(texts, ", ")
+}
+
+// shapeOf is what paths that were asked for have in common; empty where they are of several routes, as far as can be seen.
+func shapeOf(routes map[golang.Route]int) string {
+	var method string
+	var values []map[string]bool // of each segment of the paths
+	var requests int
+	for r, n := range routes {
+		segments := strings.Split(r.Path, "/")
+		if values == nil {
+			method, values = r.Method, make([]map[string]bool, len(segments))
+			for i := range values {
+				values[i] = map[string]bool{}
+			}
+		}
+		if r.Method != method || len(segments) != len(values) {
+			return ""
+		}
+		for i, segment := range segments {
+			values[i][segment] = true
+		}
+		requests += n
+	}
+	if requests < leastLiteral {
+		return ""
+	}
+	shape, known := make([]string, len(values)), false
+	for i, of := range values {
+		switch {
+		case len(of) == 1:
+			for shape[i] = range of {
+				known = known || shape[i] != "" || len(routes) == 1
+			}
+		case len(of) >= leastValues:
+			shape[i] = "*"
+		default:
+			return ""
+		}
+	}
+	if !known {
+		return ""
+	}
+	return method + " " + strings.Join(shape, "/")
 }
 
 // proven leaves out who has done nothing but make room in tables, where others hold something else, and returns the bytes of these.

@@ -226,7 +226,18 @@ func TestRouteOf(t *testing.T) {
 		"a pattern, and what matched none": {map[golang.Route]int{known("GET", "/users"): 5, asked("/x"): 1}, "GET /users"},
 		"the same path each time":          {map[golang.Route]int{asked("/users"): 3}, "GET /users"},
 		"the same path, but not often":     {map[golang.Route]int{asked("/users"): 2}, ""},
-		"paths that differ":                {map[golang.Route]int{asked("/users/1"): 9, asked("/users/2"): 9}, ""},
+		"paths that differ, but not much":  {map[golang.Route]int{asked("/users/1"): 9, asked("/users/2"): 9}, ""},
+		"paths that differ in one place":   {map[golang.Route]int{asked("/v1/users/1"): 1, asked("/v1/users/2"): 1, asked("/v1/users/3"): 1, asked("/v1/users/4"): 2}, "GET /v1/users/*"},
+		"in two": {
+			map[golang.Route]int{asked("/a/1/b/5"): 1, asked("/a/2/b/6"): 1, asked("/a/3/b/7"): 1, asked("/a/4/b/8"): 1}, "GET /a/*/b/*",
+		},
+		"two routes with a parameter": {
+			map[golang.Route]int{asked("/a/1"): 1, asked("/b/2"): 1, asked("/a/3"): 1, asked("/b/4"): 1}, "",
+		},
+		"of different length":    {map[golang.Route]int{asked("/a/1"): 1, asked("/a/2"): 1, asked("/a/3"): 1, asked("/a/4"): 1, asked("/a"): 1}, ""},
+		"by different methods":   {map[golang.Route]int{asked("/a"): 9, {Method: "POST", Path: "/a", Literal: true}: 9}, ""},
+		"with nothing in common": {map[golang.Route]int{asked("/1"): 1, asked("/2"): 1, asked("/3"): 1, asked("/4"): 1}, ""},
+		"the root":               {map[golang.Route]int{asked("/"): 4}, "GET /"},
 	} {
 		assert.Equal(t, c.want, routeOf(c.routes), name)
 	}
