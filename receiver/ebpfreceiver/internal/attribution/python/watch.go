@@ -367,19 +367,21 @@ func (w *watch) grown() (all []*group, settled map[uint64]float64) {
 // now and then also falls: of that it must be clear that more is left each time.
 func (of *group) grows() bool {
 	t := trend.Of(of.points)
-	first, middle, late, last := of.points[0].Bytes, of.before(1, 2), of.before(3, 4), of.points[looks].Bytes
+	first, middle, late, last := of.points[0].Bytes, of.after(1, 2), of.after(3, 4), of.points[looks].Bytes
 	return t.Growth > leastEntries && middle-first >= t.Growth/8 && last-middle >= t.Growth/8 && last-late >= t.Growth/16 &&
 		(of.fall() <= t.Growth/4 || t.Growth > 4*t.Noise)
 }
 
-// before is what it was last before so many parts of the time: who looks does not always get a CPU either.
-func (of *group) before(parts, all time.Duration) (n float64) {
-	for _, p := range of.points {
-		if p.At <= of.points[looks].At*parts/all {
-			n = p.Bytes
+// after is what it was after so many parts of the time, between two looks as on a line: who looks does not always get a CPU either, and then looks
+// several times in a row.
+func (of *group) after(parts, all time.Duration) float64 {
+	at := of.points[looks].At * parts / all
+	for i, p := range of.points[1:] {
+		if last := of.points[i]; p.At >= at && p.At > last.At {
+			return last.Bytes + (p.Bytes-last.Bytes)*float64(at-last.At)/float64(p.At-last.At)
 		}
 	}
-	return n
+	return of.points[looks].Bytes
 }
 
 // fall is how far it fell at most from what it had been before.

@@ -38,17 +38,25 @@ func TestGroupGrows(t *testing.T) {
 	}
 }
 
-// Who looks may have had no CPU for a while, and then look several times in a row.
+// Who looks may have had no CPU for a while, and then looks several times in a row.
 func TestGroupGrowsUnevenlySeen(t *testing.T) {
-	of := group{points: make([]trend.Point, looks+1)}
-	for n := range of.points {
-		at := when(n, 10*time.Second)
-		if n > 10 && n < looks {
-			at = 9900 * time.Millisecond
+	for name, seen := range map[string]func(at time.Duration) time.Duration{
+		"not at the beginning": func(at time.Duration) time.Duration { return max(at, 6*time.Second) },
+		"not in the middle":    func(at time.Duration) time.Duration { return max(at, min(2*at, 8*time.Second)) },
+		"not at the end": func(at time.Duration) time.Duration {
+			if at > 5*time.Second {
+				return max(at, 9900*time.Millisecond)
+			}
+			return at
+		},
+	} {
+		of := group{points: make([]trend.Point, looks+1)}
+		for n := range of.points[1:] {
+			at := seen(when(n+1, 10*time.Second))
+			of.points[n+1] = trend.Point{At: at, Bytes: 100 * at.Seconds()}
 		}
-		of.points[n] = trend.Point{At: at, Bytes: 100 * at.Seconds()}
+		assert.True(t, of.grows(), name)
 	}
-	assert.True(t, of.grows())
 }
 
 // What was counted by going through all of it must never have become less.
