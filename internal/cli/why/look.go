@@ -59,7 +59,7 @@ func tellHolders(env cli.Env, a attribution.Answer) error {
 		if s.Share > 0 {
 			fmt.Fprintf(&b, ", %.0f %% of the growth", s.Share*100)
 		}
-		if s.Objects > 0 {
+		if s.Objects >= 0.5 {
 			things := "objects"
 			switch s.Kind {
 			case "goroutines", "threads":

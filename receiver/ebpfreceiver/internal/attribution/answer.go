@@ -20,7 +20,8 @@ const told = 3
 func (r *Report) Answer() attribution.Answer {
 	var a attribution.Answer
 	for _, s := range r.Sites() {
-		if len(a.Sites) < told {
+		// Who holds next to nothing beside another is not worth a line.
+		if len(a.Sites) < told && (s.Grade != Retained || s.Share >= 0.01 || len(a.Sites) == 0) {
 			a.Sites = append(a.Sites, s.answer())
 		}
 	}

@@ -81,6 +81,19 @@ func TestTextOfUnnamed(t *testing.T) {
 	assert.Equal(t, "+6 MiB/min held by shop+0x1260 (build id 5a5a) ← shop+0x1180 ← libx.so.1+0x99 (build id 7b7b), 100 % of the growth", r.Answer().Text)
 }
 
+// Who holds next to nothing is told where there is nobody else.
+func TestSitesOfAnswer(t *testing.T) {
+	of := func(share float64) Site {
+		return Site{Grade: Retained, Share: share, Bytes: share, Function: symbols.Frame{Function: "put"}}
+	}
+	second := of(0.001)
+	second.Kind = KindThreads
+	r := Report{Processes: []Process{{Grows: true, Sites: []Site{of(0.999), second}}}}
+	assert.Len(t, r.Answer().Sites, 1)
+	r = Report{Processes: []Process{{Grows: true, Sites: []Site{second}}}}
+	assert.Len(t, r.Answer().Sites, 1)
+}
+
 // Beside a process that grows, it is not told of others that they do not; what could not be looked at is.
 func TestReasonsOfProcesses(t *testing.T) {
 	still := Process{Name: "sh", Runtime: "native", PID: 7, Reason: notGrowing + ": no site is named"}
