@@ -490,8 +490,14 @@ func variableSite(h python.Holder) Site {
 // C library is linked in.
 func withoutStart(stack []symbols.Frame) []symbols.Frame {
 	last := len(stack) - 1
-	if last > 0 && stack[last].Function == "main" && strings.HasSuffix(stack[last-1].Function, "::main") {
-		return stack[:last]
+	if last > 0 && stack[last].Function == "main" {
+		of := last - 1
+		for of > 0 && strings.HasPrefix(stack[of].Function, "std::") {
+			of--
+		}
+		if strings.HasSuffix(stack[of].Function, "::main") {
+			return stack[:of+1]
+		}
 	}
 	if last > 0 && slices.Contains([]string{"clone", "clone3"}, strings.TrimLeft(stack[last].Function, "_")) {
 		if stack = stack[:last]; last > 1 && strings.HasPrefix(stack[last-1].Function, "start") {

@@ -182,7 +182,11 @@ func TestSiteOfNative(t *testing.T) {
 // What a thread or a program begins with is not told.
 func TestWithoutStart(t *testing.T) {
 	for name, c := range map[string]struct{ stack, want []symbols.Frame }{
-		"Rust":                             {stack("svc::main", "std::rt::lang_start::{{closure}}", "std::rt::lang_start", "main"), stack("svc::main")},
+		"Rust": {stack("svc::main", "std::rt::lang_start::{{closure}}", "std::rt::lang_start", "main"), stack("svc::main")},
+		"Rust, what starts it put into the other main": {
+			stack("svc::put", "svc::main", "std::sys::backtrace::__rust_begin_short_backtrace", "main"), stack("svc::put", "svc::main"),
+		},
+		"C++, called from main":            {stack("std::call_once", "main"), stack("std::call_once", "main")},
 		"Rust, put into the other main":    {stack("svc::put", "svc::main", "main"), stack("svc::put", "svc::main")},
 		"a thread, with musl linked in":    {stack("put", "worker", "start", "__clone"), stack("put", "worker")},
 		"a thread, with glibc linked in":   {stack("put", "worker", "start_thread", "__clone3"), stack("put", "worker")},

@@ -94,6 +94,8 @@ func TestDemangled(t *testing.T) {
 		"_ZN4shop5Cache3putEi.constprop.0":   "shop::Cache::put",
 		"_ZN4shop4PoolINS_7SessionEE4makeEi": "shop::Pool<shop::Session>::make",
 		"_ZN4shop5IndexINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt6vectorIS6_SaIS6_EEE6insertERKS6_RKS9_": "shop::Index::insert",
+		"_ZN5alloc11collections5btree4node210Handle$LT$alloc..collections..btree..node..NodeRef$LT$alloc..collections..btree..node..marker..Mut$C$K$C$V$C$alloc..collections..btree..node..marker..Leaf$GT$$C$alloc..collections..btree..node..marker..Edge$GT$16insert_recursing17hc512578e8bf1164bE": "alloc::collections::btree::node::Handle::insert_recursing",
+		"_ZN5alloc11collections5btree3map5entry28VacantEntry$LT$K$C$V$C$A$GT$12insert_entry17h7b5b39d3c1d43b62E": "alloc::collections::btree::map::entry::VacantEntry<K,V,A>::insert_entry",
 		"_RNvMCs1234_3svcNtB2_5Store3put": "<svc::Store>::put",
 	} {
 		assert.Equal(t, want, demangled(name), name)

@@ -381,7 +381,31 @@ func demangled(name string) string {
 	case err != nil:
 		return clone.ReplaceAllString(name, "")
 	case len(text) > readable:
-		return demangle.Filter(name, append(options, demangle.NoTemplateParams, demangle.NoEnclosingParams)...)
+		text = demangle.Filter(name, append(options, demangle.NoTemplateParams, demangle.NoEnclosingParams)...)
+		// In the names of older Rust they are a part of the name.
+		if strings.HasPrefix(name, "_ZN") && len(text) > readable {
+			return withoutArguments(text)
+		}
 	}
 	return text
+}
+
+// withoutArguments leaves out what stands between < and >, but where the name begins with that.
+func withoutArguments(name string) string {
+	if strings.HasPrefix(name, "<") || strings.Contains(name, "operator") {
+		return name
+	}
+	var b strings.Builder
+	depth := 0
+	for _, c := range []byte(name) {
+		switch {
+		case c == '<':
+			depth++
+		case c == '>' && depth > 0:
+			depth--
+		case depth == 0:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
