@@ -25,7 +25,7 @@ const (
 	maxShared = 30
 	// leastEntries is what a container must gain to be looked at any closer.
 	leastEntries = 8
-	// walkTime is what CPU time one of the three walks may take.
+	// walkTime is what CPU time a walk may take, of which there are three to five.
 	walkTime = time.Second
 	// rootsTime is what it may take to find where it begins, namesTime to find out what all is called that has grown.
 	rootsTime, namesTime = time.Second, time.Second
