@@ -115,6 +115,16 @@ func TestGoForms(t *testing.T) {
 	}
 }
 
+// A cache whose entries are replaced ten times as fast as others of their size are kept for good is not named beside these, though they stay for
+// longer than a request takes.
+func TestGoBesideCache(t *testing.T) {
+	t.Parallel()
+	w := start(t, 200*megabyte, goforms.build(t), "-form", "beside", "-rate", "300000", "-churn", "10")
+	time.Sleep(6 * time.Second) // the cache is full
+	holds(t, w.lookFor(t, Options{Window: 25 * time.Second, Longest: 50 * time.Second, Duty: Duty}), "main.keepBeside ← main.main")
+	w.killed(t)
+}
+
 // What a program maps beside its heap is not told to have stopped growing: which kind of memory it is, is said.
 func TestGoMapped(t *testing.T) {
 	t.Parallel()

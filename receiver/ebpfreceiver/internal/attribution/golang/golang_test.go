@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -210,6 +211,34 @@ func TestKeptUnseen(t *testing.T) {
 	w := heapWatch{samples: newSamples(&span122, 8), marks: 9 * second}
 	assert.Equal(t, map[*sample]float64{leak: 1}, w.kept(class, []*sample{leak, churn}, 0))
 	assert.Equal(t, map[*sample]float64{churn: 1}, w.kept(class, []*sample{churn}, 0))
+}
+
+// Who is replaced after some seconds, as in a cache that is full, is not kept, though it has settled: none of them is older. Of what is kept for good
+// there are some as old as the watch, whatever dies beside.
+func TestKeptPassing(t *testing.T) {
+	const class, second = 9, uint64(time.Second)
+	w := heapWatch{samples: newSamples(&span122, 99), marks: 30 * second}
+	made := func(stack string, dead float64, at ...uint64) (all []*sample) {
+		for i, at := range at {
+			s := &sample{span: uint64(len(w.samples.bySpan)*100 + i), class: class, stack: stack, weight: 1, time: at * second, survived: 1, alive: 30 * second}
+			w.samples.add(s)
+			all = append(all, s)
+		}
+		w.samples.first[all[0].origin()] = second
+		w.samples.dead[all[0].origin()] = dead
+		return all
+	}
+	leak, shared, cache, fresh := made("leak", 0, 20, 22), made("shared", 30, 5, 12, 25), made("cache", 30, 18, 20, 23), made("fresh", 2, 21, 22, 24)
+	kept := w.kept(class, slices.Concat(leak, shared, cache, fresh), 0)
+	for _, s := range slices.Concat(leak, shared, fresh) {
+		assert.Contains(t, kept, s, s.stack)
+	}
+	for _, s := range cache {
+		assert.NotContains(t, kept, s)
+		s.class = largeNoscan
+	}
+	w.samples.first[cache[0].origin()], w.samples.dead[cache[0].origin()] = second, 30
+	assert.Len(t, w.kept(largeNoscan, cache, 0), len(cache), "a slice that grows is moved each time")
 }
 
 func TestInstantiated(t *testing.T) {

@@ -114,14 +114,15 @@ type samples struct {
 	// oneIn is how many spans of a page one sample stands for; it doubles when there are too many. One of so many pages is always followed.
 	oneIn uint32
 	limit int
-	// dead are how many spans those that have died stood for.
+	// dead are how many spans those that have died stood for, first is when the first was made.
 	dead  map[origin]float64
+	first map[origin]uint64
 	addrs []uint64
 	buf   []byte
 }
 
 func newSamples(l *spanLayout, limit int) *samples {
-	return &samples{layout: l, bySpan: map[uint64]*sample{}, oneIn: 1, limit: limit, dead: map[origin]float64{}}
+	return &samples{layout: l, bySpan: map[uint64]*sample{}, oneIn: 1, limit: limit, dead: map[origin]float64{}, first: map[origin]uint64{}}
 }
 
 // add takes a new one in. A span that is fetched again was freed before, with all that was in it. It returns false when there
@@ -131,6 +132,9 @@ func (s *samples) add(n *sample) bool {
 		s.died(of)
 	}
 	s.bySpan[n.span] = n
+	if _, ok := s.first[n.origin()]; !ok && len(s.first) < 4*maxSamples {
+		s.first[n.origin()] = n.time
+	}
 	if len(s.bySpan) <= s.limit {
 		return true
 	}

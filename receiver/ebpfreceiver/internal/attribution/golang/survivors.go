@@ -148,6 +148,18 @@ func (w *heapWatch) kept(class uint8, survivors []*sample, growth float64) map[*
 		alive[s.origin()] += float64(s.weight)
 	}
 	rate := func(s *sample) float64 { return alive[s.origin()] / (alive[s.origin()] + w.samples.dead[s.origin()]) }
+	oldest := map[origin]time.Duration{}
+	for _, s := range survivors {
+		if !s.missed {
+			oldest[s.origin()] = max(oldest[s.origin()], s.age())
+		}
+	}
+	// Of what is kept, some is as old as the watch. Where most objects of a stack have died, and all but the young ones, the rest will: as in a cache
+	// that is full. What is large may be what grows by being moved to a larger place.
+	passes := func(s *sample) bool {
+		first, ok := w.samples.first[s.origin()]
+		return ok && class > largeNoscan && rate(s) < leastMissed && 2*oldest[s.origin()] < time.Duration(w.marks-min(first, w.marks))
+	}
 	least := min(settled, time.Duration(w.marks-min(w.starting, w.marks))/2)
 	kept, young, unseen := map[*sample]float64{}, map[*sample]float64{}, map[*sample]float64{}
 	var bytes float64
@@ -158,6 +170,7 @@ func (w *heapWatch) kept(class uint8, survivors []*sample, growth float64) map[*
 		}
 		switch {
 		case s.missed && rate(s) < leastMissed: // most likely it has become what became of the others
+		case passes(s):
 		case class == tinyClass && rate(s) < leastTiny:
 		case s.age() >= least && s.unseen:
 			unseen[s] = share

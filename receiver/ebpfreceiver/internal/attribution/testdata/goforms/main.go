@@ -411,6 +411,25 @@ func keepExpiring() int {
 	return 2000
 }
 
+// keepBeside keeps for good what another function keeps in a cache that is full, in which everything stays for six seconds.
+//
+//go:noinline
+func keepBeside() int { kept = append(kept, make([]byte, 2000)); return 2000 }
+
+func churnCached(n int) {
+	for ; n > 0; n -= 2000 {
+		cached(time.Now())
+	}
+}
+
+//go:noinline
+func cached(now time.Time) {
+	expires = append(expires, expiring{now.Add(6 * time.Second), make([]byte, 2000)})
+	for now.After(expires[0].until) {
+		expires = expires[1:]
+	}
+}
+
 // keepFlushed is a buffer that is emptied when it is full.
 //
 //go:noinline
@@ -520,6 +539,7 @@ var forms = map[string]form{
 	"synced":     {keepSynced, churnBytes(208)},
 	"text":       {keepText, churnBytes(1000)},
 	"expiring":   {keepExpiring, churnBytes(2000)},
+	"beside":     {keepBeside, churnCached},
 	"flushed":    {keepFlushed, churnBytes(2000)},
 	"mapped":     {keepMapped, churnBytes(20_000)},
 	"warm up":    {keepWarmUp, churnBytes(20_000)},
