@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -41,17 +42,30 @@ func NewCollector(bin, folder string, env []string, args ...string) (*Collector,
 func NewCollectorOf(config, bin, folder string, env []string, args ...string) (*Collector, error) {
 	c := &Collector{bin: bin, folder: folder, LogFile: filepath.Join(folder, "collector.log")}
 	for _, address := range []*string{&c.Findings, &c.Metrics} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		free, err := FreeAddress()
 		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+			return nil, err
 		}
-		*address = l.Addr().String()
-		defer l.Close()
+		*address = free
 	}
 	c.args = append([]string{"--config", config}, args...)
 	c.env = append(os.Environ(), "TAPIO_STATE_DIR="+filepath.Join(folder, "state"), "TAPIO_FINDINGS_ENDPOINT="+c.Findings, "TAPIO_METRICS_ENDPOINT="+c.Metrics)
 	c.env = append(c.env, env...)
 	return c, nil
+}
+
+// FreeAddress is one of loopback on which nobody listens. Its port is none of those that the kernel gives to connections (ip_local_port_range, from
+// 32768 on): until somebody listens there, one of those may be taken.
+func FreeAddress() (string, error) {
+	const first, n = 10_000, 20_000
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(n))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
+	}
+	return "", fmt.Errorf("find a free port: %w", err)
 }
 
 // Start starts it, and returns when it serves findings.
