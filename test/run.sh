@@ -154,13 +154,11 @@ run "end to end, on this machine" go_test -count=1 -parallel=10 ./test/e2e
 
 join
 
-# Programs that leak, each looked at for seconds and up to its kill, many at once: they want the machine to themselves. With the race
-# detector of each kind one.
-raced() { run "the same with the race detector, of each kind one" go_test -race -count=1 -run='^Test(Go|C|Goroutines|Python)$' $attribution; }
-! command -v gcc > /dev/null 2>&1 || beside raced
+# Programs that leak, each looked at for seconds and up to its kill, many at once: they want the machine to themselves.
 # shellcheck disable=SC2086
 run "who holds a leak, in real programs" go_test -count=1 $leaks
-join
+! command -v gcc > /dev/null 2>&1 ||
+  run "the same with the race detector, of each kind one" go_test -race -count=1 -run='^Test(Go|C|Goroutines|Python)$' $attribution
 
 [ ! -s "$results/skipped" ] || { printf '\nskipped:\n'; cat "$results/skipped"; }
 [ ! -s "$results/failed" ] || { { printf '\nFAILED:\n'; cat "$results/failed"; } >&2; exit 1; }
