@@ -379,6 +379,7 @@ func programs(workloads []workload) error {
 		return err
 	}
 	defer stop()
+	time.Sleep(2 * time.Second) // the first look at all tasks is done, from which on more is to be done at the end of each
 	fmt.Print("\n| program | while | runs | ns a run |\n|---|---|---|---|\n")
 	seen := map[ebpf.ProgramID]ebpf.ProgramStats{}
 	table(seen, "")
