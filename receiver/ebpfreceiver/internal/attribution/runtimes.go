@@ -521,7 +521,7 @@ func (r *Process) unnamed() {
 	if r.Grows {
 		r.Reason = join(r.Reason, "memory that this runtime manages by itself is not attributed to functions")
 	} else {
-		r.Reason = join(r.Reason, "what it holds did not grow, or has stopped growing")
+		r.Reason = join(r.Reason, notGrowing)
 	}
 }
 

@@ -63,11 +63,8 @@ func (o *Object) table() *symbols {
 
 // each calls f for the symbols of a table until it returns false.
 func (o *Object) each(table string, f func(elf.Sym64) bool) (names io.ReaderAt, ok bool) {
-	s := o.section(table)
-	if s == nil {
-		return nil, false
-	}
-	if names, ok = o.linked(s); !ok {
+	s, names, ok := o.symbolTable(table)
+	if !ok {
 		return nil, false
 	}
 	buf := make([]byte, 24*4096)
@@ -91,14 +88,15 @@ func (o *Object) each(table string, f func(elf.Sym64) bool) (names io.ReaderAt, 
 	return names, true
 }
 
-// linked is the section that another one names as its own: that of a table of symbols has their names. A compressed one cannot be read
-// from the middle, and has no reader.
-func (o *Object) linked(s *elf.Section) (io.ReaderAt, bool) {
-	if int64(s.Link) >= int64(len(o.file.Sections)) {
-		return nil, false
+// symbolTable is a table of symbols, with their names from the section that it says has them. A compressed one cannot be read from the middle, and
+// has no reader.
+func (o *Object) symbolTable(name string) (table *elf.Section, names io.ReaderAt, ok bool) {
+	table = o.section(name)
+	if table == nil || int64(table.Link) >= int64(len(o.file.Sections)) {
+		return nil, nil, false
 	}
-	r := o.file.Sections[s.Link].ReaderAt
-	return r, r != nil
+	names = o.file.Sections[table.Link].ReaderAt
+	return table, names, names != nil
 }
 
 // slack is how far after its beginning a function without a size is believed to reach.
@@ -156,11 +154,7 @@ func (o *Object) Find(names ...string) map[string]uint64 {
 		longest = max(longest, len(name))
 	}
 	for _, table := range []string{".symtab", ".dynsym"} {
-		s := o.section(table)
-		if s == nil {
-			continue
-		}
-		names, ok := o.linked(s)
+		_, names, ok := o.symbolTable(table)
 		if !ok {
 			continue
 		}
