@@ -29,6 +29,13 @@ func events() plog.Logs {
 	return w.Logs()
 }
 
+// sent is a finding as a pipeline carries it.
+func sent(f finding.Finding) plog.Logs {
+	w := New()
+	w.Append(f)
+	return w.Logs()
+}
+
 // each calls visit for all records.
 func each(logs plog.Logs, visit func(pcommon.Resource, plog.LogRecord)) {
 	for _, rl := range logs.ResourceLogs().All() {
@@ -71,9 +78,7 @@ func TestAPeerOfWhichLittleIsKnownArrivesWhole(t *testing.T) {
 	for _, peer := range []finding.Peer{{Address: "10.96.0.7:8080"}, {Address: "10.96.0.7:8080", Name: "checkout"}, {Address: "10.96.0.7:8080", Kind: "Node", Name: "n1"}} {
 		f := findingtest.Ended()
 		f.Peer = &peer
-		w := New()
-		w.Append(f)
-		each(w.Logs(), func(resource pcommon.Resource, r plog.LogRecord) {
+		each(sent(f), func(resource pcommon.Resource, r plog.LogRecord) {
 			got, err := ParseFinding(resource, r)
 			require.NoError(t, err)
 			assert.Equal(t, f, got)
@@ -85,9 +90,7 @@ func TestAPeerOfWhichLittleIsKnownArrivesWhole(t *testing.T) {
 func TestListsAreNeverNull(t *testing.T) {
 	f := findingtest.Ended()
 	f.Evidence, f.Series.Values = nil, nil
-	w := New()
-	w.Append(f)
-	each(w.Logs(), func(resource pcommon.Resource, r plog.LogRecord) {
+	each(sent(f), func(resource pcommon.Resource, r plog.LogRecord) {
 		f, err := ParseFinding(resource, r)
 		require.NoError(t, err)
 		body, err := finding.Encode(f)

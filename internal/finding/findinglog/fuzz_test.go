@@ -53,9 +53,7 @@ func FuzzParseFinding(f *testing.F) {
 			require.NoError(t, err)
 			require.NoError(t, schema.Validate(v), "%s", body)
 
-			w := New()
-			w.Append(got)
-			each(w.Logs(), func(resource pcommon.Resource, r plog.LogRecord) {
+			each(sent(got), func(resource pcommon.Resource, r plog.LogRecord) {
 				again, err := ParseFinding(resource, r)
 				require.NoError(t, err)
 				require.Equal(t, got, again)
